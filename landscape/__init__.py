@@ -1,0 +1,65 @@
+"""Loss landscapes in JAX: an objective, seen through a chart, measured on axes, becomes a labeled data set.
+
+Names are loaded on first use (PEP 562), so that `import landscape` and `landscape --help` cost nothing; `__init__.pyi`
+says the same to type checkers.
+"""
+
+from importlib import import_module
+from typing import Any
+
+from landscape._version import __version__
+
+# name -> the module that defines it; None: the name is that module itself
+_HOME = {
+    # what is measured
+    "Objective": "landscape.objectives.objective",
+    "LinearModel": "landscape.objectives.objective",
+    "function": "landscape.objectives.objective",
+    "neuron": "landscape.objectives.models",
+    "activation": "landscape.objectives.activations",
+    "datasets": None,
+    "check_gradient": "landscape.objectives.check_gradient",
+    # penalties
+    "Penalty": "landscape.objectives.penalties",
+    "none": "landscape.objectives.penalties",
+    "l1": "landscape.objectives.penalties",
+    "l2": "landscape.objectives.penalties",
+    "elastic_net": "landscape.objectives.penalties",
+    "weight_decay": "landscape.objectives.penalties",
+    "strength_from": "landscape.objectives.conversions",
+    "learning_rate_from": "landscape.objectives.conversions",
+    # where to look
+    "Chart": "landscape.charts.chart",
+    "Plane": "landscape.charts.plane",
+    "axes_plane": "landscape.charts.plane",
+    "Polar": "landscape.charts.polar",
+    "Boundary": "landscape.charts.polar",
+    # measuring
+    "evaluate": "landscape.surfaces.evaluate",
+    "minimum": "landscape.surfaces.minimum",
+    "Quantity": "landscape.surfaces.quantities",
+    "save": "landscape.surfaces.io",
+    "open_surface": "landscape.surfaces.io",
+    "open_trajectory": "landscape.surfaces.io",
+    # walking and drawing
+    "descend": "landscape.analysis.descent",
+    "proximal_gradient": "landscape.analysis.optimizers",
+    "Trajectory": "landscape.charts.trajectory",
+    "plot": None,
+}
+_MODULES = {"datasets": "landscape.objectives.datasets", "plot": "landscape.plot"}
+
+__all__ = ["__version__", *_HOME]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'landscape' has no attribute {name!r}")
+    home = _HOME[name]
+    value = import_module(_MODULES[name]) if home is None else getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

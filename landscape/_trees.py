@@ -1,0 +1,76 @@
+"""Tree arithmetic on params: inner products, norms, paths. No leaf is flattened into one long vector."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+Params = Any  # a pytree of arrays
+
+
+def wide(leaf: Array) -> jnp.dtype:
+    """The dtype to add a leaf's entries up in: float32 or wider."""
+    return jnp.promote_types(leaf.dtype, jnp.float32)
+
+
+def total(tree: Params) -> Array:
+    """Sum of a tree of scalars, in the widest of their dtypes."""
+    scalars = jax.tree.leaves(tree)
+    widest = max((s.dtype for s in scalars), key=lambda dtype: dtype.itemsize)
+    return sum((s.astype(widest) for s in scalars[1:]), start=scalars[0].astype(widest))
+
+
+def vdot(a: Params, b: Params) -> Array:
+    """⟨a, b⟩ = Σ aᵢbᵢ over all leaves, in float32 or wider."""
+    return total(jax.tree.map(lambda u, v: jnp.sum(u.astype(wide(u)) * v.astype(wide(v))), a, b))
+
+
+def norm(a: Params) -> Array:
+    """‖a‖₂ over all leaves, scaled by the largest |aᵢ| so that no square under- or overflows. NaN and inf stay.
+
+    A gradient of 1e-20 is a number one looks at on a log scale; its float32 square is 0.
+    """
+    leaves = [leaf.astype(wide(leaf)) for leaf in jax.tree.leaves(a) if leaf.size]
+    widest = max((leaf.dtype for leaf in leaves), key=lambda dtype: dtype.itemsize)
+    largest = jnp.stack([jnp.max(jnp.abs(leaf)).astype(widest) for leaf in leaves]).max()
+    scale = jnp.where((largest > 0) & jnp.isfinite(largest), largest, jnp.ones_like(largest))
+    squares = [jnp.sum(jnp.square(leaf.astype(widest) / scale)) for leaf in leaves]
+    return scale * jnp.sqrt(sum(squares[1:], start=squares[0]))
+
+
+def path_name(path: tuple[Any, ...]) -> str:
+    """A leaf's path as text: ("layers", 0, "kernel") becomes "layers/0/kernel"."""
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def named_leaves(tree: Params) -> dict[str, Any]:
+    """The leaves of a tree under their path names, in the tree's order."""
+    return {path_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def layout(tree: Params) -> str:
+    """The leaves' names, dtypes and shapes as one line, for messages."""
+    named = {name: jnp.asarray(leaf) for name, leaf in named_leaves(tree).items()}
+    return ", ".join(f"{name or 'params'}: {leaf.dtype}{list(leaf.shape)}" for name, leaf in named.items()) or "no leaves"
+
+
+def nested(named: dict[str, Any]) -> Params:
+    """The nested dictionary with these path names: the inverse of `named_leaves` for trees of dictionaries."""
+    if set(named) == {""}:
+        return named[""]
+    tree: dict[str, Any] = {}
+    for name, leaf in named.items():
+        *parents, last = name.split("/")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[last] = leaf
+    return tree
+
+
+def is_nested_dict(tree: Params) -> bool:
+    """Whether `nested` can rebuild this tree: dictionaries with string keys free of "/", or one bare leaf."""
+    if isinstance(tree, dict):
+        return all(isinstance(key, str) and key and "/" not in key and is_nested_dict(value) for key, value in tree.items())
+    return jax.tree_util.all_leaves([tree])

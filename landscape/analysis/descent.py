@@ -1,0 +1,290 @@
+"""`descend`: the paths of optimizers on an objective; one start or thousands, in one compiled scan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+
+from landscape import _checks, _trees
+from landscape._trees import Params
+from landscape.analysis import optimizers as _optimizers
+from landscape.analysis.optimizers import Optimizer, ProximalGradient, Slope
+from landscape.charts.chart import Chart
+from landscape.charts.trajectory import Trajectory, from_records
+from landscape.objectives import penalties as _penalties
+from landscape.objectives.objective import Batch, Losses, Objective, weighted_sum
+from landscape.objectives.penalties import Penalty
+from landscape.surfaces.evaluate import describe, penalties_of, stacked, sweep_coordinates
+from landscape.surfaces.progress import Progress
+
+SEGMENT_WORK = 2**28  # losses computed in one compiled call: a fraction of a second on a CPU, the step of the bar
+
+
+class Program(NamedTuple):
+    """What is compiled: hashable, a static argument."""
+
+    losses: Losses
+    reduction: str
+    optimizer: Optimizer
+    batch_size: int | None
+    num_examples: int
+    record_every: int
+
+
+class Inputs(NamedTuple):
+    """What all runs read: traced."""
+
+    data: Batch
+    coefficients: tuple[Params, Params]  # α and β of P penalties, leaves (P, …)
+    chart: Chart | None
+
+
+class State(NamedTuple):
+    """One run between two steps. Once `alive` is False its params stay where they are."""
+
+    params: Params
+    optimizer: Any
+    alive: Array
+
+
+def descend(
+    objective: Objective,
+    optimizers: Optimizer | Mapping[str, Optimizer],
+    starts: Params,
+    steps: int,
+    *,
+    penalties: Penalty | Mapping[str, Penalty] | None = None,
+    batch_size: int | None = None,
+    key: Array | None = None,
+    record: Chart | None = None,
+    record_every: int = 1,
+    progress: bool | None = None,
+) -> Trajectory:
+    """Trace optimizers from one start or many.
+
+    optimizers:   an optax transformation or `ls.proximal_gradient(η)`, or a mapping label -> optimizer. Those that want
+                  `value`, `grad` and `value_fn` (lbfgs, polyak_sgd, reduce_on_plateau) get them; schedule-free ones are
+                  recorded at their evaluation point. Optimizers are matched by identity: keep one to compile once.
+    starts:       params; or params with a leading axis on every leaf (relative to `objective.params`), a run each.
+    penalties:    a Penalty, or a mapping label -> Penalty, in place of the objective's own.
+    batch_size:   None for full batches; else mini-batches without replacement, in one order for all runs, drawn by `key`.
+    record:       a chart: keep coordinates and off-chart residual instead of the params (for large models).
+    record_every: keep every so many steps; the start and the last step are always kept.
+    progress:     as in `evaluate`.
+
+    Gradients are minimum-norm subgradients of risk + penalty. What is recorded is measured on the full data.
+    Returns a Trajectory; its data set has the dimensions optimizer, penalty, start (each only if several were asked for) and
+    step, with risk, objective, gradient_norm and finite. A run that becomes non-finite is updated no more, and
+    `finite` is False from there on.
+    Raises: ValueError or TypeError, naming the argument.
+
+        >>> import optax, landscape as ls
+        >>> pair = ls.neuron(*ls.datasets.pair(), penalty=ls.l2(0.1))
+        >>> run = ls.descend(pair, optax.sgd(1.0), {"w": 0.0, "b": 0.0}, steps=200)
+        >>> round(float(run.params["w"][-1]), 4)
+        1.1775
+    """
+    by_label = _checked_optimizers(optimizers)
+    initial, many = _checked_starts(starts, objective.params)
+    _check_plan(objective, steps, batch_size, key, record_every)
+    swept = penalties if isinstance(penalties, Mapping) else None
+    if isinstance(penalties, Penalty):
+        objective = objective.with_penalty(penalties)
+    sweep = stacked(penalties_of(objective, swept), objective.params)
+    scaled = [jax.tree.map(partial(_scaled, sweep.strengths), tree) for tree in (sweep.alpha, sweep.beta)]
+    inputs = Inputs(objective.data, (scaled[0], scaled[1]), record)
+    order = None if batch_size is None else _batch_order(key, objective.n, batch_size, steps)
+    records = []
+    with Progress(steps * len(by_label), "steps", progress) as bar:
+        for optimizer in by_label.values():
+            program = Program(objective.losses, objective.reduction, optimizer, batch_size, objective.n, record_every)
+            records.append(_trace(program, inputs, initial, steps, order, bar))
+    return from_records(
+        jax.tree.map(lambda *parts: np.stack(parts), *records),
+        sizes={
+            "optimizer": list(by_label) if isinstance(optimizers, Mapping) else None,
+            "penalty": sweep_coordinates(swept) if swept is not None else None,
+            "start": np.arange(len(jax.tree.leaves(initial)[0])) if many else None,
+        },
+        steps=sorted({*range(0, steps + 1, record_every), steps}),
+        chart=record,
+        attributes=describe(objective, swept) | {"batch_size": objective.n if batch_size is None else batch_size},
+    )
+
+
+def _trace(program: Program, inputs: Inputs, initial: Params, steps: int, order: Array | None, bar: Progress) -> Any:
+    """Records of one optimizer, leaves (P, S, records, …): blocks of `record_every` steps, segment by segment."""
+    states = _start(program, inputs, initial)
+    runs = jax.tree.leaves(states.alive)[0].size
+    whole, rest = divmod(steps, program.record_every)
+    segment = max(1, SEGMENT_WORK // (program.record_every * program.num_examples * runs))
+    blocks = [(program.record_every, min(segment, whole - i)) for i in range(0, whole, segment)] + [(rest, 1)] * (rest > 0)
+    records, done = [], 0
+    for every, count in blocks:
+        batches = None if order is None else order[done : done + every * count].reshape(count, every, -1)
+        states, part = _advance(program._replace(record_every=every), count, inputs, states, batches)
+        records.append(part)
+        done += every * count
+        bar.update(every * count)
+    records.append(jax.tree.map(lambda leaf: leaf[:, :, None], _measure_all(program, inputs, states)))
+    return jax.tree.map(lambda *parts: np.concatenate(parts, axis=2), *jax.device_get(records))
+
+
+def _over_runs(function: Callable[..., Any]) -> Callable[..., Any]:
+    """vmap f(inputs, state) over starts and over penalties; the data, the chart and what follows are shared."""
+
+    def mapped(inputs: Inputs, states: Any, *shared: Any) -> Any:
+        def one_penalty(coefficients: tuple[Params, Params], states: Any) -> Any:
+            return jax.vmap(lambda state: function(inputs._replace(coefficients=coefficients), state, *shared))(states)
+
+        return jax.vmap(one_penalty)(inputs.coefficients, states)
+
+    return mapped
+
+
+@partial(jax.jit, static_argnames="program")
+def _start(program: Program, inputs: Inputs, initial: Params) -> State:
+    """The states before the first step, leaves (P, S, …)."""
+    num_penalties = len(jax.tree.leaves(inputs.coefficients)[0])
+    begin = lambda params: State(params, _optimizers.init(program.optimizer, params), jnp.asarray(True))  # noqa: E731
+    states = jax.vmap(begin)(initial)
+    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num_penalties, *leaf.shape)), states)
+
+
+@partial(jax.jit, static_argnames=("program", "count"))
+def _advance(program: Program, count: int, inputs: Inputs, states: State, batches: Array | None) -> tuple[State, Any]:
+    """`count` blocks: record, then `record_every` steps. Returns the states after, records (P, S, count, …)."""
+
+    def run(inputs: Inputs, state: State, batches: Array | None) -> tuple[State, Any]:
+        return jax.lax.scan(partial(_block, program, inputs), state, batches, length=count)
+
+    return _over_runs(run)(inputs, states, batches)
+
+
+@partial(jax.jit, static_argnames="program")
+def _measure_all(program: Program, inputs: Inputs, states: State) -> Any:
+    return _over_runs(lambda inputs, state: _measure(program, inputs, state)[0])(inputs, states)
+
+
+def _block(program: Program, inputs: Inputs, state: State, batches: Array | None) -> tuple[State, Any]:
+    record, slope = _measure(program, inputs, state)
+    if slope is None:  # mini-batches, or measured elsewhere than at the params: the first step takes its own gradient
+        first, rest = state, program.record_every
+    else:
+        first, rest = _step(program, inputs, state, slope, inputs.data), program.record_every - 1
+
+    def one(state: State, indices: Array | None) -> tuple[State, None]:
+        batch = inputs.data if indices is None else jax.tree.map(lambda leaf: leaf[indices], inputs.data)
+        slope = _slope(program, inputs, state.params, batch)[1]
+        return _step(program, inputs, state, slope, batch), None
+
+    return jax.lax.scan(one, first, batches, length=rest)[0] if rest else first, record
+
+
+def _measure(program: Program, inputs: Inputs, state: State) -> tuple[dict[str, Any], Slope | None]:
+    """(what is recorded here, the slope on the full data if it is also the next step's)."""
+    elsewhere = _optimizers.evaluation_point(state.optimizer, state.params)
+    params = state.params if elsewhere is None else elsewhere
+    risk, slope = _slope(program, inputs, params, inputs.data)
+    norm = _trees.norm(slope.gradient)
+    record: dict[str, Any] = {"risk": risk, "objective": slope.objective, "gradient_norm": norm}
+    record["finite"] = state.alive & jnp.isfinite(slope.objective) & jnp.isfinite(norm)
+    if inputs.chart is None:
+        record["params"] = params
+    else:
+        record["coordinates"], record["residual"] = inputs.chart.coordinates(params)
+    return record, slope if program.batch_size is None and elsewhere is None else None
+
+
+def _slope(program: Program, inputs: Inputs, params: Params, batch: Batch) -> tuple[Array, Slope]:
+    """(risk, Slope) at `params` on a batch."""
+    risk, gradient = jax.value_and_grad(partial(_risk, program, batch))(params)
+    alpha, beta = inputs.coefficients
+    objective = risk + _penalties.value(alpha, beta, params).astype(risk.dtype)
+    return risk, Slope(gradient, objective, _penalties.subgradient(alpha, beta, params, gradient))
+
+
+def _risk(program: Program, batch: Batch, params: Params) -> Array:
+    """The risk on a batch; a sum over a mini-batch is scaled up to the whole data."""
+    total, weight = weighted_sum(program.losses, params, batch)
+    if program.reduction == "mean":
+        return total / weight
+    return total if program.batch_size is None else total * (program.num_examples / program.batch_size)
+
+
+def _step(program: Program, inputs: Inputs, state: State, slope: Slope, batch: Batch) -> State:
+    def objective(params: Params) -> Array:
+        risk = _risk(program, batch, params)
+        return risk + _penalties.value(*inputs.coefficients, params).astype(risk.dtype)
+
+    alive = state.alive & jnp.isfinite(slope.objective) & jnp.isfinite(_trees.norm(slope.gradient))
+    moved = _optimizers.step(program.optimizer, state.params, state.optimizer, slope, inputs.coefficients, objective)
+    keep = lambda new, old: jnp.where(alive, new, old)  # noqa: E731
+    params, optimizer = jax.tree.map(keep, moved, (state.params, state.optimizer))
+    return State(params, optimizer, alive)
+
+
+@partial(jax.jit, static_argnames=("n", "batch_size", "steps"))
+def _batch_order(key: Array, n: int, batch_size: int, steps: int) -> Array:
+    """Indices (steps, batch_size): one permutation of the examples after another, cut into batches."""
+    epochs = -(-steps * batch_size // n)
+    permutations = jax.vmap(lambda epoch: jax.random.permutation(jax.random.fold_in(key, epoch), n))(jnp.arange(epochs))
+    return permutations.reshape(-1)[: steps * batch_size].reshape(steps, batch_size)
+
+
+def _scaled(strengths: Array, coefficients: Array) -> Array:
+    return strengths.astype(coefficients.dtype).reshape(-1, *[1] * (coefficients.ndim - 1)) * coefficients
+
+
+def _checked_optimizers(optimizers: Any) -> dict[str, Optimizer]:
+    mapping = optimizers if isinstance(optimizers, Mapping) else {"": optimizers}
+    _checks.labels("optimizers", mapping)
+    for label, optimizer in mapping.items():
+        if not isinstance(optimizer, (optax.GradientTransformation, ProximalGradient)):
+            raise TypeError(
+                f"`optimizers`{f'[{label!r}]' if label else ''} is a {type(optimizer).__name__}; give an optax optimizer such as "
+                "optax.adam(0.1), or ls.proximal_gradient(0.1)."
+            )
+    return dict(mapping)
+
+
+def _checked_starts(starts: Params, params: Params) -> tuple[Params, bool]:
+    """(starts with a leading axis on every leaf, whether there was one)."""
+    if jax.tree.structure(starts) != jax.tree.structure(params):
+        raise ValueError(
+            "`starts` must have the structure of the objective's params.\n"
+            f"  params: {_trees.layout(params)}\n  starts: {jax.tree.structure(starts)}"
+        )
+    arrays = jax.tree.map(lambda s, p: np.asarray(s).astype(p.dtype), starts, params)
+    named, wanted = _trees.named_leaves(arrays), _trees.named_leaves(params)
+    for name, leaf in named.items():
+        _checks.finite(f"starts {name!r}", leaf)
+    if all(leaf.shape == wanted[name].shape for name, leaf in named.items()):
+        return jax.tree.map(lambda a: a[None], arrays), False
+    counts = {leaf.shape[:1] for leaf in named.values()}
+    if len(counts) != 1 or any(leaf.shape[1:] != wanted[name].shape or leaf.ndim == 0 for name, leaf in named.items()):
+        raise ValueError(
+            "`starts` must have the shapes of the objective's params, or one more leading axis of the same length on every leaf.\n"
+            f"  params: {_trees.layout(params)}\n  starts: {_trees.layout(arrays)}"
+        )
+    if counts == {(0,)}:
+        raise ValueError("`starts` has a leading axis of length 0; give at least one start.")
+    return arrays, True
+
+
+def _check_plan(objective: Objective, steps: int, batch_size: int | None, key: Array | None, record_every: int) -> None:
+    _checks.count("steps", steps)
+    _checks.count("record_every", record_every)
+    if batch_size is None:
+        return
+    if _checks.count("batch_size", batch_size) > objective.n:
+        raise ValueError(f"`batch_size` is {batch_size} but there are {objective.n} examples; leave it out for full batches.")
+    if key is None:
+        raise TypeError("`key` is needed beside `batch_size`: it draws the order of the examples; pass jax.random.key(0).")

@@ -1,0 +1,129 @@
+"""Trajectories: where optimizers went, one run or many, and what was recorded on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from landscape import _trees
+from landscape._trees import Params
+from landscape.charts import chart as _chart
+from landscape.charts.chart import Chart
+
+if TYPE_CHECKING:
+    import xarray
+
+LONG_NAMES = {
+    "risk": "risk",
+    "objective": "objective",
+    "gradient_norm": "norm of the objective's gradient",
+    "finite": "whether the run is finite",
+    "residual": "distance from the chart",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """Runs of one or more optimizers.
+
+    params: a tree of NumPy arrays, the leading axes of every leaf being `data.risk.dims`; None where only the coordinates on
+            a chart were recorded.
+    data:   xarray.Dataset over optimizer, penalty, start (each only if there are several) and step, with risk, objective,
+            gradient_norm, finite, and what else was recorded; attributes hold the provenance.
+    """
+
+    params: Params
+    data: xarray.Dataset
+
+    def on(self, chart: Chart | xarray.Dataset) -> xarray.Dataset:
+        """The runs seen on a chart (or on the chart of a surface): its coordinates, and what the chart does not show.
+
+        Returns: a Dataset with the dimensions of `data`; a variable for each coordinate; residual, the distance of the params
+        from the chart's nearest point; and the recorded risk, objective, gradient_norm and finite, measured at the true params.
+        Raises: ValueError if only coordinates on another chart were recorded, or the surface does not hold its chart.
+        """
+        chart, chart_id = _resolve(chart)
+        if self.params is None:
+            if self.data.attrs["chart_id"] != chart_id:
+                raise ValueError(
+                    "`chart` is not the one on which this trajectory was recorded, and its params were not kept. "
+                    "Run descend with record=None, or with record= this chart."
+                )
+            return self.data
+        dims, shape = self.data.risk.dims, self.data.risk.shape
+        flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[len(shape) :]), self.params)
+        coordinates, residual = jax.device_get(_coordinates(chart, flat))
+        seen = {
+            name: (dims, coordinates[:, i].reshape(shape), {"long_name": name, "units": "1"})
+            for i, name in enumerate(chart.names)
+        }
+        seen["residual"] = (dims, residual.reshape(shape), {"long_name": LONG_NAMES["residual"], "units": "1"})
+        return self.data.assign(seen).assign_attrs(chart_id=chart_id)
+
+    def steps_to(self, tolerance: float) -> xarray.DataArray:
+        """The first recorded step with gradient_norm ≤ tolerance, for each run; NaN where there is none.
+
+        The norm is that of the minimum-norm subgradient on the full data: 0 exactly at a stationary point.
+        Raises: ValueError unless the tolerance is a number > 0.
+        """
+        if not tolerance > 0:
+            raise ValueError(f"`tolerance` is {tolerance}; it must be a number > 0.")
+        reached = self.data.gradient_norm <= tolerance
+        first = self.data.step[reached.argmax("step")].where(reached.any("step")).drop_vars("step")
+        return first.rename("steps").assign_attrs(long_name=f"steps to a gradient norm of {tolerance:g}", units="1")
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{dim}: {size}" for dim, size in self.data.sizes.items())
+        kept = "coordinates on a chart" if self.params is None else _trees.layout(self.params)
+        return f"Trajectory({sizes})\n  of {self.data.attrs.get('objective', 'an objective')}\n  keeping {kept}"
+
+
+def from_records(
+    records: Mapping[str, Any],
+    sizes: Mapping[str, Any],
+    steps: Sequence[int],
+    chart: Chart | None,
+    attributes: Mapping[str, Any],
+) -> Trajectory:
+    """A Trajectory of records whose leaves are (optimizer, penalty, start, step, …).
+
+    sizes: for each of the first three its labels (for "penalty" a dict of coordinates), or None where there is only one
+           and no dimension.
+    """
+    import xarray
+
+    squeezed = tuple(i for i, name in enumerate(sizes) if sizes[name] is None)
+    records = jax.tree.map(lambda leaf: np.squeeze(np.asarray(leaf), squeezed), dict(records))
+    dims = (*(name for name, labels in sizes.items() if labels is not None), "step")
+    params, coordinates = records.pop("params", None), records.pop("coordinates", None)
+    variables = {name: (dims, values, {"long_name": LONG_NAMES[name], "units": "1"}) for name, values in records.items()}
+    if chart is not None:
+        for i, name in enumerate(chart.names):
+            variables[name] = (dims, coordinates[..., i], {"long_name": name, "units": "1"})
+    coords: dict[str, Any] = {"step": ("step", np.asarray(steps), {"long_name": "step", "units": "1"})}
+    for name, labels in sizes.items():
+        if labels is not None:
+            coords |= labels if isinstance(labels, Mapping) else {name: (name, labels)}
+    extra = {} if chart is None else {"chart": _chart.to_json(chart), "chart_id": _chart.chart_id(chart)}
+    return Trajectory(params, xarray.Dataset(variables, coords, {**attributes, **extra, "kind": "trajectory"}))
+
+
+@jax.jit
+def _coordinates(chart: Chart, params: Params) -> Any:
+    return jax.vmap(chart.coordinates)(params)
+
+
+def _resolve(chart: Chart | xarray.Dataset) -> tuple[Chart, str]:
+    if isinstance(chart, Chart):
+        return chart, _chart.chart_id(chart)
+    attributes = getattr(chart, "attrs", {})
+    if "chart_id" not in attributes:
+        raise TypeError(f"`chart` is a {type(chart).__name__}; give a chart, or a surface from ls.evaluate.")
+    if not attributes["chart"]:
+        raise ValueError("`chart` is a surface whose chart was too large to be stored with it; pass the chart itself.")
+    rebuilt = _chart.from_json(attributes["chart"])
+    return rebuilt, attributes["chart_id"]

@@ -1,0 +1,269 @@
+"""The objective: a mean (or sum) of per-example losses over data, plus a penalty."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+from typing import Any, Literal, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from landscape import _checks, _trees
+from landscape._trees import Params
+from landscape.objectives import formula, penalties
+from landscape.objectives.losses import PointwiseLoss
+from landscape.objectives.penalties import Penalty
+
+Batch = Any  # a pytree of arrays with a common leading axis: the examples
+Losses = Callable[[Params, Batch], Any]
+Reduction = Literal["mean", "sum"]
+
+
+@dataclass(frozen=True, eq=False)
+class LinearModel:
+    """What an objective whose examples are seen only through z = x̃·θ says of itself.
+
+    `features` x̃ (n, p), the columns in the order of the params' entries (weights, then bias: a column of ones);
+    `labels` y (n,); `loss(z, y)`, with its convexity in z, its degree in y and the distance of its poles.
+    """
+
+    features: Array
+    labels: Array
+    loss: PointwiseLoss
+
+
+class Predict(Protocol):
+    """h(x): the model's output for inputs x (m,) or (m, d)."""
+
+    def __call__(self, params: Params, x: Array) -> Array: ...
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Objective:
+    """J(θ) = R(θ) + Ω(θ), with the risk R the weighted mean of `losses(θ, data)` (or their weighted sum) and Ω a penalty.
+
+    losses:     losses(params, batch) -> (n,), one loss an example; or (losses, weights), both (n,), for padding,
+                masks and example weights: mean = Σ wᵢlᵢ / Σ wᵢ, sum = Σ wᵢlᵢ. A frozen dataclass with `__call__`
+                (equal by value) lets compiled code be reused after a rebuild; a plain function is matched by identity.
+    data:       a tree of arrays with a common leading axis n, handed to `losses`; or None.
+    params:     an example of the parameters: floating-point leaves.
+    penalty:    Ω; none by default.
+    reduction:  "mean" or "sum".
+    predict:    optional, predict(params, x) -> the model's output.
+    structure:  optional `LinearModel`: what closed forms and certificates read.
+
+    Not a pytree, never an argument of a jitted function. `objective(params)` and `objective.risk(params)` are traceable:
+    `jax.grad(objective.risk)` works.
+    Raises: ValueError or TypeError, naming the argument, for bad data, params, losses or reduction.
+    """
+
+    losses: Losses
+    data: Batch
+    params: Params = field(kw_only=True)
+    penalty: Penalty = field(kw_only=True, default=None)  # type: ignore[assignment]
+    reduction: Reduction = field(kw_only=True, default="mean")
+    predict: Predict | None = field(kw_only=True, default=None)
+    structure: LinearModel | None = field(kw_only=True, default=None)
+
+    def __post_init__(self) -> None:  # safe here: not a pytree, so JAX never rebuilds it from tracers
+        _checks.one_of("reduction", self.reduction, {"mean": None, "sum": None})
+        _checks.warn_if_narrowed("data and params", (self.data, self.params), stacklevel=3)
+        penalty = penalties.none() if self.penalty is None else self.penalty
+        if not isinstance(penalty, Penalty):
+            raise TypeError(f"`penalty` is a {type(penalty).__name__}; make one with ls.l2(0.1), ls.l1(…), ls.weight_decay(…).")
+        for name, value in {
+            "params": _checked_params(self.params),
+            "data": _checked_data(self.data),
+            "penalty": penalty,
+        }.items():
+            object.__setattr__(self, name, value)
+        penalty.coefficients(self.params)  # a scope that matches nothing is refused now, not in the middle of a run
+        _check_losses(self)
+
+    @property
+    def n(self) -> int:
+        """Number of examples (1 where there are no data)."""
+        return num_examples(self.data)
+
+    def risk(self, params: Params) -> Array:
+        """R(θ), the data term: a scalar."""
+        total, weight = weighted_sum(self.losses, self._read(params), self.data)
+        return total / weight if self.reduction == "mean" else total
+
+    def __call__(self, params: Params) -> Array:
+        """J(θ) = R(θ) + Ω(θ), a scalar."""
+        params = self._read(params)
+        risk = self.risk(params)
+        return risk + self.penalty.value(params).astype(risk.dtype)
+
+    def gradient(self, params: Params) -> Params:
+        """The minimum-norm subgradient of J at θ, a tree like `params`: ∇R + ∇Ω, and 0 exactly where θ is stationary."""
+        params = self._read(params)
+        return self.penalty.subgradient(params, jax.grad(self.risk)(params))
+
+    def with_penalty(self, penalty: Penalty) -> "Objective":
+        """The same risk under another penalty."""
+        return replace(self, penalty=penalty)
+
+    @cached_property
+    def id(self) -> str:
+        """Fingerprint of the risk: losses, data, reduction (not the penalty, not `params`' values). 16 hex digits."""
+        digest = hashlib.blake2b(digest_size=8)
+        digest.update(f"{_losses_id(self.losses, *_shapes(self.params, self.data))} {self.reduction}".encode())
+        for leaf in jax.tree.leaves(self.data):
+            digest.update(_bytes(np.asarray(leaf)))
+        return digest.hexdigest()
+
+    def _read(self, params: Params) -> Params:
+        """Accept plain numbers where the example has arrays."""
+        if jax.tree.structure(params) != jax.tree.structure(self.params):
+            raise ValueError(
+                "`params` must have the structure of the objective's own.\n"
+                f"  wanted: {_trees.layout(self.params)}\n  got:    {jax.tree.structure(params)}"
+            )
+        return jax.tree.map(lambda p, e: jnp.asarray(p, None if _is_floating(p) else e.dtype), params, self.params)
+
+    def __str__(self) -> str:
+        return formula.text(self)
+
+    __repr__ = __str__
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {formula.latex(self)}$"
+
+
+def function(f: Callable[[Params], Array], params: Params, *, penalty: Penalty | None = None) -> Objective:
+    """An objective without data: R(θ) = f(θ), f traceable and scalar-valued.
+
+    >>> import landscape as ls
+    >>> bowl = ls.function(lambda p: p["u"] ** 2 + 4 * p["v"] ** 2, {"u": 1.0, "v": 1.0})
+    >>> float(bowl.risk({"u": 1.0, "v": 1.0}))
+    5.0
+    """
+    return Objective(FunctionLosses(f), None, params=params, penalty=penalty)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class FunctionLosses:
+    """One loss, f(params), whatever the batch."""
+
+    f: Callable[[Params], Array]
+
+    def __call__(self, params: Params, batch: None) -> Array:
+        """f(params) as an array of shape (1,)."""
+        value = jnp.asarray(self.f(params))
+        if value.shape != ():
+            raise ValueError(f"`f` returned shape {value.shape}; an objective's function returns one number.")
+        return value[None]
+
+
+def num_examples(data: Batch) -> int:
+    """Length of the leading axis of the data; 1 where there are none."""
+    leaves = jax.tree.leaves(data)
+    return int(leaves[0].shape[0]) if leaves else 1
+
+
+def losses_and_weights(losses: Losses, params: Params, batch: Batch) -> tuple[Array, Array]:
+    """(lᵢ, wᵢ) of every example, both (n,); wᵢ = 1 where `losses` gives none."""
+    values = losses(params, batch)
+    if isinstance(values, tuple):
+        return values[0], values[1].astype(values[0].dtype)
+    return values, jnp.ones_like(values)
+
+
+def weighted_sum(losses: Losses, params: Params, batch: Batch) -> tuple[Array, Array]:
+    """(Σ wᵢlᵢ, Σ wᵢ). An example of weight 0 (padding) adds nothing, not even NaN."""
+    values = losses(params, batch)
+    if not isinstance(values, tuple):  # no products by 1 in the hot loop
+        dtype = _trees.wide(values)
+        return jnp.sum(values.astype(dtype)), jnp.asarray(values.shape[0], dtype)
+    values, weights = values[0].astype(_trees.wide(values[0])), values[1].astype(_trees.wide(values[0]))
+    return jnp.sum(jnp.where(weights == 0, 0, weights * values)), jnp.sum(weights)
+
+
+def _is_floating(value: Any) -> bool:
+    return hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jnp.floating)
+
+
+def _checked_params(params: Params) -> Params:
+    named = _trees.named_leaves(params)
+    if not named:
+        raise ValueError("`params` has no leaves; give an example of the parameters, such as {'w': 0.0, 'b': 0.0}.")
+    for name, leaf in named.items():
+        if not _is_floating(leaf) and not isinstance(leaf, float):
+            kind = leaf.dtype if hasattr(leaf, "dtype") else type(leaf).__name__
+            raise TypeError(
+                f"`params` leaf {name or 'params'!r} is {kind}; parameters are floating-point. Write 0.0 instead of 0, "
+                "or keep what is not trained out of `params`."
+            )
+    return jax.tree.map(jnp.asarray, params)
+
+
+def _checked_data(data: Batch) -> Batch:
+    lengths = {}
+    for name, leaf in _trees.named_leaves(data).items():
+        label = f"data {name!r}" if name else "data"
+        array = leaf if hasattr(leaf, "dtype") else np.asarray(leaf)
+        if array.ndim == 0:
+            raise ValueError(f"`{label}` is a single number; every leaf of the data needs a leading axis of examples.")
+        if array.shape[0] == 0:
+            raise ValueError(f"`{label}` has no examples (shape {array.shape}); give at least one.")
+        if jnp.issubdtype(array.dtype, jnp.floating):
+            _checks.finite(label, np.asarray(array))
+        lengths[label] = array.shape[0]
+    if len(set(lengths.values())) > 1:
+        raise ValueError(
+            "`data` has leaves of different length: " + ", ".join(f"{k}: {v}" for k, v in lengths.items())
+            + ". Give one row an example in each."
+        )
+    return jax.tree.map(jnp.asarray, data)
+
+
+def _check_losses(objective: Objective) -> None:
+    if not callable(objective.losses):
+        raise TypeError(f"`losses` is a {type(objective.losses).__name__}; it must be a function losses(params, batch).")
+    out = jax.eval_shape(objective.losses, objective.params, objective.data)
+    wanted = (objective.n,)
+    for part, leaf in zip(("losses", "weights"), out if isinstance(out, tuple) else (out,), strict=False):
+        shape = getattr(leaf, "shape", None)
+        if shape != wanted:
+            raise ValueError(
+                f"`losses` returned {part} of shape {shape}; wanted {wanted}, one an example. "
+                "Return the losses before averaging them: the objective takes the mean itself."
+            )
+
+
+def _shapes(*trees: Any) -> tuple[Any, ...]:
+    """Hashable shapes and dtypes of trees."""
+    described = [(jax.tree.structure(t), tuple((leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(t))) for t in trees]
+    return tuple(described)
+
+
+@lru_cache(maxsize=256)
+def _losses_id(losses: Losses, params: Any, data: Any) -> str:
+    """Fingerprint of the losses as lowered for these shapes: the same in every process, unlike `repr` or `hash`."""
+
+    def rebuild(described: Any) -> Any:
+        structure, leaves = described
+        return structure.unflatten([jax.ShapeDtypeStruct(shape, np.dtype(dtype)) for shape, dtype in leaves])
+
+    traced = jax.jit(losses).trace(rebuild(params), rebuild(data))
+    digest = hashlib.blake2b(traced.lower().as_text().encode(), digest_size=8)
+    for constant in traced.jaxpr.consts:  # arrays that the losses close over
+        digest.update(_bytes(np.asarray(constant)))
+    return digest.hexdigest()
+
+
+SAMPLED_ABOVE = 2**30  # bytes: larger arrays are fingerprinted by 1024 blocks of 64 KiB, evenly spaced
+
+
+def _bytes(array: np.ndarray) -> bytes:
+    header = f"{array.shape} {array.dtype.str} ".encode()
+    if array.nbytes <= SAMPLED_ABOVE:
+        return header + array.tobytes()
+    flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    starts = np.linspace(0, flat.size - 65536, 1024).astype(np.int64)
+    return header + b"".join(flat[s : s + 65536].tobytes() for s in starts)

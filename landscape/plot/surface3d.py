@@ -1,0 +1,153 @@
+"""The surface in relief: height and color are the objective, with its contours on the floor.
+
+    >>> import landscape as ls
+    >>> figure = ls.plot.surface3d(surface.sel(penalty="λ=0.1"))              # doctest: +SKIP
+"""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.colors import AsinhNorm, LightSource
+from matplotlib.figure import Figure
+from mpl_toolkits.mplot3d.art3d import Poly3DCollection
+from mpl_toolkits.mplot3d.axes3d import Axes3D
+
+from landscape.plot import _excess, _panels, _runs, style
+from landscape.plot._panels import Panel
+
+_MOST = 160  # grid lines drawn a direction; a finer grid is thinned, its last line kept
+_DROP = 0.55  # the floor lies this share of the height below the surface
+
+
+def surface3d(
+    surface: xr.Dataset,
+    runs: Any = None,
+    *,
+    variable: str = "objective",
+    ceiling: float | None = None,
+    elevation: float = 28.0,
+    azimuth: float = -56.0,
+    width: float = style.SINGLE,
+) -> Figure:
+    """A surface over two coordinates in relief, its contours on the floor, runs on both.
+
+    Colors as in `dark_minimum`: black at the least value. `ceiling` cuts the heights off at a value of the variable (a
+    penalty's walls dwarf the basin): what is higher is left out of the relief and stays on the floor. Runs are drawn at
+    their own recorded values. `elevation` and `azimuth` are the view in degrees. Cells that are not finite are holes in
+    the relief and hatched on the floor.
+
+    Raises: ValueError for several penalties (select one) or not two coordinates, or if the runs do not belong here.
+    """
+    names = _panels.plane(surface, variable)
+    _panels.single(surface, variable, "surface3d")
+    panel = _panels.read(surface, variable)[0]
+    walks = [] if runs is None else _runs.read(runs, surface, names)
+    with style.context():
+        figure = style.figure(width, 0.86 * width)
+        axes = figure.add_subplot(projection="3d", computed_zorder=False)
+        assert isinstance(axes, Axes3D)
+        norm = _excess.norm([panel], None, None)
+        bottom, top = _heights(panel, ceiling)
+        floor = bottom - _DROP * (top - bottom)
+        _floor(axes, panel, norm, floor)
+        _relief(axes, panel, norm, top)
+        for run in walks:
+            _path(axes, run, panel, variable, floor, top)
+        _furnish(axes, panel, _panels.label_of(surface[variable]), (floor, bottom, top), (elevation, azimuth))
+        _legend(figure, walks, panel)
+        _panels.fit(figure)
+    return figure
+
+
+def _heights(panel: Panel, ceiling: float | None) -> tuple[float, float]:
+    """The least and greatest height that are drawn."""
+    if not panel.finite.size:
+        return 0.0, 1.0
+    bottom, top = float(panel.finite.min()), float(panel.finite.max())
+    if ceiling is not None and ceiling <= bottom:
+        raise ValueError(f"`ceiling` is {ceiling}, not above the least value {bottom:g}; give a larger one, or leave it out.")
+    top = top if ceiling is None else min(top, ceiling)
+    return bottom, top if top > bottom else bottom + 1.0
+
+
+def _thin(count: int) -> np.ndarray:
+    """At most `_MOST` indices of `count`, evenly spread, both ends kept."""
+    return np.unique(np.round(np.linspace(0, count - 1, min(count, _MOST))).astype(int))
+
+
+def _floor(axes: Axes3D, panel: Panel, norm: AsinhNorm, height: float) -> None:
+    """Filled contours on the floor, and hatching where nothing is finite."""
+    x, y = np.meshgrid(panel.x, panel.y)
+    if panel.finite.size and np.ptp(panel.finite) > 0:
+        least, greatest = float(panel.finite.min()), float(panel.finite.max())
+        steps = [least + float(norm.inverse(t)) for t in np.linspace(0, 1, 13)]
+        steps = [s for s in steps if s < greatest] + [greatest]
+        colors = style.SEQUENTIAL(np.linspace(0.0, 1.0, len(steps) - 1))
+        filled = axes.contourf(x, y, np.ma.masked_invalid(panel.values), levels=steps, colors=colors, zdir="z",
+                               offset=height, zorder=0)  # fmt: skip
+        filled.set_rasterized(True)
+    rows, columns = np.nonzero(~np.isfinite(panel.values))
+    if rows.size:
+        xs, ys = _panels.edges(panel.x), _panels.edges(panel.y)
+        corners = ((0, 0), (1, 0), (1, 1), (0, 1))
+        cells = [[(xs[c + i], ys[r + j], height) for i, j in corners] for r, c in zip(rows, columns, strict=True)]
+        axes.add_collection3d(Poly3DCollection(cells, zorder=0.5, **_panels.HATCH))
+
+
+def _relief(axes: Axes3D, panel: Panel, norm: AsinhNorm, top: float) -> None:
+    rows, columns = _thin(len(panel.y)), _thin(len(panel.x))
+    x, y = np.meshgrid(panel.x[columns], panel.y[rows])
+    z = panel.values[np.ix_(rows, columns)]
+    z = np.where(z <= top, z, np.nan)
+    least = float(panel.finite.min()) if panel.finite.size else 0.0
+    colors = style.SEQUENTIAL(norm(np.ma.masked_invalid(z - least)))
+    axes.plot_surface(x, y, z, facecolors=colors, rstride=1, cstride=1, linewidth=0, antialiased=False, shade=True,
+                      lightsource=LightSource(azdeg=250, altdeg=60), rasterized=True, zorder=1)  # fmt: skip
+
+
+def _path(axes: Axes3D, run: _runs.Run, panel: Panel, variable: str, floor: float, top: float) -> None:
+    """One run on the relief at its own values, and its shadow on the floor; what leaves the box is cut."""
+    x, y = run.points
+    z = run.measured.get(variable, np.full(x.shape, np.nan))
+    steps = np.arange(len(x))
+    fine = np.linspace(0, max(len(x) - 1, 0), 10 * max(len(x) - 1, 0) + 1)
+    x, y, z = (np.interp(fine, steps, v) for v in (x, y, z))
+    inside = (panel.x[0] <= x) & (x <= panel.x[-1]) & (panel.y[0] <= y) & (y <= panel.y[-1])
+    shown = _runs.look(run.optimizer)
+    axes.plot(*(np.where(inside, v, np.nan) for v in (x, y)), zs=floor, color=shown.color, linewidth=0.7, zorder=0.8)
+    low = inside & (z <= top)
+    axes.plot(*(np.where(low, v, np.nan) for v in (x, y, z)), color=shown.color, linewidth=1.2, zorder=3,
+              path_effects=style.halo(1.2))  # fmt: skip
+    for place, marker, face in ((0, "o", "white"), (-1, shown.marker, shown.color)):
+        if low[place]:
+            axes.plot([x[place]], [y[place]], [z[place]], marker=marker, markersize=3.6, markerfacecolor=face,
+                      markeredgecolor=style.INK if place == 0 else "white", markeredgewidth=0.5, zorder=4)  # fmt: skip
+
+
+def _furnish(
+    axes: Axes3D, panel: Panel, label: str, heights: tuple[float, float, float], view: tuple[float, float]
+) -> None:
+    """Labels, view, and as few lines as a reader needs."""
+    floor, bottom, top = heights
+    axes.view_init(*view)
+    axes.set(xlim=(panel.x[0], panel.x[-1]), ylim=(panel.y[0], panel.y[-1]), zlim=(floor, top))
+    axes.set_xlabel(panel.x_label, labelpad=-6)
+    axes.set_ylabel(panel.y_label, labelpad=-6)
+    axes.set_zlabel(label, labelpad=-7)
+    for axis in (axes.xaxis, axes.yaxis, axes.zaxis):  # type: ignore[attr-defined]
+        axis.set_pane_color((1, 1, 1, 0))
+        axis._axinfo["grid"].update(color=style.GRID, linewidth=0.3)
+        axis.line.set(linewidth=0.6, color=style.INK)
+    axes.tick_params(pad=-3, labelsize=7)
+    axes.locator_params(nbins=5)
+    axes.set_zticks([t for t in axes.get_zticks() if bottom - 1e-9 <= t <= top])
+    axes.set_box_aspect((1, 1, 0.85), zoom=0.92)
+    if panel.label:
+        axes.set_title(_panels.title_of(panel.label), y=0.98)
+
+
+def _legend(figure: Figure, walks: list[_runs.Run], panel: Panel) -> None:
+    optimizers, signs = _runs.handles(walks, (panel.x, panel.y))
+    signs = [s for s in signs if s.get_label() != "leaves the window"] + _panels.hatch_handles([panel])
+    _panels.legend(figure, [optimizers, signs])

@@ -1,0 +1,311 @@
+"""`evaluate`: an objective, seen through a chart, measured on axes, becomes a labeled data set.
+
+    >>> import numpy as np, landscape as ls
+    >>> pair = ls.neuron(*ls.datasets.pair())
+    >>> plane = ls.axes_plane(pair.params, "w", "b")
+    >>> surface = ls.evaluate(pair, plane, {"w": np.linspace(-10, 10, 41), "b": np.linspace(-5, 5, 21)})
+    >>> surface.risk.dims, surface.risk.shape
+    (('w', 'b'), (41, 21))
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from landscape import _checks, _trees
+from landscape.charts import chart as _chart
+from landscape.charts.chart import Chart
+from landscape.objectives.objective import Batch, Objective, num_examples
+from landscape.objectives.penalties import Penalty
+from landscape.surfaces import _plan, _tiles
+from landscape.surfaces.progress import Progress
+from landscape.surfaces.quantities import BUILT_IN, Point, Quantity, Risk, Sweep
+
+if TYPE_CHECKING:
+    import xarray
+
+RESERVED = (*BUILT_IN, "penalty", "strength", "coordinate", "optimizer", "start", "step", "residual", "interior")
+PER_PENALTY = ("penalty_value", "penalty_unit", "objective", "gradient_norm")
+
+
+def evaluate(
+    objective: Objective,
+    chart: Chart,
+    axes: Mapping[str, Any],
+    *,
+    quantities: Sequence[str | Quantity] = ("risk",),
+    penalties: Mapping[str, Penalty] | None = None,
+    batch_size: int | None = None,
+    memory: int | None = None,
+    precision: str = "highest",
+    progress: bool | None = None,
+) -> xarray.Dataset:
+    """Measure the objective at every point of a grid on a chart.
+
+    axes:        coordinate name -> 1-D positions, any spacing, 1 to 3 of them: all of the chart's names. The result's
+                 dimensions follow the order of this mapping.
+    quantities:  names out of "risk_stderr", "risk_gradient_norm", "gradient_norm", "slope", and own `Quantity` objects.
+    penalties:   label -> Penalty, a sweep: replaces the objective's own penalty and adds the dimension `penalty` in front.
+                 Risk and its gradient are computed once a cell however many there are.
+    batch_size:  examples at a time; chosen from `memory` by default.
+    memory:      bytes that temporaries may take (default 2 GiB on CPU).
+    precision:   of matrix products, "highest" unless asked otherwise (JAX's default is TF32 on NVIDIA, bfloat16 on TPU).
+    progress:    show a bar; by default where a run lasts over two seconds and standard error is a terminal.
+
+    Returns a Dataset over the axes:
+        risk, objective, penalty_value, penalty_unit (penalty at strength 1), finite            always
+        risk_stderr          standard error of the mean risk, sd(lᵢ)/√n (NaN for one example)
+        risk_gradient_norm   ‖∇R‖ over ALL params, not only in the chart
+        gradient_norm        minimum norm over the subdifferential of R + Ω; comes with risk_gradient_norm
+        slope                in-chart gradient of the risk, with a last dimension `coordinate`
+    objective, penalty_* and gradient_norm carry `penalty` in a sweep. NaN and inf stay as they are; `finite` is False there.
+    Attributes hold the provenance: versions, device, dtype, precision, fingerprints, plan and wall time.
+    Raises: ValueError or TypeError, naming the argument.
+    """
+    started = time.perf_counter()
+    grid_axes = _checked_axes(chart, axes)
+    measures = _measures(objective, quantities)
+    sweep = stacked(penalties_of(objective, penalties), objective.params)
+    _checked_memory(batch_size, memory)
+    _warn_below_resolution(chart, grid_axes)
+    plan = _plan.plan(objective, tuple(len(a) for a in grid_axes.values()), batch_size, memory)
+    order = tuple(list(grid_axes).index(name) for name in chart.names)
+    dtype = max((_trees.wide(leaf) for leaf in jax.tree.leaves(objective.params)), key=lambda d: d.itemsize)
+    shape = _tiles.tile_shape(tuple(len(a) for a in grid_axes.values()), plan.tile_cells)
+
+    def compute(positions: tuple[np.ndarray, ...]) -> Mapping[str, np.ndarray]:
+        return jax.device_get(_tile(measures, plan, order, chart, objective.data, sweep, positions))
+
+    with jax.default_matmul_precision(precision), Progress(math.prod(map(len, grid_axes.values())), "cells", progress) as bar:
+        positions = tuple(a.astype(dtype) for a in grid_axes.values())
+        values = _tiles.run(compute, positions, shape, bar.update)
+    attributes = describe(objective, penalties) | {
+        "kind": "surface",
+        "chart": _chart.to_json(chart),
+        "chart_id": _chart.chart_id(chart),
+        "precision": precision,
+        "cells_in_flight": plan.in_flight,
+        "tile_shape": list(shape),
+        "batch_size": plan.batch_size,
+    }
+    return _dataset(grid_axes, chart, values, penalties, attributes, started)
+
+
+@partial(jax.jit, static_argnames=("measures", "plan", "order"))
+def _tile(
+    measures: tuple[Quantity, ...],
+    plan: _plan.Plan,
+    order: tuple[int, ...],
+    chart: Chart,
+    data: Batch,
+    sweep: Sweep,
+    positions: tuple[Array, ...],
+) -> dict[str, Array]:
+    """All cells of one tile: `plan.in_flight` at a time, vmapped; the chunks one after another."""
+    shape = tuple(len(p) for p in positions)
+    grid = jnp.stack([c.reshape(-1) for c in jnp.meshgrid(*positions, indexing="ij")], axis=1)  # (cells, k)
+    cells = math.prod(shape)
+    chunks = -(-cells // plan.in_flight)
+    padded = jnp.concatenate([grid, jnp.broadcast_to(grid[-1:], (chunks * plan.in_flight - cells, len(shape)))])
+    cell = partial(_cell, measures, plan.batch_size, order, chart, data, sweep)
+    out = jax.lax.map(jax.vmap(cell), padded.reshape(chunks, plan.in_flight, len(shape)))
+
+    def unchunk(name: str, values: Array) -> Array:
+        values = values.reshape(chunks * plan.in_flight, *values.shape[2:])[:cells]
+        return values.reshape(shape + values.shape[1:])
+
+    return {name: unchunk(name, values) for name, values in out.items()}
+
+
+def _cell(
+    measures: tuple[Quantity, ...],
+    batch_size: int,
+    order: tuple[int, ...],
+    chart: Chart,
+    data: Batch,
+    sweep: Sweep,
+    positions: Array,
+) -> dict[str, Array]:
+    """Everything measured at one point: a pure function of its coordinates."""
+    coordinates = positions[jnp.asarray(order)]
+    point = Point(chart.point(coordinates), coordinates, chart)
+    out: dict[str, Array] = {}
+    for measure in measures:
+        sums = _over_batches(partial(measure.accumulate, point), measure.merge, data, batch_size)
+        out |= measure.finish(point, sums, sweep)
+    return out
+
+
+def _over_batches(accumulate: Callable[[Batch], Any], merge: Callable[[Any, Any], Any], data: Batch, batch_size: int) -> Any:
+    """Merge accumulate(batch) over the data in order; the last batch may be short."""
+    n = num_examples(data)
+    whole = n // batch_size
+    if whole == 1 and n == batch_size:
+        return accumulate(data)
+    batches = jax.tree.map(lambda a: a[: whole * batch_size].reshape(whole, batch_size, *a.shape[1:]), data)
+    sums = accumulate(jax.tree.map(lambda a: a[0], batches))
+    sums, _ = jax.lax.scan(
+        lambda so_far, batch: (merge(so_far, accumulate(batch)), None), sums, jax.tree.map(lambda a: a[1:], batches)
+    )
+    if n % batch_size:
+        sums = merge(sums, accumulate(jax.tree.map(lambda a: a[whole * batch_size :], data)))
+    return sums
+
+
+def penalties_of(objective: Objective, penalties: Mapping[str, Penalty] | None) -> tuple[Penalty, ...]:
+    """The penalties of a sweep, checked; the objective's own where there is none."""
+    if penalties is None:
+        return (objective.penalty,)
+    if isinstance(penalties, Penalty):
+        raise TypeError("`penalties` is one Penalty; give a mapping, {'λ=0.1': ls.l2(0.1)}, or put it into the objective.")
+    _checks.labels("penalties", penalties)
+    for label, penalty in penalties.items():
+        if not isinstance(penalty, Penalty):
+            raise TypeError(f"`penalties[{label!r}]` is a {type(penalty).__name__}; make one with ls.l2(0.1), ls.none(), …")
+    return tuple(penalties.values())
+
+
+def stacked(penalties: tuple[Penalty, ...], params: Any) -> Sweep:
+    """The penalties as arrays with a leading axis: traced, so that other strengths compile nothing."""
+    units = [penalty.unit().coefficients(params) for penalty in penalties]
+
+    def stack(leaf: Array, *coefficients: Any) -> np.ndarray:
+        shape = leaf.shape if any(np.ndim(c) for c in coefficients) else ()
+        return np.stack([np.broadcast_to(np.asarray(c, _trees.wide(leaf)), shape) for c in coefficients])
+
+    alpha, beta = (jax.tree.map(stack, params, *(unit[i] for unit in units)) for i in (0, 1))
+    return Sweep(np.array([p.strength for p in penalties], _checks.default_float()), alpha, beta)  # type: ignore[arg-type]
+
+
+def describe(objective: Objective, penalties: Mapping[str, Penalty] | None) -> dict[str, Any]:
+    """Provenance that surfaces and trajectories share: what was computed, with what, on what."""
+    import landscape
+
+    own = {"": str(objective.penalty)} if penalties is None else {label: str(p) for label, p in penalties.items()}
+    device = jax.devices()[0]
+    return {
+        "format": 1,
+        "objective": str(objective),
+        "objective_id": objective.id,
+        "penalties": json.dumps(own, ensure_ascii=False),
+        "reduction": objective.reduction,
+        "num_examples": objective.n,
+        "dtype": str(max((leaf.dtype for leaf in jax.tree.leaves(objective.params)), key=lambda d: d.itemsize)),
+        "device": f"{device.platform}: {device.device_kind}",
+        "landscape_version": landscape.__version__,
+        "jax_version": jax.__version__,
+        "numpy_version": np.__version__,
+    }
+
+
+def _checked_axes(chart: Chart, axes: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    if not isinstance(chart, Chart):
+        raise TypeError(f"`chart` is a {type(chart).__name__}; give a Plane, Polar or Boundary, such as ls.axes_plane(params, 'w', 'b').")
+    if not isinstance(axes, Mapping):
+        raise TypeError(f"`axes` is a {type(axes).__name__}; give a mapping, {{{chart.names[0]!r}: np.linspace(-1, 1, 51), …}}.")
+    for name in chart.names:
+        if name in RESERVED:
+            raise ValueError(f"the chart calls a coordinate {name!r}, which is the name of a result; choose another name.")
+    missing, unknown = [n for n in chart.names if n not in axes], [n for n in axes if n not in chart.names]
+    if missing or unknown:
+        raise ValueError(
+            f"`axes` must name the chart's coordinates, {', '.join(chart.names)}; "
+            + "; ".join(f"{what} {', '.join(map(repr, which))}" for what, which in (("missing:", missing), ("unknown:", unknown)) if which)
+            + ". Give every coordinate a 1-D array of positions."
+        )
+    if len(axes) > 3:
+        raise ValueError(f"`axes` has {len(axes)} coordinates; a grid has 1 to 3: its cost grows exponentially with them.")
+    return {name: _checks.axis(name, values) for name, values in axes.items()}
+
+
+def _checked_memory(batch_size: int | None, memory: int | None) -> None:
+    if batch_size is not None:
+        _checks.count("batch_size", batch_size)
+    if memory is not None:
+        _checks.count("memory", memory, least=2**20)
+
+
+def _measures(objective: Objective, quantities: Sequence[str | Quantity]) -> tuple[Quantity, ...]:
+    if isinstance(quantities, str):
+        raise TypeError(f"`quantities` is the string {quantities!r}; give a tuple, ({quantities!r},).")
+    names = [q for q in quantities if isinstance(q, str)]
+    for name in names:
+        _checks.one_of("quantities", name, BUILT_IN)
+    norm = "gradient_norm" in names or "risk_gradient_norm" in names
+    risk = Risk(objective.losses, objective.reduction, "risk_stderr" in names, norm, "slope" in names)
+    own = tuple(q for q in quantities if not isinstance(q, str))
+    for quantity in own:
+        if not all(hasattr(quantity, method) for method in ("accumulate", "merge", "finish")):
+            raise TypeError(
+                f"`quantities` holds {quantity!r}; give a name out of {', '.join(BUILT_IN)}, or an object with "
+                "accumulate, merge and finish (see landscape.surfaces.quantities)."
+            )
+    return (risk, *own)
+
+
+def _warn_below_resolution(chart: Chart, axes: dict[str, np.ndarray]) -> None:
+    """Where a step of an axis is lost in the rounding of a leaf, neighboring cells are the same point."""
+    for name, direction in zip(getattr(chart, "names", ()), getattr(chart, "directions", ()), strict=False):
+        steps = np.diff(np.sort(axes[name].astype(np.float64)))
+        if not len(steps):
+            continue
+        leaves = _trees.named_leaves(chart.origin)  # type: ignore[attr-defined]
+        for (leaf_name, leaf), d in zip(leaves.items(), jax.tree.leaves(direction), strict=True):
+            move, size = steps.min() * float(np.max(np.abs(d), initial=0)), float(np.max(np.abs(leaf), initial=0))
+            if 0 < move < float(jnp.finfo(leaf.dtype).eps) * size:
+                warnings.warn(
+                    f"a step of `axes[{name!r}]` moves the leaf {leaf_name!r} by {move:.1e}, below the resolution of "
+                    f"{leaf.dtype} at {size:.1e}: cells will repeat. Use a wider step or float64.",
+                    UserWarning,
+                    stacklevel=3,
+                )
+                return
+
+
+def _dataset(
+    axes: dict[str, np.ndarray],
+    chart: Chart,
+    values: dict[str, np.ndarray],
+    penalties: Mapping[str, Penalty] | None,
+    attributes: dict[str, Any],
+    started: float,
+) -> xarray.Dataset:
+    import xarray
+
+    variables = {}
+    for name, array in values.items():
+        dims: tuple[str, ...] = tuple(axes)
+        if name in PER_PENALTY:
+            array = np.moveaxis(array, -1, 0)
+            dims, array = (dims, array[0]) if penalties is None else (("penalty", *dims), array)
+        elif name == "slope":
+            dims = (*dims, "coordinate")
+        elif array.ndim > len(dims):
+            dims = dims + tuple(f"{name}_{i}" for i in range(array.ndim - len(dims)))
+        variables[name] = (dims, array, {"long_name": BUILT_IN.get(name, name), "units": "1"})
+    coords: dict[str, Any] = {name: (name, a, {"long_name": name, "units": "1"}) for name, a in axes.items()}
+    if penalties is not None:
+        coords |= sweep_coordinates(penalties)
+    if "slope" in values:
+        coords["coordinate"] = ("coordinate", list(chart.names))
+    attributes["wall_seconds"] = round(time.perf_counter() - started, 6)
+    return xarray.Dataset(variables, coords, attributes)
+
+
+def sweep_coordinates(penalties: Mapping[str, Penalty]) -> dict[str, Any]:
+    """The coordinates of the dimension `penalty`: labels, and the strengths as numbers."""
+    return {
+        "penalty": ("penalty", list(penalties)),
+        "strength": ("penalty", [p.strength for p in penalties.values()], {"long_name": "λ", "units": "1"}),
+    }

@@ -1,0 +1,133 @@
+"""Results on disk: zarr stores with a checksum on every chunk, renamed into place whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from landscape import _trees
+from landscape.charts.trajectory import Trajectory
+
+if TYPE_CHECKING:
+    import xarray
+
+FORMAT = 1
+
+
+def save(result: xarray.Dataset | Trajectory, path: str | os.PathLike[str]) -> None:
+    """Write a surface or a trajectory as a zarr store (format 3, Zstandard, CRC-32C on every chunk).
+
+    `xarray.open_zarr(path)` reads it too; labels (penalties, optimizers) are then JSON in the attribute `labels`. The store is
+    written beside its place and renamed, so an interrupted save leaves nothing half-written.
+    Raises: FileExistsError if the path is taken: nothing is overwritten. ValueError for a trajectory whose params are not
+    nested dictionaries; TypeError for anything else.
+    """
+    target = Path(path)
+    check_free(target)
+    dataset = _flattened(result)
+    labels = {
+        str(name): [str(v) for v in coordinate.to_numpy()]
+        for name, coordinate in dataset.coords.items()
+        if coordinate.dtype.kind in "UO"  # zarr has no stable string type yet
+    }
+    dataset = dataset.drop_vars(labels).assign_attrs(labels=json.dumps(labels, ensure_ascii=False))
+    partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
+    try:
+        with warnings.catch_warnings():
+            # xarray.open_zarr looks for consolidated metadata first; that they are no part of zarr 3 yet is not the user's worry.
+            warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
+            dataset.to_zarr(partial, mode="w", zarr_format=3, consolidated=True, encoding=_checksummed(dataset))
+        os.rename(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def check_free(path: Path) -> None:
+    """Raise FileExistsError if something is there, so that long work is not started in vain."""
+    if path.exists():
+        raise FileExistsError(f"{str(path)!r} exists; results are never overwritten: choose another name, or remove it first.")
+
+
+def open_surface(path: str | os.PathLike[str]) -> xarray.Dataset:
+    """The surface saved at `path`, in memory, as `evaluate` returned it.
+
+    Raises: FileNotFoundError if there is none; ValueError if it is no surface, or a checksum fails (naming the variable).
+    """
+    return _open(Path(path), "surface")
+
+
+def open_trajectory(path: str | os.PathLike[str]) -> Trajectory:
+    """The trajectory saved at `path`, in memory, as `descend` returned it. Raises as `open_surface` does."""
+    dataset = _open(Path(path), "trajectory")
+    named = {name: dataset[name] for name in dataset.data_vars if "param" in dataset[name].attrs}
+    params = _trees.nested({v.attrs["param"]: v.to_numpy() for v in named.values()}) if named else None
+    return Trajectory(params, dataset.drop_vars(list(named)))
+
+
+def kind_of(path: str | os.PathLike[str]) -> str:
+    """ "surface" or "trajectory"."""
+    return _attributes(Path(path)).get("kind", "")
+
+
+def _open(path: Path, kind: str) -> xarray.Dataset:
+    import xarray
+
+    attributes = _attributes(path)
+    if attributes.get("kind") != kind:
+        raise ValueError(f"{str(path)!r} holds {attributes.get('kind', 'no result of this package')!r}, not a {kind}.")
+    if attributes.get("format", 0) > FORMAT:
+        raise ValueError(f"{str(path)!r} has format {attributes['format']}; this version reads up to {FORMAT}: upgrade landscape.")
+    dataset = xarray.open_zarr(path, chunks=None)
+    for name in dataset.variables:
+        try:
+            dataset[name].load()
+        except (ValueError, RuntimeError, OSError) as error:
+            raise ValueError(f"{str(path)!r} is damaged: {name!r} cannot be read ({error}).") from error
+    labels = json.loads(dataset.attrs.pop("labels"))
+    return dataset.assign_coords({name: (name, values) for name, values in labels.items()})
+
+
+def _attributes(path: Path) -> dict[str, Any]:
+    import zarr
+
+    if not path.exists():
+        raise FileNotFoundError(f"{str(path)!r} does not exist.")
+    try:
+        return dict(zarr.open_group(path, mode="r").attrs)
+    except (FileNotFoundError, ValueError) as error:
+        raise ValueError(f"{str(path)!r} is no zarr store: results are folders that `ls.save` or -o wrote.") from error
+
+
+def _flattened(result: xarray.Dataset | Trajectory) -> xarray.Dataset:
+    import xarray
+
+    if isinstance(result, xarray.Dataset):
+        return result.assign_attrs({"kind": "surface", "format": FORMAT} | result.attrs)
+    if not isinstance(result, Trajectory):
+        raise TypeError(f"`result` is a {type(result).__name__}; save a surface (ls.evaluate) or a trajectory (ls.descend).")
+    if result.params is None:
+        return result.data
+    if not _trees.is_nested_dict(result.params):
+        raise ValueError(
+            "`result` has params that are no nested dictionaries, which the store cannot rebuild. "
+            "Run descend with record= a chart, or save `result.data`."
+        )
+    dims = result.data.risk.dims
+    leaves = {}
+    for i, (path, leaf) in enumerate(_trees.named_leaves(result.params).items()):
+        own = tuple(f"param_{i}_axis_{j}" for j in range(np.ndim(leaf) - len(dims)))
+        leaves[f"param_{i}"] = ((*dims, *own), leaf, {"param": path})
+    return result.data.assign(leaves)
+
+
+def _checksummed(dataset: xarray.Dataset) -> dict[str, Any]:
+    from zarr.codecs import Crc32cCodec, ZstdCodec
+
+    # zarr reads a flipped byte silently unless told to check.
+    return {str(name): {"compressors": (ZstdCodec(level=1), Crc32cCodec())} for name in dataset.variables}

@@ -1,0 +1,46 @@
+"""The least value on a grid, and whether the grid holds a minimum at all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import xarray
+
+
+def minimum(surface: xarray.Dataset, variable: str = "objective") -> xarray.Dataset:
+    """The least finite value of a variable on the grid, one for each penalty of a sweep.
+
+    Returns a Dataset (over `penalty` in a sweep) with the variable's least value, the coordinates where it is taken (to the
+    grid's spacing), and `interior`: False where it lies on the border, so that the window holds no minimum. An axis
+    of one position has no border.
+    Raises: ValueError if the variable is missing, or nowhere finite.
+
+        >>> import numpy as np, landscape as ls
+        >>> pair = ls.neuron(*ls.datasets.pair(), penalty=ls.l2(0.1))
+        >>> axes = {"w": np.linspace(-3, 3, 61), "b": np.linspace(-3, 3, 61)}
+        >>> best = ls.minimum(ls.evaluate(pair, ls.axes_plane(pair.params, "w", "b"), axes))
+        >>> round(float(best.w), 2), round(float(best.b), 2), bool(best.interior)
+        (1.2, 0.0, True)
+    """
+    import xarray
+
+    if variable not in surface:
+        raise ValueError(f"`variable` is {variable!r}, which the surface has not; it has {', '.join(map(str, surface.data_vars))}.")
+    values = surface[variable]
+    leading = [dim for dim in values.dims if dim == "penalty"]
+    axes = [dim for dim in values.dims if dim != "penalty"]
+    array = values.transpose(*leading, *axes).to_numpy()
+    flat = np.where(np.isfinite(array), array, np.inf).reshape(*array.shape[: len(leading)], -1)
+    if not np.isfinite(flat).any(axis=-1).all():
+        raise ValueError(f"`{variable}` is nowhere finite on this grid; look at `surface.finite`, and at smaller axes.")
+    shape = array.shape[len(leading) :]
+    positions = np.unravel_index(flat.argmin(axis=-1), shape)
+    inside = [(size == 1) | ((i > 0) & (i < size - 1)) for i, size in zip(positions, shape, strict=True)]
+    out = {variable: (leading, flat.min(axis=-1)), "interior": (leading, np.all(inside, axis=0))}
+    for axis, index in zip(axes, positions, strict=True):
+        out[str(axis)] = (leading, surface[axis].to_numpy()[index])
+    coords = {name: surface[name] for name in ("penalty", "strength") if name in surface.coords and leading}
+    return xarray.Dataset(out, coords)

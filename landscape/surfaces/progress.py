@@ -1,0 +1,34 @@
+"""A progress bar for anything over two seconds; silent where standard error is not a terminal."""
+
+from types import TracebackType
+from typing import Any
+
+SHOWN_AFTER = 2.0  # seconds
+
+
+class Progress:
+    """A context manager around a tqdm bar with rate and time left; tqdm is imported when it is first used."""
+
+    def __init__(self, total: int, unit: str, show: bool | None) -> None:
+        """`show`: None for the default above, True at once, False never."""
+        self._options: dict[str, Any] = {
+            "total": total,
+            "unit": f" {unit}",
+            "unit_scale": True,
+            "disable": None if show is None else not show,  # None: tqdm asks whether it writes to a terminal
+            "delay": 0.0 if show else SHOWN_AFTER,
+            "leave": False,
+        }
+
+    def __enter__(self) -> "Progress":
+        from tqdm import tqdm
+
+        self._bar = tqdm(**self._options)
+        return self
+
+    def update(self, amount: int) -> None:
+        """`amount` more is done."""
+        self._bar.update(amount)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bar.close()

@@ -1,0 +1,156 @@
+"""Quantities: what is measured at a cell, added up over batches.
+
+A quantity is a frozen dataclass (equal by value: it is a static argument of the compiled tile) with
+
+    accumulate(point, batch) -> sums        one batch's share, a tree of arrays
+    merge(sums, sums) -> sums               two shares together
+    finish(point, sums, sweep) -> {name: array}
+
+The engine maps it over cells; no array of the params' size leaves the cell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from landscape import _trees
+from landscape._trees import Params
+from landscape.charts.chart import Chart
+from landscape.objectives import penalties
+from landscape.objectives.objective import Batch, Losses, weighted_sum
+from landscape.objectives.objective import losses_and_weights as losses_of
+
+BUILT_IN = {
+    "risk": "risk",
+    "risk_stderr": "standard error of the risk",
+    "risk_gradient_norm": "norm of the risk's gradient",
+    "slope": "in-chart gradient of the risk",
+    "finite": "whether every number of the cell is finite",
+    "penalty_value": "penalty",
+    "penalty_unit": "penalty at strength 1",
+    "objective": "objective",
+    "gradient_norm": "norm of the objective's gradient",
+}
+
+
+class Point(NamedTuple):
+    """Where a cell is: params = chart.point(coordinates)."""
+
+    params: Params
+    coordinates: Array  # (k,)
+    chart: Chart
+
+
+class Sweep(NamedTuple):
+    """P penalties as arrays: strengths (P,), and αᵢ, βᵢ of each at strength 1, trees like params with leaves (P, …)."""
+
+    strengths: Array
+    alpha: Params
+    beta: Params
+
+
+class Quantity(Protocol):
+    """What a user's own quantity provides; see the module's docstring."""
+
+    def accumulate(self, point: Point, batch: Batch) -> Any: ...
+
+    def merge(self, a: Any, b: Any) -> Any: ...
+
+    def finish(self, point: Point, sums: Any, sweep: Sweep) -> dict[str, Array]: ...
+
+
+class RiskSums(NamedTuple):
+    """Running sums of one cell. With weights w: W = Σw, L = Σwl; moments about the running mean of l."""
+
+    loss: Array  # L
+    carry: Array  # what rounding lost from L so far (Neumaier 1974)
+    weight: Array  # W
+    squares: Array  # Σw²
+    first: Array  # Σw²(l − m), m = L/W
+    second: Array  # Σw²(l − m)²
+    gradient: Params  # Σ w∇l, or None
+
+
+@dataclass(frozen=True)
+class Risk:
+    """Risk and objective of a cell, with its standard error, gradient norms and in-chart slope on request."""
+
+    losses: Losses
+    reduction: str
+    stderr: bool = False
+    gradient_norm: bool = False
+    slope: bool = False
+
+    def accumulate(self, point: Point, batch: Batch) -> RiskSums:
+        """The sums over one batch."""
+
+        def total(params: Params) -> tuple[Array, Array]:
+            return weighted_sum(self.losses, params, batch)
+
+        if self.gradient_norm or self.slope:
+            (loss, weight), gradient = jax.value_and_grad(total, has_aux=True)(point.params)
+        else:
+            (loss, weight), gradient = total(point.params), None
+        zero = jnp.zeros_like(loss)
+        moments = self._moments(point, batch, loss / weight) if self.stderr else (zero, zero, zero)
+        return RiskSums(loss, zero, weight, *moments, gradient)
+
+    def _moments(self, point: Point, batch: Batch, mean: Array) -> tuple[Array, Array, Array]:
+        # About the batch's own mean: Σl² − nm² would cancel where the losses are nearly equal.
+        values, weights = losses_of(self.losses, point.params, batch)
+        weights, values = weights.astype(mean.dtype), values.astype(mean.dtype)
+        squares, away = jnp.square(weights), jnp.where(weights == 0, 0, values - mean)
+        return jnp.sum(squares), jnp.sum(squares * away), jnp.sum(squares * jnp.square(away))
+
+    def merge(self, a: RiskSums, b: RiskSums) -> RiskSums:
+        """Both shares: the loss by compensated addition, the moments about the joint mean (Chan et al. 1983)."""
+        loss = a.loss + b.loss
+        lost = jnp.where(jnp.abs(a.loss) >= jnp.abs(b.loss), (a.loss - loss) + b.loss, (b.loss - loss) + a.loss)
+        weight, carry = a.weight + b.weight, a.carry + b.carry + lost
+        first, second = jnp.zeros_like(a.first), jnp.zeros_like(a.second)
+        for part in (a, b) if self.stderr else ():
+            shift = (part.loss + part.carry) / part.weight - (loss + carry) / weight
+            first += part.first + shift * part.squares
+            second += part.second + 2 * shift * part.first + jnp.square(shift) * part.squares
+        gradient = None if a.gradient is None else jax.tree.map(jnp.add, a.gradient, b.gradient)
+        return RiskSums(loss, carry, weight, a.squares + b.squares, first, second, gradient)
+
+    def finish(self, point: Point, sums: RiskSums, sweep: Sweep) -> dict[str, Array]:
+        """The cell's variables; those that depend on the penalty are (P,)."""
+        divisor = sums.weight if self.reduction == "mean" else jnp.ones_like(sums.weight)
+        risk = (sums.loss + sums.carry) / divisor
+        unit = jax.vmap(lambda a, b: penalties.value(a, b, point.params))(sweep.alpha, sweep.beta).astype(risk.dtype)
+        value = sweep.strengths.astype(risk.dtype) * unit
+        out = {"risk": risk, "penalty_value": value, "penalty_unit": unit, "objective": risk + value}
+        if self.stderr:
+            # √(n/(n−1)) as for a sample's standard deviation; with unequal weights n is their effective number.
+            effective = jnp.square(sums.weight) / sums.squares
+            out["risk_stderr"] = jnp.sqrt(sums.second * effective / (effective - 1)) / divisor
+        if sums.gradient is not None:
+            gradient = jax.tree.map(lambda g: g / divisor.astype(g.dtype), sums.gradient)
+            out |= self._derivatives(point, gradient, sweep)
+        finite = [jnp.all(jnp.isfinite(values)) for name, values in out.items() if name != "risk_stderr"]
+        return out | {"finite": jnp.all(jnp.stack(finite))}
+
+    def _derivatives(self, point: Point, gradient: Params, sweep: Sweep) -> dict[str, Array]:
+        out = {}
+        if self.slope:
+            _, pull = jax.vjp(point.chart.point, point.coordinates)
+            out["slope"] = pull(jax.tree.map(lambda g, p: g.astype(p.dtype), gradient, point.params))[0]
+        if self.gradient_norm:
+            out["risk_gradient_norm"] = _trees.norm(gradient)
+
+            # Straight from its definition: ‖g‖² + 4λ g·θ + 4λ²‖θ‖² would cancel near the minimizer, where it matters most.
+            def norm(strength: Array, alpha: Params, beta: Params) -> Array:
+                scale = lambda c: strength.astype(c.dtype) * c  # noqa: E731
+                return _trees.norm(
+                    penalties.subgradient(jax.tree.map(scale, alpha), jax.tree.map(scale, beta), point.params, gradient)
+                )
+
+            out["gradient_norm"] = jax.vmap(norm)(*sweep)
+        return out
