@@ -23,7 +23,7 @@ figures-all: $(READY) ## Draw all figures
 	$(FIGURES)
 
 test: $(READY) ## Run the tests, on all cores
-	$(BIN)/python -m pytest -n auto --doctest-modules landscape tests
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --doctest-modules landscape tests
 
 lint: $(READY) ## Check style and types
 	$(BIN)/ruff check .

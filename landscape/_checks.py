@@ -24,7 +24,7 @@ def one_of(name: str, value: Any, known: Mapping[str, T]) -> T:
 
 def strength(name: str, value: float) -> float:
     """`value` as a penalty's strength: a finite number ≥ 0."""
-    if isinstance(value, (bool, str)) or not np.isscalar(value) and np.ndim(value) != 0:
+    if value is None or isinstance(value, (bool, str, complex)) or np.ndim(value) != 0:
         raise TypeError(f"`{name}` must be one number, got {type(value).__name__} {value!r}; for a sweep, make a penalty each.")
     number = float(value)
     if math.isnan(number) or math.isinf(number) or number < 0:

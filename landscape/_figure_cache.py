@@ -22,7 +22,7 @@ import xarray as xr
 Data = xr.Dataset | dict[str, xr.Dataset]
 
 PACKAGE = Path(__file__).parent
-ONLY_DRAWS = ("plot", "explorer", "cli.py", "figure_set.py")  # parts of the package that no data set depends on
+ONLY_DRAWS = ("plot", "explorer", "cli", "figure_set")  # modules and folders that no data set depends on
 LIBRARIES = ("jax", "jaxlib", "numpy", "optax", "xarray")
 
 
@@ -42,8 +42,8 @@ def hash_of(code: str, helpers: Iterable[Path], inputs: Iterable[Path]) -> str:
     add_files(helpers)
     for path in inputs:
         add_files((file for file in (path, *path.rglob("*")) if file.is_file()), path.parent)
-    package = (file for file in PACKAGE.rglob("*.py") if file.relative_to(PACKAGE).parts[0] not in ONLY_DRAWS)
-    add_files(package, PACKAGE)
+    parts = {file: file.relative_to(PACKAGE).parts[0].removesuffix(".py") for file in PACKAGE.rglob("*.py")}
+    add_files((file for file, part in parts.items() if part not in ONLY_DRAWS), PACKAGE)
     for library in LIBRARIES:
         add(library, importlib.metadata.version(library).encode())
     add("x64", str(jax.config.jax_enable_x64).encode())  # type: ignore[attr-defined]

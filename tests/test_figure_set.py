@@ -201,7 +201,9 @@ def test_a_width_of_numbers_is_a_data_set_of_its_own(folder):
     assert jax.config.jax_enable_x64 == x64
 
 
-@pytest.mark.parametrize(("part", "times"), [("plot/style.py", 1), ("cli.py", 1), ("surfaces/evaluate.py", 2)])
+@pytest.mark.parametrize(
+    ("part", "times"), [("plot/style.py", 1), ("cli.py", 1), ("cli/show.py", 1), ("surfaces/evaluate.py", 2)]
+)
 def test_only_the_parts_of_the_package_that_compute_count(folder, tmp_path, monkeypatch, part, times):
     package = tmp_path / "package"
     monkeypatch.setattr(_figure_cache, "PACKAGE", package)

@@ -97,9 +97,8 @@ def descend(
     swept = penalties if isinstance(penalties, Mapping) else None
     if isinstance(penalties, Penalty):
         objective = objective.with_penalty(penalties)
-    sweep = stacked(penalties_of(objective, swept), objective.params)
-    scaled = [jax.tree.map(partial(_scaled, sweep.strengths), tree) for tree in (sweep.alpha, sweep.beta)]
-    inputs = Inputs(objective.data, (scaled[0], scaled[1]), record)
+    sweep, _ = stacked(penalties_of(objective, swept), objective.params)
+    inputs = Inputs(objective.data, (sweep.alpha, sweep.beta), record)
     order = None if batch_size is None else _batch_order(key, objective.n, batch_size, steps)
     records = []
     with Progress(steps * len(by_label), "steps", progress) as bar:
@@ -237,10 +236,6 @@ def _batch_order(key: Array, n: int, batch_size: int, steps: int) -> Array:
     epochs = -(-steps * batch_size // n)
     permutations = jax.vmap(lambda epoch: jax.random.permutation(jax.random.fold_in(key, epoch), n))(jnp.arange(epochs))
     return permutations.reshape(-1)[: steps * batch_size].reshape(steps, batch_size)
-
-
-def _scaled(strengths: Array, coefficients: Array) -> Array:
-    return strengths.astype(coefficients.dtype).reshape(-1, *[1] * (coefficients.ndim - 1)) * coefficients
 
 
 def _checked_optimizers(optimizers: Any) -> dict[str, Optimizer]:

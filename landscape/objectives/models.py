@@ -43,8 +43,8 @@ class NeuronOutput:
 
 def preactivation(params: Params, x: Array) -> Array:
     """z = w·x + b of each example: (n,) for x (n,) and w (), or x (n, d) and w (d,)."""
-    w = params["w"]
-    z = x * w if x.ndim == 1 else x @ w
+    # A product of matrices for one feature too: its backward pass is then one, and not a sum over a broadcast array.
+    z = (x[:, None] if x.ndim == 1 else x) @ params["w"].reshape(-1)
     return z + params["b"] if "b" in params else z
 
 

@@ -12,7 +12,9 @@ so sums, multiples, minimum-norm subgradients and proximal steps all have closed
     2.64...
 """
 
-from dataclasses import dataclass, field, replace
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import jax
@@ -140,6 +142,22 @@ def elastic_net(l1_strength: float, l2_strength: float, *, scope: Any = "all") -
 def weight_decay(strength: float, *, scope: Any = "weights") -> Penalty:
     """(λ/2) Σ W², weights only: biases stay free. The ½ makes its gradient λW. `scope` as in `l2`."""
     return Penalty((Term(_checks.strength("strength", strength), 0.0, 0.5, scope, factor=0.5),))
+
+
+def to_json(penalties: Mapping[str, Penalty]) -> str:
+    """Labeled penalties as JSON text, {label: [term, …]}; null for one under a mask, which stays with its owner."""
+
+    def terms(penalty: Penalty) -> list[dict[str, Any]] | None:
+        stored = all(isinstance(term.scope, str) for term in penalty.terms)
+        return [asdict(term) for term in penalty.terms] if stored else None
+
+    return json.dumps({label: terms(penalty) for label, penalty in penalties.items()}, ensure_ascii=False)
+
+
+def from_json(text: str) -> dict[str, Penalty | None]:
+    """The penalties that `to_json` described, by label; None for those under a mask."""
+    described = json.loads(text)
+    return {label: None if terms is None else Penalty(tuple(Term(**t) for t in terms)) for label, terms in described.items()}
 
 
 # Kernels on coefficient arrays: what `evaluate` and `descend` compile. α and β are trees like `params`.

@@ -1,12 +1,12 @@
 """Pictures: data sets in, matplotlib figures out. Nothing here computes; every picture shows what a data set holds.
 
-    dark_minimum     a panel a penalty, black where the objective is least, each with its own runs
-    surface3d        the surface in relief over its contours
-    contour          one variable over two coordinates, or a line over one
-    gradient_norm    where the gradient is small, on a logarithmic scale
-    trajectory       risk, objective or gradient norm against the step
-    neuron_output    h(x) for several params, with the data on it
-    style            print sizes, colors, and the look of each optimizer and each λ
+dark_minimum     a panel a penalty, black where the objective is least, each with its own runs
+surface3d        the surface in relief over its contours
+contour          one variable over two coordinates, or a line over one
+gradient_norm    where the gradient is small, on a logarithmic scale
+trajectory       risk, objective or gradient norm against the step
+neuron_output    h(x) for several params, with the data on it
+style            print sizes, colors, and the look of each optimizer and each λ
 """
 
 from landscape.plot import style

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.colors import AsinhNorm
 from matplotlib.figure import Figure
 
-from landscape.plot import _panels
+from landscape.plot import _page, _scales
 from landscape.plot._panels import Panel
 
 _LEVELS = 5  # contour lines over the range of the colors
@@ -33,12 +33,14 @@ def norm(panels: Sequence[Panel], floor: float | None, ceiling: float | None) ->
     """The scale from 0 to where the flattest panel ends; linear below a twentieth of the median excess."""
     parts = [e[np.isfinite(e)] for e in map(excess, panels)]
     parts = [e for e in parts if e.size and e.max() > 0]
-    top = ceiling or (_panels.one_two_five(1.25 * min(e.max() for e in parts)) if parts else 1.0)
+    top = ceiling or min((float(e.max()) for e in parts), default=1.0)
     if floor is None:
         middle = min((float(np.median(e)) for e in parts), default=top)
-        floor = _panels.one_two_five(float(np.clip(middle / 20, 1e-6 * top, 1e-2 * top)))
+        floor = _scales.one_two_five(float(np.clip(middle / 20, 1e-6 * top, 1e-2 * top)))
     if not 0 < floor < top:
-        raise ValueError(f"`floor` is {floor} and `ceiling` {top}; 0 < floor < ceiling must hold. Leave both out for defaults.")
+        raise ValueError(
+            f"`floor` is {floor} and `ceiling` {top}; 0 < floor < ceiling must hold. Leave both out for defaults."
+        )
     return AsinhNorm(linear_width=floor, vmin=0.0, vmax=top)
 
 
@@ -47,7 +49,7 @@ def levels(least: float, greatest: float, scale: AsinhNorm) -> list[float]:
     found: list[float] = []
     for k in range(1, 4 * _LEVELS):
         above = float(scale.inverse(k / _LEVELS))
-        step = _panels.one_two_five(above)
+        step = _scales.one_two_five(above)
         level = float(f"{np.round((least + above) / step) * step:.12g}")
         if level >= greatest:
             break
@@ -56,13 +58,12 @@ def levels(least: float, greatest: float, scale: AsinhNorm) -> list[float]:
     return found
 
 
-def bar(figure: Figure, axes: Any, panels: Sequence[Panel], mesh: Any, label: str) -> None:
+def bar(figure: Figure, axes: Any, panels: Sequence[Panel], mesh: Any, label: str, **options: Any) -> None:
+    """The color bar of an excess, with 0 and powers of ten on it."""
     scale = mesh.norm
     beyond = any(p.finite.size and np.ptp(p.finite) > 1.01 * scale.vmax for p in panels)
-    bar = _panels.colorbar(figure, mesh, axes, label, extend="max" if beyond else "neither")
-    decades = np.arange(np.ceil(np.log10(scale.linear_width) - 1e-9), np.floor(np.log10(scale.vmax) + 1e-9) + 1)
+    made = _page.colorbar(figure, mesh, axes, label, extend="max" if beyond else "neither", **options)
+    decades = np.arange(np.ceil(np.log10(scale.linear_width) - 1e-9), np.floor(np.log10(scale.vmax) + 1e-3) + 1)
     skip = max(1, round(len(decades) / 6))
     ticks = [0.0, *(10.0**d for d in decades[::-1][::skip][::-1])]
-    _panels.set_ticks(bar, ticks)
-
-
+    _page.set_ticks(made, ticks)

@@ -14,8 +14,9 @@ from landscape.plot import style
 from landscape.plot.style import LineStyle
 
 UNNAMED = "run"
-_START = {"marker": "o", "markerfacecolor": "white", "markeredgecolor": style.INK, "linestyle": "none"}
-FAILED = {"marker": "x", "color": "#B00020", "linestyle": "none"}
+_MANY = 40  # runs in a panel from which on lines are hair-thin
+_START: dict[str, Any] = {"marker": "o", "markerfacecolor": "white", "markeredgecolor": style.INK, "linestyle": "none"}
+FAILED: dict[str, Any] = {"marker": "x", "color": "#B00020", "linestyle": "none"}
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,7 @@ def read(runs: Any, surface: xr.Dataset, names: Sequence[str], name: str = "runs
     """
     data = runs.data if hasattr(runs, "on") else runs
     if not isinstance(data, xr.Dataset):
-        raise TypeError(
-            f"`{name}` is a {type(runs).__name__}; it must be a Trajectory (from landscape.descend), or its .on(surface)."
-        )
+        raise TypeError(f"`{name}` is a {type(runs).__name__}; it must be a Trajectory, or its .on(surface).")
     _same(name, "objective", data, surface, "Descend the surface's objective, or evaluate the runs' one.")
     panels = _panels(name, data, surface)
     _whole(name, surface, names)
@@ -51,7 +50,8 @@ def read(runs: Any, surface: xr.Dataset, names: Sequence[str], name: str = "runs
     missing = [n for n in names if n not in data.data_vars]
     if missing:
         raise ValueError(
-            f"`{name}` has no coordinate {missing[0]!r}; it has {', '.join(map(str, data.data_vars))}. Use trajectory.on(surface)."
+            f"`{name}` has no coordinate {missing[0]!r}; it has {', '.join(map(str, data.data_vars))}. "
+            "Use trajectory.on(surface)."
         )
     return list(_each(data, names, panels))
 
@@ -134,7 +134,7 @@ def by_optimizer(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 def weight(count: int) -> float:
     """Line width for so many runs in one panel: thinner where there are many."""
-    return 1.1 if count <= 8 else 0.6 if count <= 40 else 0.3
+    return 1.1 if count <= 4 else 0.75 if count <= 12 else 0.55 if count <= _MANY else 0.3
 
 
 def draw(axes: Axes, runs: Sequence[Run]) -> None:
@@ -147,12 +147,33 @@ def draw(axes: Axes, runs: Sequence[Run]) -> None:
         if not group:
             continue
         x, y = (_joined([run.points[i] for run in group]) for i in (0, 1))
-        axes.plot(x, y, color=shown.color, linestyle=shown.linestyle, linewidth=width, zorder=4, scalex=False, scaley=False,
-                  path_effects=style.halo(width), label=optimizer, rasterized=x.size > 20_000)  # fmt: skip
+        dashes = shown.linestyle if len(runs) <= _MANY else "-"  # dashes this thin are noise
+        axes.plot(
+            x,
+            y,
+            color=shown.color,
+            linestyle=dashes,
+            linewidth=width,
+            zorder=4,
+            scalex=False,
+            scaley=False,
+            path_effects=style.halo(width),
+            label=optimizer,
+            rasterized=x.size > 20_000,
+        )
         _dots(axes, [_at(run, 0) for run in group], zorder=5, markersize=size * 0.9, markeredgewidth=0.6, **_START)
         ends = [_at(run, -1) for run in group if run.finite]
-        _dots(axes, ends, zorder=6, marker=shown.marker, markersize=size * 1.15, color=shown.color, linestyle="none",
-              markeredgecolor="white", markeredgewidth=0.45)  # fmt: skip
+        _dots(
+            axes,
+            ends,
+            zorder=6,
+            marker=shown.marker,
+            markersize=size * 1.15,
+            color=shown.color,
+            linestyle="none",
+            markeredgecolor="white",
+            markeredgewidth=0.45,
+        )
     for run in runs:
         _mark_exit(axes, run, size)
 
@@ -185,11 +206,30 @@ def _mark_exit(axes: Axes, run: Run, size: float) -> None:
         if inside.size == 0:
             return
         place, side = _crossing(path[inside[-1]], path[inside[-1] + 1], low, high)
-        axes.plot(*place, marker=side, markersize=size * 1.5, color=shown.color, markeredgecolor="white",
-                  markeredgewidth=0.45, clip_on=False, zorder=7, scalex=False, scaley=False, linestyle="none")  # fmt: skip
+        axes.plot(
+            *place,
+            marker=side,
+            markersize=size * 1.5,
+            color=shown.color,
+            markeredgecolor="white",
+            markeredgewidth=0.45,
+            clip_on=False,
+            zorder=7,
+            scalex=False,
+            scaley=False,
+            linestyle="none",
+        )
     if not run.finite:
-        axes.plot(*place, markersize=size * 1.5, markeredgewidth=1.1, zorder=8, clip_on=False, scalex=False, scaley=False,
-                  **FAILED)  # fmt: skip
+        axes.plot(
+            *place,
+            markersize=size * 1.5,
+            markeredgewidth=1.1,
+            zorder=8,
+            clip_on=False,
+            scalex=False,
+            scaley=False,
+            **FAILED,
+        )
 
 
 def _crossing(inside: np.ndarray, outside: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, str]:
@@ -203,12 +243,14 @@ def _crossing(inside: np.ndarray, outside: np.ndarray, low: np.ndarray, high: np
     return inside + share[axis] * move, sides[axis][int(move[axis] > 0)]
 
 
-def handles(runs: Sequence[Run], window: tuple[np.ndarray, np.ndarray]) -> tuple[list[Any], list[Any]]:
+def handles(runs: Sequence[Run], window: Sequence[np.ndarray]) -> tuple[list[Any], list[Any]]:
     """The legend's entries for these runs: optimizers; and start and, where they occur, leaving and failing."""
     optimizers = optimizer_handles(list(by_optimizer(runs)))
     signs = [Line2D([], [], markersize=3.6, markeredgewidth=0.6, label="start", **_START)] if runs else []
     if any(_leaves(run, window) for run in runs):
-        signs.append(Line2D([], [], marker=">", color="#777777", linestyle="none", markersize=4.5, label="leaves the window"))
+        signs.append(
+            Line2D([], [], marker=">", color="#777777", linestyle="none", markersize=4.5, label="leaves the window")
+        )
     if any(not run.finite for run in runs):
         signs.append(Line2D([], [], markersize=4.5, markeredgewidth=1.1, label="became non-finite", **FAILED))
     return optimizers, signs
@@ -218,13 +260,23 @@ def optimizer_handles(optimizers: Sequence[str]) -> list[Any]:
     """A legend entry an optimizer."""
     shown = {optimizer: look(optimizer) for optimizer in optimizers}
     return [
-        Line2D([], [], color=s.color, linestyle=s.linestyle, marker=s.marker, linewidth=1.1, markersize=4,
-               markeredgecolor="white", markeredgewidth=0.4, label=optimizer)  # fmt: skip
+        Line2D(
+            [],
+            [],
+            color=s.color,
+            linestyle=s.linestyle,
+            marker=s.marker,
+            linewidth=1.1,
+            markersize=4,
+            markeredgecolor="white",
+            markeredgewidth=0.4,
+            label=optimizer,
+        )
         for optimizer, s in shown.items()
     ]
 
 
-def _leaves(run: Run, window: tuple[np.ndarray, np.ndarray]) -> bool:
+def _leaves(run: Run, window: Sequence[np.ndarray]) -> bool:
     if not run.points[0].size:
         return False
     ends = zip(run.points, window, strict=False)

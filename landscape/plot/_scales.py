@@ -9,38 +9,50 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from landscape.plot import _panels
+from landscape.plot import _page
 from landscape.plot._panels import Panel
 
-_WIDE = 100.0  # a ratio of the values from which on a logarithmic scale reads better
+_WIDE = 20.0  # a ratio of the values from which on a logarithmic scale reads better
 _DEEPEST = 1e-12  # the logarithmic scale ends this far below its top: what is smaller is rounding
 
 
-def is_log(values: Sequence[np.ndarray], log: bool | None) -> bool:
-    """Whether to draw on a logarithmic scale: as asked, else where all is positive and spans a ratio of 100."""
+def is_log(variable: str, values: Sequence[np.ndarray], log: bool | None) -> bool:
+    """Whether to draw on a logarithmic scale: as asked, else gradient norms, and positive values spread over 20 times."""
     if log is not None:
         return log
+    if variable.endswith("gradient_norm"):
+        return True
     finite = np.concatenate([v[np.isfinite(v)].ravel() for v in values])
     return finite.size > 0 and bool(finite.min() > 0) and bool(finite.max() > _WIDE * finite.min())
 
 
-def norm(panels: Sequence[Panel], log: bool | None = None) -> Normalize:
-    """One scale for these panels, black at their least value (on a logarithmic scale: least positive value)."""
+def norm(panels: Sequence[Panel], log: bool) -> Normalize:
+    """One scale for these panels.
+
+    Linear: black at the least value of all. Logarithmic: black from where every panel has come to its least positive
+    value, or two decades below the top if that is lower.
+    """
     values = np.concatenate([panel.finite for panel in panels])
-    if is_log([values], log):
-        values = values[values > 0]
-        if values.size == 0:
-            return LogNorm(0.1, 1.0)
-        high = float(values.max())
-        low = max(float(values.min()), _DEEPEST * high)
-        return LogNorm(low, high if high > low else 10 * low, clip=True)
-    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
-    return Normalize(low, high if high > low else low + 1.0)
+    if not log:
+        low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
+        return Normalize(low, high if high > low else low + 1.0)
+    positive = [panel.finite[panel.finite > 0] for panel in panels]
+    positive = [p for p in positive if p.size]
+    if not positive:
+        return LogNorm(0.1, 1.0)
+    high = max(float(p.max()) for p in positive)
+    least = [max(float(p.min()), _DEEPEST * high) for p in positive]
+    low = max(min(least), min(max(least), 1e-2 * high))
+    return LogNorm(low, high if high > low else 10 * low, clip=True)
 
 
-def levels(scale: Normalize, count: int = 7) -> list[float]:
-    """Round values inside the scale for contour lines."""
+def levels(scale: Normalize, panel: Panel | None = None, count: int = 7) -> list[float]:
+    """Round values for contour lines: inside the scale, or inside one panel's range."""
     low, high = float(scale.vmin), float(scale.vmax)  # type: ignore[arg-type]
+    if panel is not None and panel.finite.size:
+        low, high = float(panel.finite.min()), float(panel.finite.max())
+    if isinstance(scale, LogNorm):
+        low = max(low, _DEEPEST * float(scale.vmax))  # type: ignore[arg-type]
     if isinstance(scale, LogNorm):
         found = LogLocator(base=10, subs=_subs(high / low), numticks=count + 2).tick_values(low, high)
     else:
@@ -52,9 +64,16 @@ def _subs(ratio: float) -> tuple[float, ...]:
     return (1.0, 2.0, 5.0) if ratio < 300 else (1.0, 3.0) if ratio < 1e4 else (1.0,)
 
 
-def bar(figure: Figure, axes: Sequence[Axes] | Axes, drawn: Any, label: str) -> None:
-    """The color bar of a mesh on such a scale."""
-    made = _panels.colorbar(figure, drawn, axes, label)
-    if isinstance(drawn.norm, LogNorm):
-        ticks = levels(drawn.norm, 6)
-        _panels.set_ticks(made, ticks if len(ticks) > 1 else [float(drawn.norm.vmin), float(drawn.norm.vmax)])
+def one_two_five(value: float) -> float:
+    """The largest of …, 0.1, 0.2, 0.5, 1, 2, 5, 10, … that is not above `value` (> 0)."""
+    decade = 10.0 ** np.floor(np.log10(value) + 1e-9)
+    return float(max(m for m in (1, 2, 5) if m * decade <= value * (1 + 1e-9)) * decade)
+
+
+def bar(figure: Figure, axes: Sequence[Axes] | Axes, drawn: Any, label: str, below: bool = False) -> None:
+    """The color bar of a mesh on such a scale; `below` says that values lie below its black end."""
+    made = _page.colorbar(figure, drawn, axes, label, extend="min" if below else "neither")
+    scale: Any = drawn.norm
+    if isinstance(scale, LogNorm):
+        ticks = levels(scale, count=6)
+        _page.set_ticks(made, ticks if len(ticks) > 1 else [scale.vmin, scale.vmax])

@@ -1,7 +1,7 @@
 """One variable of a surface: colors and labeled lines over two coordinates, or a curve over one.
 
-    >>> import landscape as ls
-    >>> figure = ls.plot.contour(surface, "risk")                             # doctest: +SKIP
+>>> import landscape as ls
+>>> figure = ls.plot.contour(surface, "risk")                             # doctest: +SKIP
 """
 
 from typing import Any
@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from landscape.plot import _panels, _runs, _scales, style
+from landscape.plot import _mesh, _page, _panels, _runs, _scales, style
 from landscape.plot._panels import Panel
 
 
@@ -27,9 +28,10 @@ def contour(
     """One variable of a surface over its coordinates.
 
     Two coordinates: colors, black at the least value, with labeled lines; the first coordinate is horizontal. One: a
-    curve, and after a sweep a curve a penalty, in the color of its λ. `runs`: a Trajectory on the surface's objective, or
-    its `.on(surface)`. `log=True` puts the values on a logarithmic scale; by default where they are positive and their
-    ratio exceeds 100. Draws into `ax`, or on a new figure `width` inches wide. Cells that are not finite are hatched.
+    curve, and after a sweep a curve a penalty, in the color of its λ. `runs`: a Trajectory on the surface's objective,
+    or its `.on(surface)`. `log=True` puts the values on a logarithmic scale; by default gradient norms, and what is
+    positive with a ratio above 20. Draws into `ax`, or on a new figure `width` inches wide. Cells that are not finite
+    are hatched.
 
     Raises: ValueError for three coordinates, for several penalties over two, and for runs that do not belong here.
     """
@@ -41,26 +43,32 @@ def contour(
     _panels.single(surface, variable, "contour")
     panel = _panels.read(surface, variable)[0]
     with style.context():
-        figure, axes = _panels.canvas(ax, width)
-        _plane(figure, axes, panel, _panels.label_of(surface[variable]), log, walks)
+        figure, axes = _page.canvas(ax, width, square=True)
+        scale = _scales.norm([panel], _scales.is_log(variable, [panel.values], log))
+        _plane(figure, axes, panel, scale, _panels.label_of(surface[variable]), walks)
         entries = [*_runs.handles(walks, (panel.x, panel.y))]
-        entries[1].extend(_panels.hatch_handles([panel]))
-        _panels.finish(figure, axes, entries, own=ax is None)
+        entries[1].extend(_mesh.hatch_handles([panel]))
+        _page.finish(figure, axes, entries, own=ax is None)
     return figure
 
 
-def _plane(figure: Figure, axes: Axes, panel: Panel, label: str, log: bool | None, walks: list[_runs.Run]) -> None:
-    norm = _scales.norm([panel], log)
-    drawn = _panels.mesh(axes, panel, panel.values, norm, style.SEQUENTIAL)
-    _panels.frame(axes, panel)
-    _panels.title(axes, panel.label)
+def _plane(figure: Figure, axes: Axes, panel: Panel, norm: Normalize, label: str, walks: list[_runs.Run]) -> None:
+    drawn = _mesh.mesh(axes, panel, panel.values, norm, style.SEQUENTIAL)
+    _page.frame(axes, panel)
+    _page.title(axes, panel.label)
     _runs.draw(axes, walks)
-    _panels.contours(axes, panel, panel.values, _scales.levels(norm), lambda level: float(norm(level)) < 0.55)
+    _mesh.contours(axes, panel, panel.values, _scales.levels(norm), lambda level: float(norm(level)) < 0.55)
     _scales.bar(figure, axes, drawn, label)
 
 
 def _curve(
-    surface: xr.Dataset, variable: str, name: str, walks: list[_runs.Run], log: bool | None, ax: Axes | None, width: float
+    surface: xr.Dataset,
+    variable: str,
+    name: str,
+    walks: list[_runs.Run],
+    log: bool | None,
+    ax: Axes | None,
+    width: float,
 ) -> Figure:
     """The variable over one coordinate, a curve a penalty; runs are points on it at their own values."""
     surface = surface.sortby(name)
@@ -69,33 +77,34 @@ def _curve(
     curves = [data.isel(penalty=i) for i in range(data.sizes["penalty"])] if swept else [data]
     x = surface[name].to_numpy().astype(float)
     with style.context():
-        figure, axes = _panels.canvas(ax, width)
+        figure, axes = _page.canvas(ax, width)
         for curve in curves:
             label = _panels.title_of(str(curve["penalty"].item())) if swept else _panels.label_of(surface[variable])
             color = style.penalty_color(float(curve["strength"])) if "strength" in curve.coords else style.BLUE
             axes.plot(x, curve.to_numpy(), color=color, label=label)
-        _hatch_spans(axes, x, [c.to_numpy() for c in curves])
+        bad = ~np.all([np.isfinite(c.to_numpy()) for c in curves], axis=0)
+        _mesh.hatch_spans(axes, x, bad)
         for run in walks:
             if variable in run.measured:
                 shown = _runs.look(run.optimizer)
-                axes.plot(run.points[0], run.measured[variable], color=shown.color, marker=shown.marker, markersize=2.5,
-                          linewidth=0.5, linestyle=shown.linestyle, scalex=False, scaley=False)  # fmt: skip
+                axes.plot(
+                    run.points[0],
+                    run.measured[variable],
+                    color=shown.color,
+                    marker=shown.marker,
+                    markersize=2.5,
+                    linewidth=0.5,
+                    linestyle=shown.linestyle,
+                    scalex=False,
+                    scaley=False,
+                )
         axes.set_xlim(x[0], x[-1])
-        if _scales.is_log([c.to_numpy() for c in curves], log):
+        if _scales.is_log(variable, [c.to_numpy() for c in curves], log):
             axes.set_yscale("log")
+        axes.locator_params(axis="x", nbins=6, steps=[1, 2, 5, 10])
         axes.set_xlabel(_panels.label_of(surface[name]))
         axes.set_ylabel(_panels.label_of(surface[variable]))
         entries = [axes.get_legend_handles_labels()[0] if swept else [], [*_runs.handles(walks, (x,))[0]]]
-        entries[1].extend([_panels.hatch_handle()] if not all(np.isfinite(c).all() for c in curves) else [])
-        _panels.finish(figure, axes, entries, own=ax is None)
+        entries[1].extend([_mesh.hatch_handle()] if bad.any() else [])
+        _page.finish(figure, axes, entries, own=ax is None)
     return figure
-
-
-def _hatch_spans(axes: Axes, x: np.ndarray, curves: list[np.ndarray]) -> None:
-    """Hatch the stretches where any of the curves is not finite."""
-    bad = ~np.all([np.isfinite(c) for c in curves], axis=0)
-    if not bad.any() or x.size < 2:
-        return
-    low, high = axes.get_ylim()
-    _panels.hatch(axes, x, np.array([low, high]), np.array([bad, bad]))
-    axes.set_ylim(low, high)

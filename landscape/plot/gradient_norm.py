@@ -10,7 +10,7 @@ from typing import Any
 import xarray as xr
 from matplotlib.figure import Figure
 
-from landscape.plot import _panels, _runs, _scales, style
+from landscape.plot import _mesh, _page, _panels, _runs, _scales, style
 
 
 def gradient_norm(
@@ -23,8 +23,8 @@ def gradient_norm(
 ) -> Figure:
     """The gradient's norm over two coordinates, a panel a penalty, on one logarithmic scale, black where it is least.
 
-    `variable` is "gradient_norm" (of the objective) or "risk_gradient_norm". `runs`, `width` and `columns` as in
-    `dark_minimum`. An exact zero is drawn black, at the end of the scale.
+    The scale ends where every panel has become black; values below its end are black too, zeros included. `variable` is
+    "gradient_norm" (of the objective) or "risk_gradient_norm". `runs`, `width` and `columns` as in `dark_minimum`.
 
     Raises: ValueError if the surface lacks the variable or has not two coordinates, or if the runs do not belong here.
     """
@@ -33,16 +33,19 @@ def gradient_norm(
     walks = [] if runs is None else _runs.read(runs, surface, names)
     everywhere = "penalty" not in surface[variable].dims
     with style.context():
-        figure, axes = _panels.page(len(panels), width, columns)
+        figure, axes = _page.page(len(panels), width, columns)
         norm = _scales.norm(panels, log=True)
         for ax, panel in zip(axes, panels, strict=True):
-            drawn = _panels.mesh(ax, panel, panel.values, norm, style.SEQUENTIAL)
-            _panels.frame(ax, panel)
-            _panels.title(ax, panel.label)
+            drawn = _mesh.mesh(ax, panel, panel.values, norm, style.SEQUENTIAL)
+            _page.frame(ax, panel)
+            _page.title(ax, panel.label)
             _runs.draw(ax, [run for run in walks if everywhere or run.penalty == panel.label])
-            _panels.contours(ax, panel, panel.values, _scales.levels(norm), lambda level: float(norm(level)) < 0.55)
-        _scales.bar(figure, axes, drawn, _panels.label_of(surface[variable]))
+            _mesh.contours(
+                ax, panel, panel.values, _scales.levels(norm, panel), lambda level: float(norm(level)) < 0.55
+            )
+        below = any(panel.finite.size and panel.finite.min() < norm.vmin for panel in panels)
+        _scales.bar(figure, axes, drawn, _panels.label_of(surface[variable]), below)
         entries = [*_runs.handles(walks, (panels[0].x, panels[0].y))]
-        entries[1].extend(_panels.hatch_handles(panels))
-        _panels.finish(figure, axes[0], entries, own=True)
+        entries[1].extend(_mesh.hatch_handles(panels))
+        _page.finish(figure, axes[0], entries, own=True)
     return figure

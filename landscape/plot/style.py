@@ -96,7 +96,7 @@ def context() -> Iterator[None]:
     """The house's matplotlib settings, on top of matplotlib's own defaults; the caller's are back afterwards."""
     with matplotlib.rc_context():
         matplotlib.style.use("default")
-        matplotlib.rcParams.update(_RC)
+        matplotlib.rcParams.update(_RC)  # type: ignore[call-overload]
         yield
 
 
@@ -104,7 +104,7 @@ class Figure(matplotlib.figure.Figure):
     """A figure that is saved in the house style whatever the caller's settings are, and without a date in the file."""
 
     def savefig(self, fname: Any, **kwargs: Any) -> None:
-        """As matplotlib's `savefig`; fonts embedded as TrueType, 300 dpi, nothing in the file that changes with the day."""
+        """As matplotlib's `savefig`; embedded TrueType fonts, 300 dpi, nothing that changes with the day."""
         kind = kwargs.get("format") or (Path(fname).suffix[1:] if isinstance(fname, (str, Path)) else "png")
         dateless = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind.lower(), {})
         kwargs["metadata"] = dateless | (kwargs.get("metadata") or {})
@@ -127,7 +127,11 @@ def _srgb(lightness: np.ndarray, chroma: np.ndarray, hue: np.ndarray) -> np.ndar
     fy = (lightness + 16) / 116
     f = np.stack([fy + chroma * np.cos(hue) / 500, fy, fy - chroma * np.sin(hue) / 200], axis=-1)
     xyz = np.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29)) * [0.95047, 1.0, 1.08883]
-    matrix = [[3.2404542, -1.5371385, -0.4985314], [-0.9692660, 1.8760108, 0.0415560], [0.0556434, -0.2040259, 1.0572252]]
+    matrix = [
+        [3.2404542, -1.5371385, -0.4985314],
+        [-0.9692660, 1.8760108, 0.0415560],
+        [0.0556434, -0.2040259, 1.0572252],
+    ]
     linear = np.clip(xyz @ np.array(matrix).T, 0, 1)
     return np.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear)
 
@@ -138,10 +142,8 @@ def _ink(n: int = 256) -> ListedColormap:
     Chroma stays low, so that the paths of optimizers, drawn in full color, stand out from the surface.
     """
     t = np.linspace(0, 1, n)
-    chroma = np.interp(t, [0, 0.15, 0.33, 0.5, 0.67, 0.85, 1], [0, 16, 30, 31, 25, 13, 4])
-    smooth = np.convolve(np.pad(chroma, 24, mode="edge"), np.ones(49) / 49, mode="valid")
-    smooth[0] = 0.0
-    return ListedColormap(_srgb(97 * t, smooth, np.deg2rad(np.linspace(290, 255, n))), name="ink")
+    chroma = 33 * np.sin(np.pi * t**0.85) ** 1.2 + 3 * t
+    return ListedColormap(_srgb(97 * t, chroma, np.deg2rad(288 - 20 * t)), name="ink")
 
 
 SEQUENTIAL = _ink()
@@ -184,8 +186,16 @@ _KNOWN = {
     "lbfgs": LineStyle(BLACK, "X", _SOLID),
     "newton": LineStyle(BLACK, "*", _DASHED),
 }
-_ALIASES = {"gd": "gradientdescent", "flow": "gradientflow", "prox": "proximalgradient", "proximal": "proximalgradient",
-            "heavyball": "momentum", "sgdmomentum": "momentum", "bfgs": "lbfgs", "ista": "proximalgradient"}  # fmt: skip
+_ALIASES = {
+    "gd": "gradientdescent",
+    "flow": "gradientflow",
+    "prox": "proximalgradient",
+    "proximal": "proximalgradient",
+    "heavyball": "momentum",
+    "sgdmomentum": "momentum",
+    "bfgs": "lbfgs",
+    "ista": "proximalgradient",
+}
 _COLORS = (SKY, BLUE, PURPLE, ORANGE, GREEN, VERMILLION, BLACK)
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "d")
 _LINES = (_SOLID, _DASHED, _DASH_DOT, _LONG, _DOTTED, _DASH_DOT_DOT)
@@ -194,9 +204,9 @@ _LINES = (_SOLID, _DASHED, _DASH_DOT, _LONG, _DOTTED, _DASH_DOT_DOT)
 def optimizer_style(name: str) -> LineStyle:
     """The look of the optimizer called `name`, the same in every figure and every session.
 
-    Known names (sgd, momentum, nesterov, adam, adamw, rmsprop, lbfgs, proximal gradient, gradient flow, ...) have a fixed
-    look, whatever their case and spacing; "adam 0.1" keeps adam's color with marker and dashes of its own; any other name
-    gets its look from a checksum of the name.
+    Known names (sgd, momentum, nesterov, adam, adamw, rmsprop, lbfgs, proximal gradient, gradient flow, ...) have a
+    fixed look, whatever their case and spacing; "adam 0.1" keeps adam's color with marker and dashes of its own; any
+    other name gets its look from a checksum of the name.
     """
     words = re.findall(r"[a-z]+", name.lower())
     whole = re.sub(r"[^a-z0-9]", "", name.lower())
@@ -237,4 +247,4 @@ def sequence_color(index: int, count: int) -> str:
 
 def halo(width: float, color: str = "white") -> list[patheffects.AbstractPathEffect]:
     """An outline around a line of this width, so that it is seen on dark and light ground alike."""
-    return [patheffects.Stroke(linewidth=width + 0.9, foreground=color), patheffects.Normal()]
+    return [patheffects.Stroke(linewidth=width + min(0.9, 1.2 * width), foreground=color), patheffects.Normal()]

@@ -1,19 +1,21 @@
 """The surface in relief: height and color are the objective, with its contours on the floor.
 
-    >>> import landscape as ls
-    >>> figure = ls.plot.surface3d(surface.sel(penalty="λ=0.1"))              # doctest: +SKIP
+>>> import landscape as ls
+>>> figure = ls.plot.surface3d(surface.sel(penalty="λ=0.1"))              # doctest: +SKIP
 """
 
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import AsinhNorm, LightSource
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 from mpl_toolkits.mplot3d.axes3d import Axes3D
 
-from landscape.plot import _excess, _panels, _runs, style
+from landscape.plot import _excess, _mesh, _page, _panels, _runs, style
 from landscape.plot._panels import Panel
 
 _MOST = 160  # grid lines drawn a direction; a finer grid is thinned, its last line kept
@@ -44,7 +46,7 @@ def surface3d(
     panel = _panels.read(surface, variable)[0]
     walks = [] if runs is None else _runs.read(runs, surface, names)
     with style.context():
-        figure = style.figure(width, 0.86 * width)
+        figure = style.figure(width, 0.95 * width)
         axes = figure.add_subplot(projection="3d", computed_zorder=False)
         assert isinstance(axes, Axes3D)
         norm = _excess.norm([panel], None, None)
@@ -55,8 +57,8 @@ def surface3d(
         for run in walks:
             _path(axes, run, panel, variable, floor, top)
         _furnish(axes, panel, _panels.label_of(surface[variable]), (floor, bottom, top), (elevation, azimuth))
+        _bar(figure, axes, panel, norm)
         _legend(figure, walks, panel)
-        _panels.fit(figure)
     return figure
 
 
@@ -66,7 +68,9 @@ def _heights(panel: Panel, ceiling: float | None) -> tuple[float, float]:
         return 0.0, 1.0
     bottom, top = float(panel.finite.min()), float(panel.finite.max())
     if ceiling is not None and ceiling <= bottom:
-        raise ValueError(f"`ceiling` is {ceiling}, not above the least value {bottom:g}; give a larger one, or leave it out.")
+        raise ValueError(
+            f"`ceiling` is {ceiling}, not above the least value {bottom:g}; give a larger one, or leave it out."
+        )
     top = top if ceiling is None else min(top, ceiling)
     return bottom, top if top > bottom else bottom + 1.0
 
@@ -84,15 +88,16 @@ def _floor(axes: Axes3D, panel: Panel, norm: AsinhNorm, height: float) -> None:
         steps = [least + float(norm.inverse(t)) for t in np.linspace(0, 1, 13)]
         steps = [s for s in steps if s < greatest] + [greatest]
         colors = style.SEQUENTIAL(np.linspace(0.0, 1.0, len(steps) - 1))
-        filled = axes.contourf(x, y, np.ma.masked_invalid(panel.values), levels=steps, colors=colors, zdir="z",
-                               offset=height, zorder=0)  # fmt: skip
+        filled = axes.contourf(
+            x, y, np.ma.masked_invalid(panel.values), levels=steps, colors=colors, zdir="z", offset=height, zorder=0
+        )
         filled.set_rasterized(True)
     rows, columns = np.nonzero(~np.isfinite(panel.values))
     if rows.size:
-        xs, ys = _panels.edges(panel.x), _panels.edges(panel.y)
+        xs, ys = (np.clip(_mesh.edges(v), v[0], v[-1]) for v in (panel.x, panel.y))
         corners = ((0, 0), (1, 0), (1, 1), (0, 1))
         cells = [[(xs[c + i], ys[r + j], height) for i, j in corners] for r, c in zip(rows, columns, strict=True)]
-        axes.add_collection3d(Poly3DCollection(cells, zorder=0.5, **_panels.HATCH))
+        axes.add_collection3d(Poly3DCollection(cells, zorder=0.5, **_mesh.HATCH))
 
 
 def _relief(axes: Axes3D, panel: Panel, norm: AsinhNorm, top: float) -> None:
@@ -102,8 +107,28 @@ def _relief(axes: Axes3D, panel: Panel, norm: AsinhNorm, top: float) -> None:
     z = np.where(z <= top, z, np.nan)
     least = float(panel.finite.min()) if panel.finite.size else 0.0
     colors = style.SEQUENTIAL(norm(np.ma.masked_invalid(z - least)))
-    axes.plot_surface(x, y, z, facecolors=colors, rstride=1, cstride=1, linewidth=0, antialiased=False, shade=True,
-                      lightsource=LightSource(azdeg=250, altdeg=60), rasterized=True, zorder=1)  # fmt: skip
+    light = LightSource(azdeg=250, altdeg=60).hillshade(
+        np.nan_to_num(z, nan=top), vert_exag=_relative(panel, top - least)
+    )
+    colors[..., :3] *= (0.82 + 0.18 * light)[..., None]
+    axes.plot_surface(
+        x,
+        y,
+        z,
+        facecolors=colors,
+        rstride=1,
+        cstride=1,
+        linewidth=0,
+        antialiased=False,
+        shade=False,
+        rasterized=True,
+        zorder=1,
+    )
+
+
+def _relative(panel: Panel, height: float) -> float:
+    """The exaggeration with which a hill of this height is as steep as it looks, on thinned grid steps of 1."""
+    return min(len(panel.x), len(panel.y), _MOST) / height
 
 
 def _path(axes: Axes3D, run: _runs.Run, panel: Panel, variable: str, floor: float, top: float) -> None:
@@ -115,18 +140,40 @@ def _path(axes: Axes3D, run: _runs.Run, panel: Panel, variable: str, floor: floa
     x, y, z = (np.interp(fine, steps, v) for v in (x, y, z))
     inside = (panel.x[0] <= x) & (x <= panel.x[-1]) & (panel.y[0] <= y) & (y <= panel.y[-1])
     shown = _runs.look(run.optimizer)
-    axes.plot(*(np.where(inside, v, np.nan) for v in (x, y)), zs=floor, color=shown.color, linewidth=0.7, zorder=0.8)
+    axes.plot(
+        *(np.where(inside, v, np.nan) for v in (x, y)),
+        zs=floor,
+        color=shown.color,
+        linewidth=0.7,
+        zorder=0.8,
+        linestyle=shown.linestyle,
+    )
     low = inside & (z <= top)
-    axes.plot(*(np.where(low, v, np.nan) for v in (x, y, z)), color=shown.color, linewidth=1.2, zorder=3,
-              path_effects=style.halo(1.2))  # fmt: skip
+    axes.plot(
+        *(np.where(low, v, np.nan) for v in (x, y, z)),
+        color=shown.color,
+        linewidth=1.2,
+        zorder=3,
+        linestyle=shown.linestyle,
+        path_effects=style.halo(1.2),
+    )
     for place, marker, face in ((0, "o", "white"), (-1, shown.marker, shown.color)):
         if low[place]:
-            axes.plot([x[place]], [y[place]], [z[place]], marker=marker, markersize=3.6, markerfacecolor=face,
-                      markeredgecolor=style.INK if place == 0 else "white", markeredgewidth=0.5, zorder=4)  # fmt: skip
+            axes.plot(
+                [x[place]],
+                [y[place]],
+                [z[place]],
+                marker=marker,
+                markersize=3.6,
+                markerfacecolor=face,
+                markeredgecolor=style.INK if place == 0 else "white",
+                markeredgewidth=0.5,
+                zorder=4,
+            )
 
 
 def _furnish(
-    axes: Axes3D, panel: Panel, label: str, heights: tuple[float, float, float], view: tuple[float, float]
+    axes: Any, panel: Panel, label: str, heights: tuple[float, float, float], view: tuple[float, float]
 ) -> None:
     """Labels, view, and as few lines as a reader needs."""
     floor, bottom, top = heights
@@ -135,19 +182,27 @@ def _furnish(
     axes.set_xlabel(panel.x_label, labelpad=-6)
     axes.set_ylabel(panel.y_label, labelpad=-6)
     axes.set_zlabel(label, labelpad=-7)
-    for axis in (axes.xaxis, axes.yaxis, axes.zaxis):  # type: ignore[attr-defined]
+    for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
         axis.set_pane_color((1, 1, 1, 0))
-        axis._axinfo["grid"].update(color=style.GRID, linewidth=0.3)
         axis.line.set(linewidth=0.6, color=style.INK)
     axes.tick_params(pad=-3, labelsize=7)
-    axes.locator_params(nbins=5)
+    for axis, positions in ((axes.xaxis, panel.x), (axes.yaxis, panel.y)):
+        ticks = MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(positions[0], positions[-1])
+        inset = 0.04 * np.ptp(positions)  # at the corner the two axes' numbers would collide
+        axis.set_ticks([t for t in ticks if positions[0] + inset < t < positions[-1] - inset])
     axes.set_zticks([t for t in axes.get_zticks() if bottom - 1e-9 <= t <= top])
-    axes.set_box_aspect((1, 1, 0.85), zoom=0.92)
+    axes.set_box_aspect((1, 1, 0.8), zoom=0.98)
     if panel.label:
-        axes.set_title(_panels.title_of(panel.label), y=0.98)
+        axes.set_title(_panels.title_of(panel.label), y=1.03, pad=0)
+
+
+def _bar(figure: Figure, axes: Axes3D, panel: Panel, norm: AsinhNorm) -> None:
+    """The color bar under the scene: the relief's height is read on its axis, the basin's color here."""
+    colors = ScalarMappable(norm, style.SEQUENTIAL)
+    _excess.bar(figure, axes, [panel], colors, "objective − its least value", under=True)
 
 
 def _legend(figure: Figure, walks: list[_runs.Run], panel: Panel) -> None:
     optimizers, signs = _runs.handles(walks, (panel.x, panel.y))
-    signs = [s for s in signs if s.get_label() != "leaves the window"] + _panels.hatch_handles([panel])
-    _panels.legend(figure, [optimizers, signs])
+    signs = [s for s in signs if s.get_label() != "leaves the window"] + _mesh.hatch_handles([panel])
+    _page.legend(figure, [optimizers, signs])

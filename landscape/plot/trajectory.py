@@ -1,10 +1,9 @@
 """Descent against the step: risk, objective or gradient norm of every run.
 
-    >>> import landscape as ls
-    >>> figure = ls.plot.trajectory(runs, "gradient_norm")                    # doctest: +SKIP
+>>> import landscape as ls
+>>> figure = ls.plot.trajectory(runs, "gradient_norm")                    # doctest: +SKIP
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,12 +11,14 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from landscape.plot import _panels, _runs, _scales, style
+from landscape.plot import _page, _panels, _runs, _scales, style
 
 _FEW = 8  # starts up to which each run is drawn; beyond, their median and a band
 _QUANTILES = (0.1, 0.9)
+_DEEPEST = 1e-16  # a logarithmic axis ends this far below its top: lower values tell nothing and flatten the rest
 
 
 def trajectory(
@@ -31,11 +32,12 @@ def trajectory(
 ) -> Figure:
     """A recorded variable ("risk", "objective", "gradient_norm") against the step.
 
-    `runs` is a Trajectory or its data set. Several optimizers: each in its own look, with a panel a penalty. One optimizer
-    and several penalties: one panel, each λ in its own color. More than 8 starts are drawn as their median with the band
-    from the 10th to the 90th percentile, over the runs that are still finite; a run that became non-finite ends in a cross.
-    `xscale` is "log" (step 0 kept at its left end) or "linear"; `yscale` "log", "linear" or "auto" (log where the values
-    are positive and their ratio exceeds 100). `ax` takes one panel; else the figure is `width` inches wide.
+    `runs` is a Trajectory or its data set. Several optimizers: each in its own look, with a panel a penalty. One
+    optimizer and several penalties: one panel, each λ in its own color. More than 8 starts are drawn as their median
+    with the band from the 10th to the 90th percentile, over the runs that are still finite; a run that became
+    non-finite ends in a cross. `xscale` is "log" (step 0 kept at its left end) or "linear"; `yscale` "log", "linear" or
+    "auto" (log for gradient norms, and where the values are positive with a ratio above 20). `ax` takes one panel; else
+    the figure is `width` inches wide.
 
     Raises: ValueError for an unknown variable or scale, or for several panels with `ax`.
     """
@@ -50,27 +52,32 @@ def trajectory(
             "Select a penalty (runs.data.sel(penalty=...)), or leave `ax` out."
         )
     parts = [data.isel(penalty=i) for i in range(data.sizes["penalty"])] if split else [data]
-    log = _scales.is_log([data[variable].where(data["finite"]).to_numpy()], None if yscale == "auto" else yscale == "log")
+    log = _scales.is_log(
+        variable, [data[variable].where(data["finite"]).to_numpy()], None if yscale == "auto" else yscale == "log"
+    )
     with style.context():
         if ax is None:
-            figure, axes = _page(len(parts), width)
+            figure, axes = _figure(len(parts), width)
         else:
-            figure, axes = _panels.canvas(ax, 0.0)
+            figure, axes = _page.canvas(ax, 0.0)
             axes = [axes]
         for axis, part in zip(axes, parts, strict=True):
             _draw(axis, part, variable, by_penalty=swept and not split)
-            _panels.title(axis, str(part["penalty"].item()) if split else "")
-            _scale(axis, xscale, log)
-            first = axis.get_subplotspec() is None or axis.get_subplotspec().is_first_col()
+            _page.title(axis, str(part["penalty"].item()) if split else "")
+            _scale(axis, xscale, log, int(data["step"].max()))
+            spec = axis.get_subplotspec()
+            first = spec is None or spec.is_first_col()
             axis.set(xlabel="step", ylabel=_panels.label_of(data[variable]) if first else "")
-        _panels.finish(figure, axes[0], _handles(data, by_penalty=swept and not split), own=ax is None)
+        _page.finish(figure, axes[0], _handles(data, by_penalty=swept and not split), own=ax is None)
     return figure
 
 
 def _data(runs: Any, variable: str) -> xr.Dataset:
     data = getattr(runs, "data", runs) if not isinstance(runs, xr.Dataset) else runs
     if not isinstance(data, xr.Dataset) or "step" not in data.dims:
-        raise TypeError(f"`runs` is a {type(runs).__name__}; it must be a Trajectory (from landscape.descend) or its data.")
+        raise TypeError(
+            f"`runs` is a {type(runs).__name__}; it must be a Trajectory (from landscape.descend) or its data."
+        )
     known = [str(v) for v in data.data_vars if "step" in data[v].dims and v != "finite"]
     if variable not in known:
         raise ValueError(f"`variable` is {variable!r}; the runs recorded {', '.join(known)}.")
@@ -83,11 +90,11 @@ def _check_scales(xscale: str, yscale: str) -> None:
             raise ValueError(f"`{name}` is {value!r}; it must be one of {', '.join(map(repr, known))}.")
 
 
-def _page(count: int, width: float | None) -> tuple[Figure, list[Axes]]:
+def _figure(count: int, width: float | None) -> tuple[Figure, list[Axes]]:
     width = width or (style.SINGLE if count == 1 else style.DOUBLE)
     columns = min(count, max(1, int(width / 1.45)))
     rows = -(-count // columns)
-    figure = style.figure(width, rows * (0.62 * width if count == 1 else 1.5))
+    figure = style.figure(width, rows * (0.62 * width if count == 1 else 1.7))
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for axis in axes.flat[count:]:
         axis.remove()
@@ -105,8 +112,17 @@ def _draw(axes: Axes, data: xr.Dataset, variable: str, by_penalty: bool) -> None
         line = {"color": color, "linestyle": "-" if by_penalty else shown.linestyle}
         values = np.atleast_2d(group[variable].where(group["finite"]).to_numpy())
         steps = group["step"].to_numpy()
-        marker = {} if by_penalty else {"marker": shown.marker, "markevery": _markers(steps), "markersize": 3,
-                                        "markeredgecolor": "white", "markeredgewidth": 0.4}  # fmt: skip
+        marker = (
+            {}
+            if by_penalty
+            else {
+                "marker": shown.marker,
+                "markevery": _markers(steps),
+                "markersize": 3,
+                "markeredgecolor": "white",
+                "markeredgewidth": 0.4,
+            }
+        )
         if len(values) > _FEW:
             _band(axes, steps, values, line, marker)
         else:
@@ -127,7 +143,7 @@ def _band(axes: Axes, steps: np.ndarray, values: np.ndarray, line: dict[str, Any
     """Median and quantiles over the runs still finite at each step; nothing where none is."""
     alive = np.isfinite(values).any(axis=0)
     low, middle, high = np.nanquantile(values[:, alive], (_QUANTILES[0], 0.5, _QUANTILES[1]), axis=0)
-    axes.fill_between(steps[alive], low, high, color=line["color"], alpha=0.2, linewidth=0)
+    axes.fill_between(steps[alive], low, high, color=line["color"], alpha=0.16, linewidth=0)
     curve = np.full(len(steps), np.nan)
     curve[alive] = middle
     axes.plot(steps, curve, linewidth=1.2, **line, **marker)
@@ -142,15 +158,16 @@ def _crosses(axes: Axes, steps: np.ndarray, values: np.ndarray) -> None:
             axes.plot(steps[last], row[last], markersize=4, markeredgewidth=1.0, zorder=5, **_runs.FAILED)
 
 
-def _scale(axes: Axes, xscale: str, log: bool) -> None:
+def _scale(axes: Axes, xscale: str, log: bool, last: int) -> None:
     if xscale == "log":
         axes.set_xscale("symlog", linthresh=1, linscale=0.35)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _panels.plain(value)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _page.plain(value)))
         axes.xaxis.set_minor_locator(NullLocator())
     if log:
         axes.set_yscale("log")
-    last = max(line.get_xdata()[-1] for line in axes.lines if len(line.get_xdata()))
-    axes.set_xlim(0, last)
+        low, high = axes.get_ylim()
+        axes.set_ylim(max(low, _DEEPEST * high), high)
+    axes.set_xlim(0, max(last, 1))
     axes.grid(True, which="major")
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -158,12 +175,16 @@ def _scale(axes: Axes, xscale: str, log: bool) -> None:
 def _handles(data: xr.Dataset, by_penalty: bool) -> list[list[Any]]:
     if by_penalty:
         pairs = zip(data["penalty"].values, data["strength"].values, strict=True)
-        entries = [Line2D([], [], color=style.penalty_color(float(s)), label=_panels.title_of(str(p))) for p, s in pairs]
+        entries = [
+            Line2D([], [], color=style.penalty_color(float(s)), label=_panels.title_of(str(p))) for p, s in pairs
+        ]
     else:
-        entries = _runs.optimizer_handles([str(o) for o in np.atleast_1d(data["optimizer"])] if "optimizer" in data.coords else [])
+        entries = _runs.optimizer_handles(
+            [str(o) for o in np.atleast_1d(data["optimizer"])] if "optimizer" in data.coords else []
+        )
     signs: list[Any] = []
     if data.sizes.get("start", 1) > _FEW:
-        signs.append(Line2D([], [], color="none", label=f"median and 10–90 % of {data.sizes['start']} starts"))
+        signs.append(Patch(facecolor="#BBBBBB", label=f"median and 10–90% of {data.sizes['start']} starts"))
     if not bool(data["finite"].all()):
         signs.append(Line2D([], [], markersize=4, markeredgewidth=1.0, label="became non-finite", **_runs.FAILED))
     return [entries, signs]

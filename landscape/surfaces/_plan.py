@@ -10,7 +10,7 @@ from landscape.objectives.objective import Objective
 
 # Measured on CPU (benchmarks/): the values of one operation over all cells in flight. Smaller, and starting the threads
 # costs more than the work; larger gains nothing. An accelerator wants far more cells to fill it.
-CHUNK_BYTES = {"cpu": 2**20}
+CHUNK_BYTES = {"cpu": 2**22}
 CHUNK_BYTES_ACCELERATOR = 2**28
 TILE_WORK = 2**28  # values computed in one tile: a fraction of a second, the step of the progress bar
 MEMORY = {"cpu": 2**31}  # bytes of temporaries that are let live at a time

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 Shape = tuple[int, ...]
-# Takes the positions along each axis, padded to the tile's shape; returns arrays that begin with the tile's shape.
+# Takes the positions along each axis, padded to the tile's shape; returns arrays that end with the tile's shape.
 Compute = Callable[[tuple[np.ndarray, ...]], Mapping[str, np.ndarray]]
 
 
@@ -36,7 +36,7 @@ def num_tiles(grid: Shape, shape: Shape) -> int:
 def run(compute: Compute, axes: tuple[np.ndarray, ...], shape: Shape, done: Callable[[int], None]) -> dict[str, np.ndarray]:
     """Fill the whole grid tile by tile; `done(cells)` is called after each.
 
-    Returns: arrays that begin with the grid's shape. An interruption propagates at once.
+    Returns: arrays that end with the grid's shape. An interruption propagates at once.
     """
     grid = tuple(len(axis) for axis in axes)
     results: dict[str, np.ndarray] = {}
@@ -47,8 +47,8 @@ def run(compute: Compute, axes: tuple[np.ndarray, ...], shape: Shape, done: Call
                 results[name] = np.asarray(values)
                 continue
             if name not in results:
-                results[name] = np.empty(grid + values.shape[len(grid) :], values.dtype)
-            results[name][tile] = np.asarray(values)[inside]
+                results[name] = np.empty(values.shape[: -len(grid)] + grid, values.dtype)
+            results[name][..., *tile] = np.asarray(values)[..., *inside]
         done(math.prod(s.stop - s.start for s in tile))
     return results
 

@@ -26,6 +26,7 @@ from jax import Array
 from landscape import _checks, _trees
 from landscape.charts import chart as _chart
 from landscape.charts.chart import Chart
+from landscape.objectives import penalties as _penalties
 from landscape.objectives.objective import Batch, Objective, num_examples
 from landscape.objectives.penalties import Penalty
 from landscape.surfaces import _plan, _tiles
@@ -76,7 +77,7 @@ def evaluate(
     started = time.perf_counter()
     grid_axes = _checked_axes(chart, axes)
     measures = _measures(objective, quantities)
-    sweep = stacked(penalties_of(objective, penalties), objective.params)
+    sweep, units = stacked(penalties_of(objective, penalties), objective.params)
     _checked_memory(batch_size, memory)
     _warn_below_resolution(chart, grid_axes)
     plan = _plan.plan(objective, tuple(len(a) for a in grid_axes.values()), batch_size, memory)
@@ -85,7 +86,7 @@ def evaluate(
     shape = _tiles.tile_shape(tuple(len(a) for a in grid_axes.values()), plan.tile_cells)
 
     def compute(positions: tuple[np.ndarray, ...]) -> Mapping[str, np.ndarray]:
-        return jax.device_get(_tile(measures, plan, order, chart, objective.data, sweep, positions))
+        return jax.device_get(_tile(measures, plan, order, units, chart, objective.data, sweep, positions))
 
     with jax.default_matmul_precision(precision), Progress(math.prod(map(len, grid_axes.values())), "cells", progress) as bar:
         positions = tuple(a.astype(dtype) for a in grid_axes.values())
@@ -99,33 +100,44 @@ def evaluate(
         "tile_shape": list(shape),
         "batch_size": plan.batch_size,
     }
-    return _dataset(grid_axes, chart, values, penalties, attributes, started)
+    return _dataset(grid_axes, chart, values, penalties, units, attributes, started)
 
 
-@partial(jax.jit, static_argnames=("measures", "plan", "order"))
+@partial(jax.jit, static_argnames=("measures", "plan", "order", "units"))
 def _tile(
     measures: tuple[Quantity, ...],
     plan: _plan.Plan,
     order: tuple[int, ...],
+    units: tuple[int, ...],
     chart: Chart,
     data: Batch,
     sweep: Sweep,
     positions: tuple[Array, ...],
 ) -> dict[str, Array]:
-    """All cells of one tile: `plan.in_flight` at a time, vmapped; the chunks one after another."""
+    """All cells of one tile, `plan.in_flight` at a time vmapped, the chunks one after another; arrays end with its shape."""
     shape = tuple(len(p) for p in positions)
     grid = jnp.stack([c.reshape(-1) for c in jnp.meshgrid(*positions, indexing="ij")], axis=1)  # (cells, k)
     cells = math.prod(shape)
     chunks = -(-cells // plan.in_flight)
     padded = jnp.concatenate([grid, jnp.broadcast_to(grid[-1:], (chunks * plan.in_flight - cells, len(shape)))])
     cell = partial(_cell, measures, plan.batch_size, order, chart, data, sweep)
-    out = jax.lax.map(jax.vmap(cell), padded.reshape(chunks, plan.in_flight, len(shape)))
+    # Cells last: a chunk's values for one penalty are then one run of memory.
+    out = jax.lax.map(jax.vmap(cell, out_axes=-1), padded.reshape(chunks, plan.in_flight, len(shape)))
 
-    def unchunk(name: str, values: Array) -> Array:
-        values = values.reshape(chunks * plan.in_flight, *values.shape[2:])[:cells]
-        return values.reshape(shape + values.shape[1:])
+    def unchunk(values: Array) -> Array:  # (chunks, …, in_flight)
+        values = jnp.moveaxis(values, 0, -2)
+        return values.reshape(*values.shape[:-2], chunks * plan.in_flight)[..., :cells].reshape(*values.shape[:-2], *shape)
 
-    return {name: unchunk(name, values) for name, values in out.items()}
+    return _spread({name: unchunk(values) for name, values in out.items()}, units, sweep.strengths)
+
+
+def _spread(out: dict[str, Array], units: tuple[int, ...], strengths: Array) -> dict[str, Array]:
+    """Add what follows from risk and penalty_unit, (P, …): outside the loop over cells, where it is one pass over memory."""
+    unit = out["penalty_unit"]  # (U, …)
+    spread = jnp.broadcast_to(unit, (len(units), *unit.shape[1:])) if len(unit) == 1 else jnp.stack([unit[u] for u in units])
+    value = strengths.astype(unit.dtype).reshape(-1, *[1] * (unit.ndim - 1)) * spread
+    out["penalty_value"], out["objective"] = value, out["risk"][None] + value
+    return out
 
 
 def _cell(
@@ -144,7 +156,10 @@ def _cell(
     for measure in measures:
         sums = _over_batches(partial(measure.accumulate, point), measure.merge, data, batch_size)
         out |= measure.finish(point, sums, sweep)
-    return out
+    # The penalty grows with its strength: where the largest is finite, all are. (One number a cell, not one a penalty.)
+    highest = out["risk"] + jnp.max(sweep.largest.astype(out["risk"].dtype) * out["penalty_unit"])
+    checked = [highest, *(values for name, values in out.items() if name not in ("risk_stderr", "penalty_unit", "gradient_norm"))]
+    return out | {"finite": jnp.stack([jnp.isfinite(values).all() for values in checked]).all()}
 
 
 def _over_batches(accumulate: Callable[[Batch], Any], merge: Callable[[Any, Any], Any], data: Batch, batch_size: int) -> Any:
@@ -176,29 +191,37 @@ def penalties_of(objective: Objective, penalties: Mapping[str, Penalty] | None) 
     return tuple(penalties.values())
 
 
-def stacked(penalties: tuple[Penalty, ...], params: Any) -> Sweep:
-    """The penalties as arrays with a leading axis: traced, so that other strengths compile nothing."""
-    units = [penalty.unit().coefficients(params) for penalty in penalties]
+def stacked(penalties: tuple[Penalty, ...], params: Any) -> tuple[Sweep, tuple[int, ...]]:
+    """The penalties as arrays with a leading axis (traced: other strengths compile nothing), and each one's unit penalty."""
+    scaled = [penalty.coefficients(params) for penalty in penalties]
+    every_unit = [penalty.unit().coefficients(params) for penalty in penalties]
+    keys = [str([np.asarray(c).tolist() for c in jax.tree.leaves(unit)]) for unit in every_unit]
+    first = {key: keys.index(key) for key in keys}  # insertion order
+    distinct = [every_unit[i] for i in first.values()]
 
     def stack(leaf: Array, *coefficients: Any) -> np.ndarray:
         shape = leaf.shape if any(np.ndim(c) for c in coefficients) else ()
         return np.stack([np.broadcast_to(np.asarray(c, _trees.wide(leaf)), shape) for c in coefficients])
 
-    alpha, beta = (jax.tree.map(stack, params, *(unit[i] for unit in units)) for i in (0, 1))
-    return Sweep(np.array([p.strength for p in penalties], _checks.default_float()), alpha, beta)  # type: ignore[arg-type]
+    trees = [jax.tree.map(stack, params, *(c[i] for c in some)) for some in (scaled, distinct) for i in (0, 1)]
+    strengths = np.array([p.strength for p in penalties], _checks.default_float())
+    units = np.array([list(first).index(key) for key in keys])
+    largest = np.array([strengths[units == u].max() for u in range(len(distinct))])
+    return Sweep(strengths, largest, *trees), tuple(units.tolist())  # type: ignore[arg-type]
 
 
 def describe(objective: Objective, penalties: Mapping[str, Penalty] | None) -> dict[str, Any]:
     """Provenance that surfaces and trajectories share: what was computed, with what, on what."""
     import landscape
 
-    own = {"": str(objective.penalty)} if penalties is None else {label: str(p) for label, p in penalties.items()}
+    own = {"": objective.penalty} if penalties is None else penalties
     device = jax.devices()[0]
     return {
         "format": 1,
         "objective": str(objective),
         "objective_id": objective.id,
-        "penalties": json.dumps(own, ensure_ascii=False),
+        "penalties": json.dumps({label: str(penalty) for label, penalty in own.items()}, ensure_ascii=False),
+        "penalty_terms": _penalties.to_json(own),
         "reduction": objective.reduction,
         "num_examples": objective.n,
         "dtype": str(max((leaf.dtype for leaf in jax.tree.leaves(objective.params)), key=lambda d: d.itemsize)),
@@ -278,6 +301,7 @@ def _dataset(
     chart: Chart,
     values: dict[str, np.ndarray],
     penalties: Mapping[str, Penalty] | None,
+    units: tuple[int, ...],
     attributes: dict[str, Any],
     started: float,
 ) -> xarray.Dataset:
@@ -285,14 +309,15 @@ def _dataset(
 
     variables = {}
     for name, array in values.items():
-        dims: tuple[str, ...] = tuple(axes)
+        extra = array.shape[: array.ndim - len(axes)]
+        dims: tuple[str, ...] = tuple(f"{name}_{i}" for i in range(len(extra))) + tuple(axes)
+        if name == "penalty_unit":
+            # A view: the same numbers for every strength of one kind of penalty.
+            array = np.broadcast_to(array, (len(units), *array.shape[1:])) if len(array) == 1 else array[list(units)]
         if name in PER_PENALTY:
-            array = np.moveaxis(array, -1, 0)
-            dims, array = (dims, array[0]) if penalties is None else (("penalty", *dims), array)
+            dims, array = (tuple(axes), array[0]) if penalties is None else (("penalty", *axes), array)
         elif name == "slope":
-            dims = (*dims, "coordinate")
-        elif array.ndim > len(dims):
-            dims = dims + tuple(f"{name}_{i}" for i in range(array.ndim - len(dims)))
+            dims, array = (*axes, "coordinate"), np.moveaxis(array, 0, -1)
         variables[name] = (dims, array, {"long_name": BUILT_IN.get(name, name), "units": "1"})
     coords: dict[str, Any] = {name: (name, a, {"long_name": name, "units": "1"}) for name, a in axes.items()}
     if penalties is not None:

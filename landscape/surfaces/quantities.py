@@ -47,11 +47,14 @@ class Point(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """P penalties as arrays: strengths (P,), and αᵢ, βᵢ of each at strength 1, trees like params with leaves (P, …)."""
+    """P penalties as arrays, of which U differ at strength 1 (a sweep of l2 strengths has U = 1). Trees are like params."""
 
-    strengths: Array
-    alpha: Params
-    beta: Params
+    strengths: Array  # (P,)
+    largest: Array  # (U,): the largest strength of each unit penalty
+    alpha: Params  # αᵢ of each penalty, leaves (P,) or (P, *leaf)
+    beta: Params  # βᵢ
+    unit_alpha: Params  # αᵢ at strength 1, leaves (U,) or (U, *leaf)
+    unit_beta: Params
 
 
 class Quantity(Protocol):
@@ -121,12 +124,11 @@ class Risk:
         return RiskSums(loss, carry, weight, a.squares + b.squares, first, second, gradient)
 
     def finish(self, point: Point, sums: RiskSums, sweep: Sweep) -> dict[str, Array]:
-        """The cell's variables; those that depend on the penalty are (P,)."""
+        """The cell's variables: penalty_unit is (U,), gradient_norm (P,); the engine derives what follows from these."""
         divisor = sums.weight if self.reduction == "mean" else jnp.ones_like(sums.weight)
         risk = (sums.loss + sums.carry) / divisor
-        unit = jax.vmap(lambda a, b: penalties.value(a, b, point.params))(sweep.alpha, sweep.beta).astype(risk.dtype)
-        value = sweep.strengths.astype(risk.dtype) * unit
-        out = {"risk": risk, "penalty_value": value, "penalty_unit": unit, "objective": risk + value}
+        unit = jax.vmap(lambda a, b: penalties.value(a, b, point.params))(sweep.unit_alpha, sweep.unit_beta)
+        out = {"risk": risk, "penalty_unit": unit.astype(risk.dtype)}
         if self.stderr:
             # √(n/(n−1)) as for a sample's standard deviation; with unequal weights n is their effective number.
             effective = jnp.square(sums.weight) / sums.squares
@@ -134,8 +136,7 @@ class Risk:
         if sums.gradient is not None:
             gradient = jax.tree.map(lambda g: g / divisor.astype(g.dtype), sums.gradient)
             out |= self._derivatives(point, gradient, sweep)
-        finite = [jnp.all(jnp.isfinite(values)) for name, values in out.items() if name != "risk_stderr"]
-        return out | {"finite": jnp.all(jnp.stack(finite))}
+        return out
 
     def _derivatives(self, point: Point, gradient: Params, sweep: Sweep) -> dict[str, Array]:
         out = {}
@@ -146,11 +147,8 @@ class Risk:
             out["risk_gradient_norm"] = _trees.norm(gradient)
 
             # Straight from its definition: ‖g‖² + 4λ g·θ + 4λ²‖θ‖² would cancel near the minimizer, where it matters most.
-            def norm(strength: Array, alpha: Params, beta: Params) -> Array:
-                scale = lambda c: strength.astype(c.dtype) * c  # noqa: E731
-                return _trees.norm(
-                    penalties.subgradient(jax.tree.map(scale, alpha), jax.tree.map(scale, beta), point.params, gradient)
-                )
+            def norm(alpha: Params, beta: Params) -> Array:
+                return _trees.norm(penalties.subgradient(alpha, beta, point.params, gradient))
 
-            out["gradient_norm"] = jax.vmap(norm)(*sweep)
+            out["gradient_norm"] = jax.vmap(norm)(sweep.alpha, sweep.beta)
         return out

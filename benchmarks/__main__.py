@@ -1,0 +1,44 @@
+"""`python -m benchmarks neuron [--out DIR]`: run a workload, print its table, write it as JSON beside the environment."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from benchmarks import _report, neuron
+
+RESULTS = Path(__file__).parent / "results"
+WORKLOADS = {"neuron": neuron}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one workload. A missed speed target is printed and is no failure; a wrong answer is: exit status 1."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure speed and check the answers.")
+    parser.add_argument("workload", choices=WORKLOADS)
+    parser.add_argument("--out", type=Path, help="folder for the JSON file (default: benchmarks/results; none with --quick)")
+    parser.add_argument("--repeats", type=_positive, help="timed runs of each contestant")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, one repeat: shows that everything runs")
+    options = parser.parse_args(arguments)
+
+    workload = WORKLOADS[options.workload]
+    sizes = workload.QUICK if options.quick else workload.FULL
+    report = workload.run(sizes, options.repeats or (1 if options.quick else 9), _progress)
+    print(_report.markdown(report))
+    folder = options.out or (None if options.quick else RESULTS)
+    if folder is not None:
+        print(f"\nWritten: {_report.write(report, folder)}")
+    return 0 if all(row.right for row in report.rows) else 1
+
+
+def _progress(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} repeats; give 1 or more")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

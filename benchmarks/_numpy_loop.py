@@ -1,0 +1,48 @@
+"""The same problems in NumPy float64, written to be fast: rows blocked to stay in cache, every operation in place."""
+
+import numpy as np
+
+BLOCK = 2**15  # values of one operation: 256 KiB, a share of the second-level cache
+
+
+def grid(cells: np.ndarray, x: np.ndarray, y: np.ndarray, gradient: bool) -> np.ndarray:
+    """Risk of the neuron, and its gradient's norm (0 without `gradient`), at cells (cells, 2) of (w, b): (2, cells).
+
+    m = (1 − 2y)(w·x + b)        loss = max(m, 0) + log1p(exp(−|m|))        ∂loss/∂m = 1/(1 + exp(−m))
+    """
+    cells, x, y = (np.asarray(a, np.float64) for a in (cells, x, y))
+    sign = 1 - 2 * y
+    features = np.ascontiguousarray(np.stack([sign * x, sign]))  # (2, n)
+    rows, n = max(1, BLOCK // len(x)), len(x)
+    out = np.zeros((2, len(cells)))
+    m, e, other = np.empty((3, rows, n))
+    for start in range(0, len(cells), rows):
+        block = cells[start : start + rows]
+        k = slice(0, len(block))
+        risk, norm = out[:, start : start + rows]
+        np.matmul(block, features, out=m[k])
+        np.abs(m[k], out=e[k])
+        np.exp(np.negative(e[k], out=e[k]), out=e[k])
+        if gradient:
+            np.add(e[k], 1, out=other[k])
+            np.divide(np.where(m[k] > 0, 1.0, e[k]), other[k], out=other[k])
+            sums = other[k] @ features.T
+            norm[:] = np.sqrt(np.sum(sums * sums, axis=1)) / n
+        np.maximum(m[k], 0, out=m[k])
+        m[k] += np.log1p(e[k], out=e[k])
+        risk[:] = m[k].sum(axis=1) / n
+    return out
+
+
+def adam(starts: np.ndarray, x: np.ndarray, y: np.ndarray, strength: float, rate: float, steps: int) -> np.ndarray:
+    """Adam (Kingma & Ba 2015, algorithm 1) on risk + λ‖θ‖² from starts (S, 2) of (w, b), all at once: where it ends, (S, 2)."""
+    theta = np.array(starts, np.float64)
+    features = np.stack([x, np.ones_like(x)]).astype(np.float64)  # (2, n)
+    first, second = np.zeros_like(theta), np.zeros_like(theta)
+    for step in range(1, steps + 1):
+        slope = 1 / (1 + np.exp(-(theta @ features))) - y
+        gradient = slope @ features.T / len(x) + 2 * strength * theta
+        first = 0.9 * first + 0.1 * gradient
+        second = 0.999 * second + 0.001 * gradient**2
+        theta -= rate * (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
+    return theta

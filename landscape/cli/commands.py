@@ -1,0 +1,220 @@
+"""The commands, a function each: parsed arguments in, an exit status out."""
+
+import os
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import xarray
+
+    from landscape.charts.trajectory import Trajectory
+
+PICTURES = (".png", ".pdf", ".svg")
+
+
+def surface(args: Namespace) -> int:
+    """Measure the objective on a grid."""
+    _check_targets(args)
+    from landscape.cli import problem, report
+
+    with problem.at_work(args.dtype):
+        import numpy as np
+
+        import landscape as ls
+
+        own = problem.build(args)
+        axes = problem.axes(args, own)
+        if args.plot and len(axes) > 2:
+            raise ValueError(f"--plot draws one or two coordinates, not {len(axes)}; choose them with --axis.")
+        measured = ls.evaluate(
+            own.objective,
+            problem.chart(args, own, [axis.name for axis in axes]),
+            {axis.name: np.linspace(axis.low, axis.high, axis.points) for axis in axes},
+            quantities=args.quantity,
+            penalties=problem.penalties(args),
+        ).assign_attrs(source=own.source)
+        sizes = " × ".join(f"{dim}: {size}" for dim, size in measured["risk"].sizes.items())
+        what = f"{own.source};  {sizes};  {measured.attrs['dtype']}, {measured.attrs['wall_seconds']:.2f} s"
+        _print(f"{own.objective}\n{what}", report.minima(measured))
+        _keep(args, measured)
+    return 0
+
+
+def descend(args: Namespace) -> int:
+    """Trace optimizers."""
+    _check_targets(args)
+    from landscape.cli import problem, report
+
+    with problem.at_work(args.dtype):
+        import jax
+
+        import landscape as ls
+
+        own = problem.build(args)
+        _check_storable(args, own.objective.params)
+        trajectory = ls.descend(
+            own.objective,
+            problem.optimizers(args),
+            problem.starts(args, own.objective),
+            args.steps,
+            penalties=problem.penalties(args),
+            batch_size=args.batch_size,
+            key=jax.random.key(args.seed) if args.batch_size else None,
+            record_every=args.record_every,
+        )
+        trajectory.data.attrs["source"] = own.source
+        what = f"{own.source};  {args.steps} steps, {trajectory.data.attrs['dtype']}"
+        _print(f"{own.objective}\n{what}", report.runs(trajectory))
+        _keep(args, trajectory)
+    return 0
+
+
+def show(args: Namespace) -> int:
+    """Describe a saved result, and draw it."""
+    _check_picture(args.plot)
+    from landscape.cli import problem, report
+
+    result, runs = _open(args.result), None
+    with problem.at_work(_data(result).attrs.get("dtype")):
+        if args.runs:
+            runs = _open(args.runs)
+            if (_kind(result), _kind(runs)) != ("surface", "trajectory"):
+                raise ValueError(f"--runs draws a trajectory on a surface; {args.result!r} is a {_kind(result)} and {args.runs!r} a {_kind(runs)}.")
+        for path, shown in ((args.result, result), (args.runs, runs)):
+            if shown is not None:
+                table = report.minima if _kind(shown) == "surface" else report.runs
+                _print(report.summary(path, _data(shown)), table(shown))
+        if args.plot:
+            _draw(result, args.plot, runs)
+    return 0
+
+
+def verify(args: Namespace) -> int:
+    """Recompute cells of a saved surface."""
+    from landscape.cli import problem, report
+    from landscape.surfaces import verify as checks
+    from landscape.surfaces.io import open_surface
+
+    stored = open_surface(args.result)
+    dtype = stored.attrs["dtype"]
+    with problem.at_work(args.dtype or dtype):
+        own = problem.build(args, dtype)
+        chart = problem.chart(args, own, ()) if args.chart else None
+        numbers = checks.verify(
+            stored, own.objective, chart=chart, cells=args.cells, seed=args.seed, same_objective=not args.force
+        )
+    _print(report.verified(numbers))
+    for what in checks.unchecked(stored):
+        print(f"not checked: {what}")
+    cells = len({tuple(number.cell.items()) for number in numbers})
+    if all(number.agrees for number in numbers):
+        print(f"all {len(numbers)} numbers of {cells} cells agree, to {checks.tolerance(stored):.1e} or to rounding")
+        return 0
+    print(f"{sum(not number.agrees for number in numbers)} of {len(numbers)} numbers of {cells} cells are wrong:")
+    print(report.disagreements(numbers))
+    return 1
+
+
+def figures(args: Namespace) -> int:
+    """Draw a folder of figures."""
+    from landscape.figure_set import draw_figures
+
+    return draw_figures(
+        args.folder, only=args.only, out=args.out, formats=args.formats, check=args.check, fresh=args.fresh, write=_write
+    )
+
+
+def _write(line: str) -> None:
+    print(line, flush=True)
+
+
+def _print(*blocks: str) -> None:
+    """Print the blocks of lines, an empty line after each."""
+    print("\n\n".join(blocks), end="\n\n")
+
+
+def _check_targets(args: Namespace) -> None:
+    """Refuse what could not be written, before anything is computed."""
+    _check_picture(args.plot)
+    if not args.output:
+        return
+    output = Path(args.output)
+    if output.suffix.lower() in PICTURES:
+        raise ValueError(f"-o {args.output!r} is where the numbers go, as a zarr store; for a picture use --plot {args.output}.")
+    if output.exists():
+        raise FileExistsError(f"{args.output!r} exists; results are never overwritten: choose another name, or remove it first.")
+    _check_folder("-o", output)
+
+
+def _check_picture(plot: str | None) -> None:
+    if not plot:
+        return
+    if Path(plot).suffix.lower() not in PICTURES:
+        raise ValueError(f"--plot {plot!r} must end in one of {', '.join(PICTURES)}.")
+    if Path(plot).is_dir():
+        raise ValueError(f"--plot {plot!r} is a folder; name a file.")
+    _check_folder("--plot", Path(plot))
+
+
+def _check_folder(option: str, target: Path) -> None:
+    folder = target.absolute().parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{option} {str(target)!r}: there is no folder {str(folder)!r}; make it first.")
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"{option} {str(target)!r}: the folder {str(folder)!r} cannot be written to.")
+
+
+def _check_storable(args: Namespace, params: Any) -> None:
+    from landscape import _trees
+
+    if args.output and not _trees.is_nested_dict(params):
+        raise ValueError("-o stores params that are nested dictionaries, and these are not; leave it out, or change the objective's.")
+
+
+def _keep(args: Namespace, result: Any) -> None:
+    """Save first: the numbers are kept even if the picture fails."""
+    if args.output:
+        import landscape as ls
+
+        ls.save(result, args.output)
+        print(f"saved: {args.output}")
+    if args.plot:
+        _draw(result, args.plot)
+
+
+def _open(path: str) -> Any:
+    from landscape.surfaces import io
+
+    return io.open_trajectory(path) if io.kind_of(path) == "trajectory" else io.open_surface(path)
+
+
+def _data(result: "xarray.Dataset | Trajectory") -> "xarray.Dataset":
+    return getattr(result, "data", result)  # type: ignore[return-value]
+
+
+def _kind(result: Any) -> str:
+    return _data(result).attrs["kind"]
+
+
+def _draw(result: Any, path: str, runs: Any = None) -> None:
+    """The picture that fits the result, written beside its place and renamed."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from landscape import plot
+
+    if _kind(result) == "trajectory":
+        figure = plot.trajectory(result)
+    elif "penalty" in result["objective"].dims and result["risk"].ndim == 2:
+        figure = plot.dark_minimum(result, runs)
+    else:
+        figure = plot.contour(result, runs=runs)
+    target = Path(path)
+    partial = target.with_name(f".{target.stem}.partial-{os.getpid()}{target.suffix}")
+    try:
+        figure.savefig(partial)
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+    print(f"drawn: {path}")

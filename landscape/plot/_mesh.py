@@ -1,0 +1,140 @@
+"""What the panels of a surface share: colors, hatching over what is not finite, and numbered contour lines."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import Colormap, Normalize
+from matplotlib.contour import QuadContourSet
+from matplotlib.patches import Patch, PathPatch
+from matplotlib.path import Path
+
+from landscape.plot._panels import Panel
+
+NOT_FINITE = "not finite"
+HATCH: dict[str, Any] = {"facecolor": "#DDDDDD", "edgecolor": "#666666", "hatch": "//////", "linewidth": 0.0}
+_OBSTACLES = 4000  # points of paths and hatching that numbers keep clear of, at most
+SMOOTH_CELLS = 20_000  # colors are interpolated on grids of fewer cells, all finite; else each cell is flat
+
+
+def mesh(axes: Axes, panel: Panel, values: np.ndarray, norm: Normalize, colors: Colormap) -> QuadMesh:
+    """The colors, at the grid's own positions (of any spacing), and hatching over what is not finite."""
+    smooth = values.size < SMOOTH_CELLS and bool(np.isfinite(values).all())
+    drawn = axes.pcolormesh(
+        panel.x,
+        panel.y,
+        np.ma.masked_invalid(values),
+        norm=norm,
+        cmap=colors,
+        rasterized=True,
+        shading="gouraud" if smooth else "nearest",
+    )
+    hatch(axes, panel.x, panel.y, ~np.isfinite(values))
+    return drawn
+
+
+def edges(positions: np.ndarray) -> np.ndarray:
+    """The borders of the cells around grid positions: midpoints, and half a step beyond both ends."""
+    middle = (positions[1:] + positions[:-1]) / 2
+    return np.concatenate([[2 * positions[0] - middle[0]], middle, [2 * positions[-1] - middle[-1]]])
+
+
+def hatch(axes: Axes, x: np.ndarray, y: np.ndarray, bad: np.ndarray) -> None:
+    """Hatch the cells where `bad`, of shape (len(y), len(x)), holds."""
+    if not bad.any():
+        return
+    boxes = [box for row in range(len(y)) for box in _stretches(bad[row], row)]
+    corners = _merged(boxes)
+    xs, ys = edges(x), edges(y)
+    pieces = [
+        [(xs[left], ys[low]), (xs[right], ys[low]), (xs[right], ys[high]), (xs[left], ys[high]), (xs[left], ys[low])]
+        for left, right, low, high in corners
+    ]
+    codes = [Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY] * len(pieces)
+    patch = PathPatch(Path(np.concatenate(pieces), codes), zorder=1.5, label=NOT_FINITE, **HATCH)
+    axes.add_patch(patch)
+
+
+def _stretches(bad: np.ndarray, row: int) -> list[tuple[int, int, int, int]]:
+    """The runs of True in one row as boxes (left, right, low, high) of cell borders."""
+    change = np.flatnonzero(np.diff(np.concatenate([[0], bad.astype(int), [0]])))
+    return [(int(left), int(right), row, row + 1) for left, right in zip(change[::2], change[1::2], strict=True)]
+
+
+def _merged(boxes: list[tuple[int, int, int, int]]) -> list[tuple[int, int, int, int]]:
+    """Boxes of the same left and right on adjacent rows as one: few shapes where a region is large."""
+    grown: dict[tuple[int, int, int], tuple[int, int, int, int]] = {}
+    for left, right, low, high in boxes:
+        below = grown.pop((left, right, low), None)
+        grown[(left, right, high)] = (left, right, below[2] if below else low, high)
+    return sorted(grown.values())
+
+
+def hatch_spans(axes: Axes, x: np.ndarray, bad: np.ndarray) -> None:
+    """Hatch the stretches of a curve's axis where `bad`, of shape (len(x),), holds."""
+    borders = edges(x) if len(x) > 1 else np.array([x[0] - 0.5, x[0] + 0.5])
+    for left, right, _, _ in _stretches(bad, 0):
+        axes.axvspan(borders[left], borders[right], zorder=0.5, **HATCH)
+
+
+def hatch_handle() -> Patch:
+    """The legend's entry for hatching."""
+    return Patch(label=NOT_FINITE, **HATCH)
+
+
+def hatch_handles(panels: Sequence[Panel]) -> list[Patch]:
+    """The same, if any of the panels is hatched."""
+    return [] if all(np.isfinite(panel.values).all() for panel in panels) else [hatch_handle()]
+
+
+def contours(
+    axes: Axes, panel: Panel, values: np.ndarray, levels: Sequence[float], light: Callable[[float], bool]
+) -> None:
+    """Labeled contour lines of `values`; `light(level)` tells where the ground is dark, so that the line is light."""
+    if not levels:
+        return
+    colors = ["#F2F2F2" if light(level) else "#222222" for level in levels]
+    lines = axes.contour(
+        panel.x, panel.y, np.ma.masked_invalid(values), levels=levels, colors=colors, linewidths=0.45, zorder=2
+    )
+    bad = np.argwhere(~np.isfinite(values))
+    _label(axes, lines, np.stack([panel.x[bad[:, 1]], panel.y[bad[:, 0]]], axis=1)[:: len(bad) // 500 + 1])
+
+
+def _label(axes: Axes, lines: QuadContourSet, hatched: np.ndarray) -> None:
+    """Number each line once, well inside the window and clear of paths, markers, hatching and other numbers."""
+    drawn = _fractions(axes, np.concatenate([hatched, *(np.asarray(line.get_xydata()) for line in axes.lines)]))
+    taken = list(drawn[:: len(drawn) // _OBSTACLES + 1])
+    places = []
+    for path in lines.get_paths():
+        vertices = np.asarray(path.vertices)
+        spot = _clearest(_fractions(axes, vertices), taken)
+        if spot is not None:
+            places.append((float(vertices[spot, 0]), float(vertices[spot, 1])))
+            taken.append(_fractions(axes, vertices[spot : spot + 1])[0])
+    for place in places:
+        for text in axes.clabel(lines, fmt="%g", fontsize=6.5, inline=True, inline_spacing=1.5, manual=[place]):
+            text.set(zorder=3)
+
+
+def _fractions(axes: Axes, points: np.ndarray) -> np.ndarray:
+    """Positions as fractions of the window, of shape (n, 2); those that are not finite left out."""
+    low, high = np.array([axes.get_xlim(), axes.get_ylim()]).T
+    shares = (np.asarray(points, float) - low) / (high - low)
+    return shares[np.isfinite(shares).all(axis=1)]
+
+
+def _clearest(candidates: np.ndarray, taken: list[np.ndarray]) -> int | None:
+    """The candidate farthest from what is taken, among those inside the window; None where all are too near."""
+    inside = np.flatnonzero(np.all((candidates > 0.12) & (candidates < 0.88), axis=1))
+    if inside.size == 0:
+        return None
+    inside = inside[:: max(1, inside.size // 200)]
+    if not taken:
+        return int(inside[0])
+    others = np.array(taken)
+    gaps = np.array([np.min(np.hypot(*(others - c).T)) for c in candidates[inside]])
+    best = int(np.argmax(np.round(np.minimum(gaps, 0.25), 3)))
+    return int(inside[best]) if gaps[best] > 0.06 else None

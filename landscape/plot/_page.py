@@ -1,0 +1,175 @@
+"""The page: panels in rows at a given width, with their frames, titles, labels, legend and color bars."""
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from landscape.plot import style
+from landscape.plot._panels import Panel, title_of
+
+
+def page(count: int, width: float, columns: int | None = None) -> tuple[Figure, list[Axes]]:
+    """A figure of this width in inches with `count` panels in rows; `fit` sets its height when all is drawn."""
+    if columns is None:
+        widest = max(1, int(width / 1.45))
+        rows = -(-count // widest)
+        columns = -(-count // rows)
+    rows = -(-count // columns)
+    figure = style.figure(width, 1.6 * rows * width / columns + 1.0)
+    figure.set_layout_engine("compressed")
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    for axis in axes.flat[count:]:
+        axis.remove()
+    used = list(axes.flat[:count])
+    for axis in used[max(0, count - columns) :]:  # the last one of each column carries the labels
+        axis.xaxis.set_tick_params(labelbottom=True)
+    return figure, used
+
+
+def canvas(axes: Axes | None, width: float, square: bool = False) -> tuple[Figure, Axes]:
+    """The caller's axes with their figure, or one panel on a new figure: square, or wider than high."""
+    if axes is not None:
+        return axes.get_figure(root=True), axes  # type: ignore[return-value]
+    if square:
+        figure, (axes,) = page(1, width)
+        return figure, axes
+    figure = style.figure(width, 0.66 * width)
+    return figure, figure.subplots()
+
+
+def finish(
+    figure: Figure, axes: Axes, groups: Sequence[Sequence[Any]], own: bool, handlelength: float | None = None
+) -> None:
+    """Legend and height of our own figure; in the caller's axes, a legend inside them."""
+    if own:
+        legend(figure, groups, handlelength)
+        wrap(figure)
+        if axes.get_box_aspect() is not None:
+            fit(figure)
+        return
+    entries = [entry for group in groups for entry in group]
+    if entries:
+        axes.legend(handles=entries, frameon=True, framealpha=0.85, edgecolor="none")
+
+
+def fit(figure: Figure) -> None:
+    """Make a page as high as its panels, color bars and legend are; its width, the column's, stays."""
+    boxes = [box for axes in figure.axes if (box := axes.get_tightbbox()) is not None]
+    legends = [box.get_window_extent() for box in figure.legends]
+    panels = max(box.y1 for box in boxes) - min(box.y0 for box in boxes)
+    height = (panels + sum(box.height for box in legends)) / figure.dpi
+    figure.set_figheight(height + (0.13 if legends else 0.08))
+
+
+def wrap(figure: Figure) -> None:
+    """Break vertical labels that are longer than their axes; leaves the figure laid out."""
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        label, room = axes.yaxis.label, 1.1 * axes.get_window_extent().height
+        length = label.get_window_extent().height
+        if label.get_text() and length > room:
+            label.set_text(_balanced(label.get_text(), int(np.ceil(length / room))))
+            label.set_linespacing(1.0)
+    figure.draw_without_rendering()
+
+
+def _balanced(text: str, lines: int) -> str:
+    """The text in so many lines, about equally long."""
+    widths = range(-(-len(text) // lines), len(text) + 1)
+    return next(wrapped for width in widths if (wrapped := textwrap.fill(text, width)).count("\n") < lines)
+
+
+def frame(axes: Axes, panel: Panel) -> None:
+    """Window, labels and proportions: equal scales where the two ranges are comparable, else a square."""
+    axes.set_xlim(panel.x[0], panel.x[-1])
+    axes.set_ylim(panel.y[0], panel.y[-1])
+    ratio = np.ptp(panel.y) / np.ptp(panel.x)
+    axes.set_box_aspect(ratio if 0.45 < ratio < 1.6 else 1.0)
+    spec = axes.get_subplotspec()
+    if spec is None or spec.is_first_col():
+        axes.set_ylabel(panel.y_label)
+    if spec is None or axes.xaxis.get_tick_params().get("labelbottom", True):
+        axes.set_xlabel(panel.x_label)
+    axes.locator_params(nbins=4 if len(axes.figure.axes) > 1 else 6, steps=[1, 2, 5, 10])
+
+
+def title(axes: Axes, label: str, note: str = "") -> None:
+    """A panel's title, with a remark in smaller letters under it."""
+    axes.set_title(title_of(label), pad=11.5 if note else 4.0)
+    if note:
+        axes.annotate(
+            note,
+            (0.5, 1),
+            (0, 2.5),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            fontsize=7.0,
+            annotation_clip=False,
+        )
+
+
+def legend(figure: Figure, groups: Sequence[Sequence[Any]], handlelength: float | None = None) -> None:
+    """One legend under the panels: all entries in a row if they fit, else each group on rows of its own."""
+    groups = [list(group) for group in groups if group]
+    total = sum(map(len, groups))
+    for columns in range(total, 0, -1):
+        rows = _rows(groups, columns)
+        across = [row[k] for k in range(columns) for row in rows]  # matplotlib fills columns first
+        box = figure.legend(handles=across, loc="outside lower center", ncols=columns, handlelength=handlelength)
+        extent = box.get_window_extent(figure.canvas.get_renderer())  # type: ignore[attr-defined]
+        if columns == 1 or extent.width <= 0.98 * figure.bbox.width:
+            return
+        box.remove()
+
+
+def _rows(groups: list[list[Any]], columns: int) -> list[list[Any]]:
+    """The entries in rows of this many columns, padded with blanks: a row a group where each fits in one."""
+    if columns >= sum(map(len, groups)) or columns < max(map(len, groups)):
+        groups = [[entry for group in groups for entry in group]]
+    rows = [group[i : i + columns] for group in groups for i in range(0, len(group), columns)]
+    return [row + [Line2D([], [], linestyle="none", label=" ")] * (columns - len(row)) for row in rows]
+
+
+def colorbar(
+    figure: Figure,
+    drawn: ScalarMappable,
+    axes: Sequence[Axes] | Axes,
+    label: str,
+    extend: str = "neither",
+    under: bool = False,
+) -> Any:
+    """A thin color bar beside the axes, or under them."""
+    place = list(axes) if isinstance(axes, Sequence) else axes
+    size: dict[str, Any] = (
+        {"location": "bottom", "shrink": 0.5, "aspect": 26, "pad": 0.03} if under else {"aspect": 22, "pad": 0.02}
+    )
+    bar: Any = figure.colorbar(drawn, ax=place, label=label, extend=extend, fraction=0.08, **size)
+    bar.outline.set_linewidth(0.5)
+    bar.ax.tick_params(width=0.5, length=2)
+    bar.solids.set_rasterized(True)
+    return bar
+
+
+def set_ticks(bar: Any, ticks: Sequence[float]) -> None:
+    """These ticks and no others on a color bar, written plainly."""
+    bar.long_axis.set_major_locator(FixedLocator(list(ticks)))
+    bar.long_axis.set_minor_locator(NullLocator())
+    bar.long_axis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
+
+
+def plain(value: float) -> str:
+    """A number as a reader writes it: 0.001, 10, 1000, and powers of ten beyond."""
+    if value == 0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:g}"
+    power = int(np.floor(np.log10(abs(value)) + 1e-9))
+    factor = value / 10.0**power
+    return f"$10^{{{power}}}$" if abs(factor - 1) < 1e-6 else f"${factor:.3g}\\cdot 10^{{{power}}}$"

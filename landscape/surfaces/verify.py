@@ -1,0 +1,261 @@
+"""`verify`: somebody's surface, recomputed at random cells from the objective it claims to show.
+
+    >>> import numpy as np, landscape as ls
+    >>> from landscape.surfaces.verify import verify
+    >>> pair = ls.neuron(*ls.datasets.pair(), penalty=ls.l2(0.1))
+    >>> axes = {"w": np.linspace(-3, 3, 31), "b": np.linspace(-3, 3, 31)}
+    >>> surface = ls.evaluate(pair, ls.axes_plane(pair.params, "w", "b"), axes)
+    >>> all(number.agrees for number in verify(surface, pair, cells=5))
+    True
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from landscape import _checks
+from landscape.charts import chart as _chart
+from landscape.charts import plane, polar  # noqa: F401  # a stored chart is rebuilt from the kinds that are registered
+from landscape.charts.chart import Chart
+from landscape.objectives import penalties as _penalties
+from landscape.objectives.objective import Objective
+from landscape.objectives.penalties import Penalty
+from landscape.surfaces.evaluate import PER_PENALTY, evaluate
+from landscape.surfaces.quantities import BUILT_IN
+
+if TYPE_CHECKING:
+    import xarray
+
+ROUNDING = 1024  # units in the last place that two machines may differ by: sums in another order, another exp
+ULPS = 8  # how far the coordinates are moved where a number differs by more: is it that ill-conditioned there?
+REDUCED = {"high": 2.0**-10, "tensorfloat32": 2.0**-10, "default": 2.0**-8, "fastest": 2.0**-8, "bfloat16": 2.0**-8}
+Cell = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One number of a surface beside its recomputation."""
+
+    variable: str
+    penalty: str  # label; "" for what no penalty enters, and without a sweep
+    cell: Cell  # coordinates
+    stored: float
+    recomputed: float
+    agrees: bool
+
+    @property
+    def difference(self) -> float:
+        """|stored − recomputed| / |recomputed|: 0 where they are equal, NaN and inf included."""
+        if self.stored == self.recomputed or (np.isnan(self.stored) and np.isnan(self.recomputed)):
+            return 0.0
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            share = abs(np.float64(self.stored) - self.recomputed) / abs(np.float64(self.recomputed))
+        return float(np.nan_to_num(share, nan=np.inf))
+
+
+def verify(
+    surface: xarray.Dataset,
+    objective: Objective,
+    *,
+    chart: Chart | None = None,
+    cells: int = 20,
+    seed: int = 0,
+    same_objective: bool = True,
+) -> list[Comparison]:
+    """Recompute `cells` random cells, and those where the objective is least, and compare every variable in them.
+
+    chart:          needed only where the surface does not hold its own.
+    same_objective: False compares the numbers although the fingerprints differ, as they may between versions of JAX.
+
+    Numbers agree to 1024 units in the last place of the surface's dtype; or, where the objective is so steep or so
+    ill-conditioned that rounding costs more, if moving the coordinates by 8 units does as much. Penalties are rebuilt from
+    what the surface stores; of one under a mask only the sums are checked. `unchecked` says what this leaves out.
+    Raises: ValueError if the surface shows another objective (what differs is named), or does not hold its chart.
+    """
+    _checks.count("cells", cells)
+    if same_objective:
+        _check_objective(surface, objective)
+    rebuilt = _chart_of(surface, chart)
+    sweep = _same_penalties(surface, objective)
+    out = []
+    for place in _places(surface, cells, seed):
+        stored = surface.isel(place)
+        cell = {name: float(stored[name]) for name in rebuilt.names}
+        out += _compare(stored, objective, rebuilt, sweep, cell)
+    return out
+
+
+def unchecked(surface: xarray.Dataset) -> list[str]:
+    """What `verify` cannot recompute: own quantities by name, and penalties under a mask by label."""
+    masked = [f"the penalty {label!r}, which is under a mask" for label, p in _penalties_of(surface).items() if p is None]
+    return [str(name) for name in surface.data_vars if name not in BUILT_IN] + masked
+
+
+def _check_objective(surface: xarray.Dataset, objective: Objective) -> None:
+    attributes = surface.attrs
+    if attributes.get("objective_id") == objective.id:
+        return
+    dtype = str(max((leaf.dtype for leaf in jax.tree.leaves(objective.params)), key=lambda d: d.itemsize))
+    pairs = {
+        "examples": (attributes.get("num_examples"), objective.n),
+        "dtype": (attributes.get("dtype"), dtype),
+        "reduction": (attributes.get("reduction"), objective.reduction),
+        "risk": (_risk_of(attributes.get("objective", "")), _risk_of(str(objective))),
+        "JAX": (attributes.get("jax_version"), jax.__version__),
+    }
+    differing = {name: f"{name}: {theirs} there, {ours} here" for name, (theirs, ours) in pairs.items() if theirs != ours}
+    what = "; ".join(differing.values()) or "the data, or the losses' code: formula, examples and dtype are the same"
+    if list(differing) == ["JAX"]:
+        what += ", which can change the fingerprint of equal losses: same_objective=False (--force) compares the numbers"
+    raise ValueError(
+        f"the surface shows the objective {attributes.get('objective_id')}, and the one given is {objective.id}. "
+        f"What differs: {what}."
+    )
+
+
+def _risk_of(formula: str) -> str:
+    return formula.split("\n")[0]
+
+
+def _chart_of(surface: xarray.Dataset, chart: Chart | None) -> Chart:
+    if chart is None:
+        if not surface.attrs.get("chart"):
+            raise ValueError("the surface does not hold its chart (it is too large, or its own kind); give it: --chart MODULE:ATTR.")
+        chart = _chart.from_json(surface.attrs["chart"])
+    elif _chart.chart_id(chart) != surface.attrs.get("chart_id"):
+        raise ValueError(
+            f"`chart` is {_chart.chart_id(chart)}, and the surface was measured on {surface.attrs.get('chart_id')}; give that one"
+            + (", or none: the surface holds its chart." if surface.attrs.get("chart") else ".")
+        )
+    missing = [name for name in chart.names if name not in surface.coords]
+    if missing:
+        raise ValueError(f"the surface has lost the coordinate {missing[0]!r} of its chart; verify it as `evaluate` returned it.")
+    return chart
+
+
+def _penalties_of(surface: xarray.Dataset) -> dict[str, Penalty | None]:
+    """Label -> penalty, for the labels that the surface holds now; the only label without a sweep is ""."""
+    stored = _penalties.from_json(surface.attrs.get("penalty_terms", "{}"))
+    if "penalty" not in surface.coords:
+        return {"": stored.get("")}
+    return {label: stored.get(label) for label in np.atleast_1d(surface["penalty"].to_numpy()).tolist()}
+
+
+def _same_penalties(surface: xarray.Dataset, objective: Objective) -> dict[str, Penalty | None]:
+    """The surface's penalties. Without a sweep its one is a part of the objective, and must not contradict the one given."""
+    sweep = _penalties_of(surface)
+    if "" not in sweep or not objective.penalty.terms:
+        return sweep
+    own = json.loads(surface.attrs.get("penalties", "{}")).get("")
+    if str(objective.penalty) != own:
+        raise ValueError(f"the surface has the penalty {own}, and the objective given has {objective.penalty}.")
+    return {"": objective.penalty}
+
+
+def _places(surface: xarray.Dataset, count: int, seed: int) -> Iterator[dict[str, int]]:
+    """Indices of `count` cells without repeats (all of them if there are no more), and of the least one of each penalty."""
+    dims, shape = [str(dim) for dim in surface["risk"].dims], surface["risk"].shape
+    total = int(np.prod(shape, dtype=np.int64))
+    chosen = np.random.default_rng(seed).choice(total, size=min(count, total), replace=False).tolist()
+    objective = surface["objective"].transpose(..., *dims).to_numpy().reshape(-1, total)
+    chosen += [int(np.argmin(row)) for row in np.where(np.isfinite(objective), objective, np.inf)]
+    for index in dict.fromkeys(chosen):
+        yield {dim: int(i) for dim, i in zip(dims, np.unravel_index(index, shape), strict=True)}
+
+
+def _compare(
+    stored: xarray.Dataset, objective: Objective, chart: Chart, sweep: dict[str, Penalty | None], cell: Cell
+) -> Iterator[Comparison]:
+    """Every number of one cell; where one differs, its surroundings are measured too."""
+    share = tolerance(stored)
+    here = _measured(stored, objective, chart, sweep, cell, ulps=0)
+    around = None
+    for variable, label, values in _numbers(stored, sweep):
+        wanted = _value(here, variable, label).reshape(values.shape)
+        for i, (value, recomputed) in enumerate(zip(values.ravel().tolist(), wanted.ravel().tolist(), strict=True)):
+            name = variable if values.size == 1 else f"{variable}[{chart.names[i]}]"
+            result = Comparison(name, label, cell, float(value), float(recomputed), True)
+            if result.difference > share:
+                if around is None:
+                    around = _measured(stored, objective, chart, sweep, cell, ulps=ULPS)
+                near = _value(around, variable, label).reshape(-1, values.size)[:, i]
+                result = replace(result, agrees=_within(float(value), near, share))
+            yield result
+    for label in (label for label, penalty in sweep.items() if penalty is None):
+        yield from _sums(stored, label, cell, share)
+
+
+def _sums(stored: xarray.Dataset, label: str, cell: Cell, share: float) -> Iterator[Comparison]:
+    """objective = risk + penalty, and penalty = strength · unit, where the penalty itself cannot be recomputed."""
+    own = stored.sel(penalty=label) if "penalty" in stored.dims else stored
+    sums = {"objective": float(own["risk"]) + float(own["penalty_value"])}
+    if "strength" in own.coords:
+        sums["penalty_value"] = float(own["strength"]) * float(own["penalty_unit"])
+    for variable, wanted in sums.items():
+        result = Comparison(variable, label, cell, float(own[variable]), wanted, True)
+        yield replace(result, agrees=result.difference <= share)
+
+
+def tolerance(surface: xarray.Dataset) -> float:
+    """The relative difference that rounding explains, from the surface's dtype and the precision of its products."""
+    eps = max(float(jnp.finfo(surface.attrs["dtype"]).eps), 2.0**-52)
+    return max(ROUNDING * eps, REDUCED.get(surface.attrs.get("precision", ""), 0.0))
+
+
+def _measured(
+    stored: xarray.Dataset, objective: Objective, chart: Chart, sweep: dict[str, Penalty | None], cell: Cell, ulps: int
+) -> xarray.Dataset:
+    """The surface's variables at one cell; with `ulps`, on the grid around it, so many units in the last place away."""
+    eps = float(jnp.finfo(stored.attrs["dtype"]).eps)
+    axes = {}
+    for name, value in cell.items():
+        step = ulps * eps * (abs(value) or 1.0)
+        axes[name] = np.array([value] if not ulps else [value - step, value, value + step])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*below the resolution")  # that small on purpose
+        return evaluate(
+            objective,
+            chart,
+            axes,
+            quantities=[n for n in ("risk_stderr", "risk_gradient_norm", "gradient_norm", "slope") if n in stored],
+            penalties={label: Penalty() if p is None else p for label, p in sweep.items()},
+            precision=stored.attrs.get("precision", "highest"),
+            progress=False,
+        )
+
+
+def _numbers(stored: xarray.Dataset, sweep: dict[str, Penalty | None]) -> Iterator[tuple[str, str, np.ndarray]]:
+    """(variable, label, values) of one cell, as far as they can be recomputed."""
+    for variable in map(str, stored.data_vars):
+        if variable not in BUILT_IN:
+            continue
+        if variable not in PER_PENALTY:
+            yield variable, "", stored[variable].to_numpy()
+            continue
+        for label in (label for label, penalty in sweep.items() if penalty is not None):
+            yield variable, label, _value(stored, variable, label)
+
+
+def _value(measured: xarray.Dataset, variable: str, label: str) -> np.ndarray:
+    values = measured[variable]
+    return (values.sel(penalty=label) if "penalty" in values.dims else values).to_numpy()
+
+
+def _within(value: float, around: np.ndarray, share: float) -> bool:
+    """Whether a number lies among those that the cell's surroundings take, to rounding."""
+    if not np.isfinite(value):
+        return bool(np.any((around == value) | (np.isnan(around) & np.isnan(value))))
+    finite = around[np.isfinite(around)]
+    if not finite.size:
+        return False
+    low, high = float(finite.min()), float(finite.max())
+    slack = share * max(abs(low), abs(high))
+    return low - slack <= value <= high + slack

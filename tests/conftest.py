@@ -1,0 +1,72 @@
+"""What holds for every test: strict promotion of dtypes and ranks, a fixed profile of hypothesis, compilations counted."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")  # before JAX is used; set it to run the tests on another device
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import hypothesis
+import jax
+import pytest
+
+hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=25, database=None)
+hypothesis.settings.load_profile("fixed")
+
+COMPILED = "/jax/core/compile/backend_compile_duration"
+_compiled: list[str] = []
+jax.monitoring.register_event_duration_secs_listener(
+    lambda event, duration, **_: _compiled.append(event) if event == COMPILED else None
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "lenient(reason): JAX's standard dtype promotion, for third-party code that needs it"
+    )
+
+
+@pytest.fixture(autouse=True)
+def strict_promotion(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No dtype and no rank is promoted silently, except where a test says why it must be (`lenient`)."""
+    marker = request.node.get_closest_marker("lenient")
+    assert marker is None or marker.args, "pytest.mark.lenient needs its reason"
+    with jax.numpy_dtype_promotion("standard" if marker else "strict"), jax.numpy_rank_promotion("raise"):
+        yield
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Both precisions; x64 is on for float64 only, and only inside the test."""
+    with jax.enable_x64(request.param == "float64"):
+        yield request.param
+
+
+@pytest.fixture
+def x64() -> Iterator[None]:
+    """float64 for the whole test."""
+    with jax.enable_x64(True):
+        yield
+
+
+@dataclass
+class Tally:
+    """How many programs XLA compiled inside the `with` block."""
+
+    count: int = 0
+
+
+@contextmanager
+def counted() -> Iterator[Tally]:
+    """Count the compilations of a block."""
+    tally, before = Tally(), len(_compiled)
+    yield tally
+    tally.count = len(_compiled) - before
+
+
+@pytest.fixture
+def compilations():
+    """`with compilations() as tally: …`, then `tally.count`."""
+    return counted
