@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from landscape import _checks
+from landscape._version import __version__
 from landscape.charts import chart as _chart
 from landscape.charts import plane, polar  # noqa: F401  # a stored chart is rebuilt from the kinds that are registered
 from landscape.charts.chart import Chart
@@ -110,11 +111,12 @@ def _check_objective(surface: xarray.Dataset, objective: Objective) -> None:
         "reduction": (attributes.get("reduction"), objective.reduction),
         "risk": (_risk_of(attributes.get("objective", "")), _risk_of(str(objective))),
         "JAX": (attributes.get("jax_version"), jax.__version__),
+        "landscape": (attributes.get("landscape_version"), __version__),
     }
     differing = {name: f"{name}: {theirs} there, {ours} here" for name, (theirs, ours) in pairs.items() if theirs != ours}
     what = "; ".join(differing.values()) or "the data, or the losses' code: formula, examples and dtype are the same"
-    if list(differing) == ["JAX"]:
-        what += ", which can change the fingerprint of equal losses: same_objective=False (--force) compares the numbers"
+    if differing and differing.keys() <= {"JAX", "landscape"}:
+        what += ", which may change the fingerprint of equal losses: same_objective=False (--force) compares the numbers"
     raise ValueError(
         f"the surface shows the objective {attributes.get('objective_id')}, and the one given is {objective.id}. "
         f"What differs: {what}."
