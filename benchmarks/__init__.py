@@ -1,1 +1,1 @@
-"""How fast `landscape` is, against NumPy and compiled C on the same problem in the same run: `python -m benchmarks neuron`."""
+"""How fast `landscape` is, beside NumPy and compiled C on the same problem in the same run: `python -m benchmarks`."""

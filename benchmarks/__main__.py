@@ -1,4 +1,4 @@
-"""`python -m benchmarks neuron [--out DIR]`: run a workload, print its table, write it as JSON beside the environment."""
+"""`python -m benchmarks neuron [--out DIR]`: run a workload, print its table, write it and the environment as JSON."""
 
 import argparse
 import sys
@@ -14,7 +14,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one workload. A missed speed target is printed and is no failure; a wrong answer is: exit status 1."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure speed and check the answers.")
     parser.add_argument("workload", choices=WORKLOADS)
-    parser.add_argument("--out", type=Path, help="folder for the JSON file (default: benchmarks/results; none with --quick)")
+    parser.add_argument("--out", type=Path, help="folder of the JSON file (default: benchmarks/results; --quick: none)")
     parser.add_argument("--repeats", type=_positive, help="timed runs of each contestant")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, one repeat: shows that everything runs")
     options = parser.parse_args(arguments)

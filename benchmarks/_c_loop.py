@@ -1,6 +1,6 @@
 """The grid as a C loop, compiled when it is needed: what the processor does when nothing is general.
 
-    m = (1 − 2y)(w·x + b)        loss = max(m, 0) + log1p(exp(−|m|))        ∂loss/∂m = 1/(1 + exp(−m))
+loss = max(m, 0) + log1p(exp(−|m|)) and ∂loss/∂m = 1/(1 + exp(−m)) with m = (1 − 2y)(w·x + b).
 """
 
 import ctypes
@@ -16,7 +16,8 @@ import numpy as np
 
 SOURCE = r"""
 #include <math.h>
-void risk(const float *w, const float *b, long cells, const float *x, const float *y, long n, float *risk, float *norm) {
+void risk(const float *w, const float *b, long cells, const float *x, const float *y, long n, float *risk,
+          float *norm) {
 #pragma omp parallel for schedule(static)
     for (long c = 0; c < cells; c++) {
         float sum = 0;
@@ -58,7 +59,7 @@ class CLoop:
         return self.library is not None
 
     def run(self, function: str, cells: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Call `risk` or `risk_and_gradient` for cells (cells, 2) of (w, b): rows risk and gradient norm, (2, cells)."""
+        """Call `risk` or `risk_and_gradient` for cells (cells, 2) of (w, b): risk and gradient norm, (2, cells)."""
         w, b = (np.ascontiguousarray(column, np.float32) for column in cells.T)
         x, y = (np.ascontiguousarray(column, np.float32) for column in (x, y))
         out = np.zeros((2, len(w)), np.float32)

@@ -11,10 +11,11 @@ from typing import Any
 import jax
 
 PACKAGES = ("jax", "jaxlib", "numpy", "optax", "xarray", "jax-landscape")
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "XLA_FLAGS")
 
 
 def environment(compiler: str) -> dict[str, Any]:
-    """A JSON-able description of this machine; `compiler` is what the C loop was compiled with, or why there is none."""
+    """A JSON-able description of this machine; `compiler` is what compiled the C loop, or why there is none."""
     return {
         "processor": _processor(),
         "architecture": platform.machine(),
@@ -27,7 +28,7 @@ def environment(compiler: str) -> dict[str, Any]:
         "devices": sorted({f"{d.platform}: {d.device_kind}" for d in jax.devices()}),
         "num_devices": len(jax.devices()),
         "compiler": compiler,
-        "threads": {k: os.environ[k] for k in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "XLA_FLAGS") if k in os.environ},
+        "threads": {name: os.environ[name] for name in THREADS if name in os.environ},
         "load_average": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     }
 

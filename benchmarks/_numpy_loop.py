@@ -8,7 +8,7 @@ BLOCK = 2**15  # values of one operation: 256 KiB, a share of the second-level c
 def grid(cells: np.ndarray, x: np.ndarray, y: np.ndarray, gradient: bool) -> np.ndarray:
     """Risk of the neuron, and its gradient's norm (0 without `gradient`), at cells (cells, 2) of (w, b): (2, cells).
 
-    m = (1 − 2y)(w·x + b)        loss = max(m, 0) + log1p(exp(−|m|))        ∂loss/∂m = 1/(1 + exp(−m))
+    loss = max(m, 0) + log1p(exp(−|m|)) and ∂loss/∂m = 1/(1 + exp(−m)) with m = (1 − 2y)(w·x + b).
     """
     cells, x, y = (np.asarray(a, np.float64) for a in (cells, x, y))
     sign = 1 - 2 * y
@@ -35,7 +35,7 @@ def grid(cells: np.ndarray, x: np.ndarray, y: np.ndarray, gradient: bool) -> np.
 
 
 def adam(starts: np.ndarray, x: np.ndarray, y: np.ndarray, strength: float, rate: float, steps: int) -> np.ndarray:
-    """Adam (Kingma & Ba 2015, algorithm 1) on risk + λ‖θ‖² from starts (S, 2) of (w, b), all at once: where it ends, (S, 2)."""
+    """Where Adam (Kingma & Ba 2015, algorithm 1) on risk + λ‖θ‖² ends from starts (S, 2) of (w, b), all at once: (S, 2)."""
     theta = np.array(starts, np.float64)
     features = np.stack([x, np.ones_like(x)]).astype(np.float64)  # (2, n)
     first, second = np.zeros_like(theta), np.zeros_like(theta)

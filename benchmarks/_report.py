@@ -22,6 +22,7 @@ class Row:
     median: float
     least: float
     most: float
+    core_time: float  # the median over all threads together
     first_call: float  # compilation included
     repeats: int
     nanoseconds: float | None = None  # per cell and example
@@ -63,50 +64,49 @@ class Report:
 def row(workload: str, by: str, timed: Timed, **columns: Any) -> Row:
     """A row with the times filled in."""
     seconds = timed.seconds
-    return Row(
-        workload, by, timed.median, float(seconds.min()), float(seconds.max()), timed.first, len(seconds), **columns
-    )
+    spread = float(seconds.min()), float(seconds.max())
+    cores = float(np.median(timed.core_seconds))
+    return Row(workload, by, timed.median, *spread, cores, timed.first, len(seconds), **columns)
 
 
 def errors(answer: Any, right: Any, relative: float, absolute: float) -> dict[str, Any]:
-    """The columns of an answer's errors; right where |a − r| ≤ absolute + relative·|r| everywhere."""
+    """The columns of an answer's errors; right where |a − r| ≤ absolute + relative·|r| everywhere.
+
+    The relative error is over those r that are not tiny, |r| > absolute/relative.
+    """
     answer, right = np.asarray(answer, np.float64), np.asarray(right, np.float64)
     if answer.shape != right.shape:
         raise ValueError(f"an answer has shape {answer.shape} where {right.shape} was wanted")
     difference = np.abs(answer - right)
-    positive = np.abs(right) > 0
+    large = np.abs(right) > absolute / relative
     return {
         "absolute_error": float(difference.max()),
-        "relative_error": float(np.max(difference[positive] / np.abs(right[positive]), initial=0.0)),
+        "relative_error": float(np.max(difference[large] / np.abs(right[large]), initial=0.0)),
         "right": bool(np.all(difference <= absolute + relative * np.abs(right))),  # NaN is wrong
     }
 
 
-COLUMNS = (
-    "workload", "by", "median", "least to most", "first call", "ns a cell and example", "times NumPy's speed", "time over C's",
-    "largest error", "relative",
-)  # fmt: skip
+COLUMNS = ("workload", "by", "median", "least to most", "core time", "first call", "ns/cell/example")
+COLUMNS += ("NumPy ÷ this", "this ÷ C", "largest error", "relative")
 
 
 def markdown(report: Report) -> str:
     """The table, the targets and the environment."""
-    table = [COLUMNS, *map(_cells, report.rows)]
-    widths = [max(len(line[i]) for line in table) for i in range(len(COLUMNS))]
-    # Words to the left, numbers to the right.
-    lines = ["| " + " | ".join(t.ljust(w) if i < 2 else t.rjust(w) for i, (t, w) in enumerate(zip(line, widths, strict=True))) + " |" for line in table]
-    lines.insert(1, "|" + "|".join("-" * (w + 2) if i < 2 else "-" * (w + 1) + ":" for i, w in enumerate(widths)) + "|")
+    lines = [COLUMNS, *map(_cells, report.rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    rule = ["-" * w if i < 2 else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
+    lines.insert(1, tuple(rule))
     where = report.environment
     return "\n".join(
         [
             f"{report.name}: {where['processor']}, {where['usable_cores']} cores; C: {where['compiler']}",
             "",
-            *lines,
+            *(_line(line, widths) for line in lines),
             "",
-            *(f"- {'met' if t.met else 'NOT MET'}: {t.claim}: {_quantity(t.value, t.unit)} "
-              f"(wanted: {'at least' if t.more else 'at most'} {_quantity(t.limit, t.unit)})" for t in report.targets),
+            *map(_judged, report.targets),
             *(f"- {note}" for note in report.notes),
         ]
-    )  # fmt: skip
+    )
 
 
 def write(report: Report, folder: Path) -> Path:
@@ -118,13 +118,25 @@ def write(report: Report, folder: Path) -> Path:
     return path
 
 
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """Words to the left, numbers to the right."""
+    aligned = [c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))]
+    return f"| {' | '.join(aligned)} |"
+
+
+def _judged(target: Target) -> str:
+    verdict, side = "met" if target.met else "NOT MET", "at least" if target.more else "at most"
+    value, limit = (_quantity(number, target.unit) for number in (target.value, target.limit))
+    return f"- {verdict}: {target.claim}: {value} (wanted: {side} {limit})"
+
+
 def _cells(row: Row) -> tuple[str, ...]:
-    wrong = "" if row.right else "WRONG: "
-    return (
-        row.workload, row.by, _seconds(row.median), f"{_seconds(row.least)} to {_seconds(row.most)}", _seconds(row.first_call),
-        _number(row.nanoseconds, "{:.2f}"), _number(row.times_numpy, "{:.1f}"), _number(row.share_of_c, "{:.2f}"),
-        wrong + _number(row.absolute_error, "{:.1e}"), _number(row.relative_error, "{:.1e}"),
-    )  # fmt: skip
+    spread = f"{_seconds(row.least)} to {_seconds(row.most)}"
+    error = ("" if row.right else "WRONG: ") + _number(row.absolute_error, "{:.1e}")
+    ratios = _number(row.times_numpy, "{:.1f}"), _number(row.share_of_c, "{:.2f}")
+    times = _seconds(row.median), spread, _seconds(row.core_time), _seconds(row.first_call)
+    nanoseconds, relative = _number(row.nanoseconds, "{:.2f}"), _number(row.relative_error, "{:.1e}")
+    return row.workload, row.by, *times, nanoseconds, *ratios, error, relative
 
 
 def _seconds(value: float) -> str:

@@ -1,5 +1,6 @@
 """Interleaved timing: A B C, A B C, …, so that whatever else the machine does falls on all of them alike."""
 
+import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -14,10 +15,14 @@ REST = 0.02  # seconds between two runs: the idle threads of one library go to s
 
 @dataclass(frozen=True)
 class Timed:
-    """Seconds of the first call (which compiles) and of every repeat, and what the first call returned."""
+    """Seconds of the first call (which compiles) and of every repeat, and what the first call returned.
+
+    `core_seconds` add up all threads and child processes: what a repeat costs where others keep some of the cores busy.
+    """
 
     first: float
     seconds: np.ndarray  # (repeats,)
+    core_seconds: np.ndarray  # (repeats,)
     answer: Any
 
     @property
@@ -28,14 +33,13 @@ class Timed:
 
 def race(contestants: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, Timed]:
     """Call every contestant once, then all of them in turn, `repeats` times."""
-    first, answers = {}, {}
-    for name, call in contestants.items():
-        first[name], answers[name] = _timed(call)
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    warm = {name: _timed(call) for name, call in contestants.items()}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in contestants}
     for _ in range(repeats):
         for name, call in contestants.items():
-            seconds[name].append(_timed(call)[0])
-    return {name: Timed(first[name], np.array(seconds[name]), answers[name]) for name in contestants}
+            times[name].append(_timed(call)[:2])
+    seconds, cores = ({name: np.array([t[i] for t in times[name]]) for name in contestants} for i in (0, 1))
+    return {name: Timed(warm[name][0], seconds[name], cores[name], warm[name][2]) for name in contestants}
 
 
 def ratio(of: Timed, to: Timed) -> float:
@@ -54,8 +58,12 @@ def process(*command: str) -> Callable[[], None]:
     return call
 
 
-def _timed(call: Callable[[], Any]) -> tuple[float, Any]:
+def _timed(call: Callable[[], Any]) -> tuple[float, float, Any]:
     time.sleep(REST)
-    start = time.perf_counter()
+    start, cores = time.perf_counter(), _core_seconds()
     answer = jax.block_until_ready(call())
-    return time.perf_counter() - start, answer
+    return time.perf_counter() - start, _core_seconds() - cores, answer
+
+
+def _core_seconds() -> float:
+    return sum(os.times()[:4])  # user and system, of this process and of the children that have ended

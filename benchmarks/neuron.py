@@ -21,8 +21,9 @@ from benchmarks._report import Report, Row, Target
 from benchmarks._timing import process, race, ratio
 
 RISK, GRADIENT = ("risk",), ("risk", "risk_gradient_norm")
-# Tolerances (relative, absolute). float32 rounds z = w·x + b, up to 50 here, in its 7th digit, and so exp(z) in its 5th.
+# Relative, absolute. float32 rounds z = w·x + b, up to 50 here, in its 7th digit, and so exp(z) in its 5th.
 TOLERANCE = {"float32": (2e-5, 2e-6), "float64": (1e-12, 1e-14)}
+BUSY = 0.25  # of the cores, by others
 RATE, STRENGTH = 0.1, 0.1  # of Adam, and of the penalty beside it
 Progress = Callable[[str], None]
 
@@ -44,7 +45,7 @@ QUICK = Sizes(((12, 10, 32),), penalties=3, starts=5, steps=20, judged=False)
 
 @dataclass(frozen=True)
 class Grid:
-    """Labeled one-dimensional data and the axes of a grid, in float32: every contestant computes from the same numbers."""
+    """Labeled one-dimensional data and the axes of a grid, in float32: all contestants compute from the same numbers."""
 
     x: np.ndarray
     y: np.ndarray
@@ -86,6 +87,11 @@ def run(sizes: Sizes, repeats: int, progress: Progress) -> Report:
     notes = [] if c else [f"C: {c.compiler}"]
     if not sizes.judged:
         targets, notes = [], [*notes, "these sizes are too small to judge speed by"]
+    elif (where["load_average"] or 0) > BUSY * where["usable_cores"]:
+        notes.append(
+            f"the machine was busy before the start (load average {where['load_average']}): times are too long, most of "
+            "all those of contestants with a thread on every core; core times are the fairer ones"
+        )
     return Report("neuron", asdict(sizes), rows, targets, notes, where)
 
 
@@ -114,22 +120,21 @@ def _on_grid(grid: Grid, quantities: tuple[str, ...], c: _c_loop.CLoop, repeats:
         function = "risk_and_gradient" if gradient else "risk"
         contestants["C float32"] = partial(c.run, function, grid.cells, grid.x, grid.y)
     timed = race(contestants, repeats)
-    reference = timed["NumPy float64"].answer[: len(quantities)]
+    numpy = timed["NumPy float64"]
     rows = []
     for by, times in timed.items():
-        tolerance = TOLERANCE[by.split()[-1]]
-        columns = _report.errors(times.answer[: len(quantities)], reference, *tolerance) if by != "NumPy float64" else {}
-        rows.append(
-            _report.row(
-                f"{grid.name}: {_named(quantities)}", by, times, nanoseconds=times.median / grid.work * 1e9,
-                times_numpy=ratio(timed["NumPy float64"], times), share_of_c=ratio(times, timed["C float32"]) if c else None,
-                **columns,
-            )  # fmt: skip
-        )
-    fast = rows[1]
+        answer, right = (t.answer[: len(quantities)] for t in (times, numpy))
+        columns = {} if times is numpy else _report.errors(answer, right, *TOLERANCE[by.split()[-1]])
+        columns |= {"nanoseconds": times.median / grid.work * 1e9, "times_numpy": ratio(numpy, times)}
+        columns |= {"share_of_c": ratio(times, timed["C float32"])} if c else {}
+        rows.append(_report.row(f"{grid.name}: {_named(quantities)}", by, times, **columns))
     if gradient:
-        return rows, [Target(f"risk and gradient norm, {grid.name}, speed over NumPy's", fast.times_numpy or 0, 8, "×", more=True)]
-    return rows, [Target(f"risk, {grid.name}, time over the C loop's", fast.share_of_c, 1.5, "×")] if fast.share_of_c else []
+        speed = ratio(numpy, timed["JAX float32"])
+        return rows, [Target(f"{_named(quantities)}, {grid.name}, speed over NumPy's", speed, 8, "×", more=True)]
+    if not c:
+        return rows, []
+    share = ratio(timed["JAX float32"], timed["C float32"])
+    return rows, [Target(f"{_named(quantities)}, {grid.name}, time over the C loop's", share, 1.5, "×")]
 
 
 def _evaluation(grid: Grid, quantities: tuple[str, ...], dtype: str, penalties: Any = None) -> Callable[[], np.ndarray]:
@@ -153,17 +158,17 @@ def _evaluation(grid: Grid, quantities: tuple[str, ...], dtype: str, penalties: 
 def _sweep(grid: Grid, count: int, repeats: int) -> tuple[list[Row], list[Target]]:
     """A sweep of l2 penalties beside a single one."""
     every = {f"λ={strength:.3g}": ls.l2(float(strength)) for strength in np.geomspace(1e-3, 1, count)}
-    last = dict([list(every.items())[-1]])
-    one, many = "1 penalty", f"{count} penalties"
-    timed = race({one: _evaluation(grid, GRADIENT, "float32", last), many: _evaluation(grid, GRADIENT, "float32", every)}, repeats)
+    last = dict(list(every.items())[-1:])
+    sweeps = {"1 penalty": last, f"{count} penalties": every}
+    timed = race({name: _evaluation(grid, GRADIENT, "float32", swept) for name, swept in sweeps.items()}, repeats)
     cells = np.asarray(grid.cells, np.float64)
     right = _numpy_loop.grid(cells, grid.x, grid.y, False)[0] + (cells**2).sum(axis=1)  # the last strength is 1
-    rows = [
-        _report.row(f"{grid.name}: {_named(GRADIENT)}", f"JAX float32, {name}", times,
-                    **_report.errors(times.answer, right, *TOLERANCE["float32"]))
-        for name, times in timed.items()
-    ]  # fmt: skip
-    return rows, [Target(f"{count} penalties, {grid.name}, time over that of one", ratio(timed[many], timed[one]), 1.15, "×")]
+    rows = []
+    for name, times in timed.items():
+        columns = _report.errors(times.answer, right, *TOLERANCE["float32"])
+        rows.append(_report.row(f"{grid.name}: {_named(GRADIENT)}", f"JAX float32, {name}", times, **columns))
+    one, many = timed.values()
+    return rows, [Target(f"{count} penalties, {grid.name}, time over that of one", ratio(many, one), 1.15, "×")]
 
 
 def _descent(starts: int, steps: int, repeats: int) -> tuple[list[Row], list[Target]]:
@@ -186,20 +191,19 @@ def _descent(starts: int, steps: int, repeats: int) -> tuple[list[Row], list[Tar
         },
         repeats,
     )
-    reference = timed["NumPy float64"]
-    rows = [
-        _report.row(f"{starts} starts × {steps} Adam steps", by, times, times_numpy=ratio(reference, times),
-                    **({} if times is reference else _report.errors(times.answer, reference.answer, 1e-3, 1e-3)))
-        for by, times in timed.items()
-    ]  # fmt: skip
-    return rows, [Target(f"{starts} starts × {steps} Adam steps after compilation", timed["JAX float32"].median, 0.05, "s")]
+    numpy, rows = timed["NumPy float64"], []
+    title = f"{starts} starts × {steps} Adam steps"
+    for by, times in timed.items():
+        columns = {} if times is numpy else _report.errors(times.answer, numpy.answer, 1e-3, 1e-3)
+        rows.append(_report.row(title, by, times, times_numpy=ratio(numpy, times), **columns))
+    return rows, [Target(f"{title} after compilation", timed["JAX float32"].median, 0.05, "s")]
 
 
 def _starting(repeats: int) -> tuple[list[Row], list[Target]]:
     """Whole processes: `landscape --help`, and importing `landscape` to use beside importing what it stands on."""
     python = sys.executable
     script = Path(python).with_name("landscape")
-    asked = [str(script)] if script.exists() else [python, "-c", "from landscape.cli import main; main()"]
+    asked = [str(script)] if script.exists() else [python, "-m", "landscape"]
     commands = {
         "landscape --help": (*asked, "--help"),
         "import landscape; landscape.evaluate": (python, "-c", "import landscape; landscape.evaluate"),

@@ -78,7 +78,7 @@ def _o_rings():
     temperature, y = ls.datasets.o_rings()
     x = (temperature - temperature.mean()) / temperature.std()
     n, neuron = len(x), ls.neuron(x, y)
-    axes = {"w": np.linspace(-3.5, 1, 181), "b": np.linspace(-2.75, 1.75, 181)}
+    axes = {"w": np.linspace(-4.5, 1, 221), "b": np.linspace(-3.5, 2, 221)}
     along = {
         "Gaussian": [ls.l2(ls.strength_from(prior_variance=(DEVIATION * k) ** 2, n=n)) for k in WIDTHS],
         "Laplace": [ls.l1(ls.strength_from(laplace_scale=SCALE * k, n=n)) for k in WIDTHS],
@@ -113,7 +113,7 @@ def draw(data):
     top[0].set(ylabel="relative to its greatest value")
     for ax, letter, heading in zip(top, "abc", ("likelihood", "Gaussian priors", "Laplace priors"), strict=True):
         open_frame(ax)
-        ax.set(xlabel="$w$", xlim=(-4, 14), ylim=(0, 1.06))
+        ax.set(xlabel="$w$", xlim=(-4, 14), ylim=(0, 1.55), yticks=[0, 0.5, 1])
         head(ax, letter, heading)
     for ax, label in zip(bottom, surface.penalty.values, strict=True):
         mesh = _draw_surface(ax, surface.sel(penalty=label))
@@ -142,7 +142,7 @@ def _draw_line(ax, line):
         ax.plot(line.w, relative(one.log_prior), color=color, linestyle="--", linewidth=0.7)
         ax.plot(line.w, posterior, color=color, label=f"{label},  λ = {float(one.strength):g}")
         ax.plot(one.minimizer, 1, clip_on=False, zorder=5, **STAR)
-    ax.legend(loc="upper right", bbox_to_anchor=(1, 0.97), handlelength=1.4)
+    ax.legend(loc="upper right", handlelength=1.4)
 
 
 def _draw_surface(ax, surface):
@@ -164,7 +164,7 @@ def _legend(figure):
         handles=[
             Line2D([], [], marker="o", linestyle="none", color="white", markeredgecolor="black", label="risk's minimizer"),
             Line2D([], [], linestyle="none", label="objective's minimizer", **STAR),
-            Line2D([], [], color=style.VERMILLION, label="its way as the prior narrows"),
+            Line2D([], [], color=style.VERMILLION, label="its path as the prior narrows"),
             Line2D([], [], color=style.ORANGE, linestyle="--", linewidth=0.7, label="prior"),
         ],
         loc="outside lower center",
@@ -173,4 +173,56 @@ def _legend(figure):
 
 
 def claims(data):
-    return {}
+    line, surface, path = data["line"], data["surface"], data["path"]
+    log_posterior = {"line": line.log_likelihood + line.log_prior, "surface": surface.log_likelihood + surface.log_prior}
+    modes = {
+        name: values.stack(cell=[d for d in values.dims if d != "penalty"]).idxmax("cell").values
+        for name, values in log_posterior.items()
+    }
+    stars = path.isel(width=-1)
+
+    def constant(values, over):
+        return bool((values.max(over) - values.min(over) < 1e-10).all())
+
+    def near(found, wanted, axis):
+        return bool(np.allclose(found, wanted, atol=float(axis[1] - axis[0]), rtol=0))
+
+    mean = np.average(line.w, weights=relative(log_posterior["line"].sel(penalty="c = 0.5")))
+    size = np.hypot(path.w, path.b)
+    return {
+        "The loss of an example is −log of the probability that a Bernoulli variable with parameter h(x) gives to its "
+        "label.": bool(np.allclose(-2 * line.risk, line.log_likelihood, atol=1e-12))
+        and bool(np.allclose(-23 * surface.risk, surface.log_likelihood, atol=1e-10)),
+        "n times the objective is −log posterior up to a constant, with l2(1/(2nσ²)) for the Gaussian prior and l1(1/(nc)) "
+        "for the Laplace prior.": constant(log_posterior["line"] + 2 * line.objective, "w")
+        and constant(log_posterior["surface"] + 23 * surface.objective, ["w", "b"])
+        and np.allclose(line.strength, 1 / np.r_[4 * np.array(VARIANCES), 2 * np.array(SCALES)]),
+        "The mode of every posterior is the minimizer of its penalized objective.": near(
+            [w for (w,) in modes["line"]], line.minimizer, line.w
+        )
+        and near([w for w, _ in modes["surface"]], [path.w[0, 0], *stars.w], surface.w)
+        and near([b for _, b in modes["surface"]], [path.b[0, 0], *stars.b], surface.b),
+        "The pair's likelihood has no mode: it grows with w without end.": bool(
+            (line.log_likelihood.diff("w") > 0).all() and (line.log_likelihood < 0).all()
+        ),
+        "A narrower prior is a larger λ, and its mode is nearer to 0.": all(
+            bool((part.strength.diff("penalty") > 0).all() and (part.minimizer.diff("penalty") < 0).all())
+            for part in (line.isel(penalty=slice(0, 3)), line.isel(penalty=slice(3, 6)))
+        )
+        and bool((size.diff("width") < 0).all()),
+        "For the pair σ² = 25, 2.5 and 0.25 are λ = 0.01, 0.1 and 1, with modes 2.818, 1.178 and 0.222.": np.allclose(
+            line.strength[:3], [0.01, 0.1, 1]
+        )
+        and [f"{w:.3f}" for w in line.minimizer.values[:3]] == ["2.818", "1.178", "0.222"],
+        "Laplace's c = 50, 5 and 0.5 are the same λ, with modes 4.595, 2.197 and exactly 0.": np.allclose(
+            line.strength[3:], line.strength[:3]
+        )
+        and [f"{w:.3f}" for w in line.minimizer.values[3:]] == ["4.595", "2.197", "0.000"]
+        and bool(line.minimizer[5] == 0),
+        "The mode is not the mean: under c = 0.5 the posterior's mean is positive.": bool(
+            mean > 0.05 and line.minimizer.sel(penalty="c = 0.5") == 0
+        ),
+        "For the O-rings the Laplace posterior's mode lies on b = 0 exactly, the Gaussian's does not.": bool(
+            stars.b.sel(prior="Laplace") == 0 and stars.w.sel(prior="Laplace") < -0.1 and stars.b.sel(prior="Gaussian") < -0.1
+        ),
+    }

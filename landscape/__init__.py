@@ -49,7 +49,7 @@ _HOME = {
 }
 _MODULES = {"datasets": "landscape.objectives.datasets", "plot": "landscape.plot"}
 
-__all__ = ["__version__", *_HOME]  # noqa: PLE0604
+__all__ = ["__version__", *_HOME]
 
 
 def __getattr__(name: str) -> Any:

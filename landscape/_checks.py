@@ -25,7 +25,9 @@ def one_of(name: str, value: Any, known: Mapping[str, T]) -> T:
 def strength(name: str, value: float) -> float:
     """`value` as a penalty's strength: a finite number ≥ 0."""
     if value is None or isinstance(value, (bool, str, complex)) or np.ndim(value) != 0:
-        raise TypeError(f"`{name}` must be one number, got {type(value).__name__} {value!r}; for a sweep, make a penalty each.")
+        raise TypeError(
+            f"`{name}` must be one number, got {type(value).__name__} {value!r}; for a sweep, make a penalty each."
+        )
     number = float(value)
     if math.isnan(number) or math.isinf(number) or number < 0:
         raise ValueError(f"`{name}` is {number}; a penalty's strength must be a finite number ≥ 0.")
@@ -73,7 +75,9 @@ def numeric(name: str, values: Any) -> np.ndarray:
     if array.dtype == bool:
         array = array.astype(np.int32)
     if not (jnp.issubdtype(array.dtype, jnp.floating) or np.issubdtype(array.dtype, np.integer)):
-        raise TypeError(f"`{name}` must hold real numbers, got dtype {array.dtype}; convert it with np.asarray(..., float).")
+        raise TypeError(
+            f"`{name}` must hold real numbers, got dtype {array.dtype}; convert it with np.asarray(..., float)."
+        )
     return array
 
 
@@ -100,9 +104,7 @@ def axis(name: str, values: Any) -> np.ndarray:
     """`values` as the grid positions along one coordinate: 1-D, not empty, finite, without repeats."""
     array = numeric(f"axes[{name!r}]", values)
     if array.ndim != 1:
-        raise ValueError(
-            f"`axes[{name!r}]` has shape {array.shape}; an axis is 1-D, such as np.linspace(-1, 1, 51)."
-        )
+        raise ValueError(f"`axes[{name!r}]` has shape {array.shape}; an axis is 1-D, such as np.linspace(-1, 1, 51).")
     if array.size == 0:
         raise ValueError(f"`axes[{name!r}]` is empty; an axis needs at least one position.")
     finite(f"axes[{name!r}]", array)

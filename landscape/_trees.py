@@ -1,5 +1,6 @@
 """Tree arithmetic on params: inner products, norms, paths. No leaf is flattened into one long vector."""
 
+import functools
 from typing import Any
 
 import jax
@@ -18,7 +19,7 @@ def total(tree: Params) -> Array:
     """Sum of a tree of scalars, in the widest of their dtypes."""
     scalars = jax.tree.leaves(tree)
     widest = max((s.dtype for s in scalars), key=lambda dtype: dtype.itemsize)
-    return sum((s.astype(widest) for s in scalars[1:]), start=scalars[0].astype(widest))
+    return functools.reduce(jnp.add, [s.astype(widest) for s in scalars])
 
 
 def vdot(a: Params, b: Params) -> Array:
@@ -36,7 +37,7 @@ def norm(a: Params) -> Array:
     largest = jnp.stack([jnp.max(jnp.abs(leaf)).astype(widest) for leaf in leaves]).max()
     scale = jnp.where((largest > 0) & jnp.isfinite(largest), largest, jnp.ones_like(largest))
     squares = [jnp.sum(jnp.square(leaf.astype(widest) / scale)) for leaf in leaves]
-    return scale * jnp.sqrt(sum(squares[1:], start=squares[0]))
+    return scale * jnp.sqrt(functools.reduce(jnp.add, squares))
 
 
 def path_name(path: tuple[Any, ...]) -> str:
@@ -52,7 +53,9 @@ def named_leaves(tree: Params) -> dict[str, Any]:
 def layout(tree: Params) -> str:
     """The leaves' names, dtypes and shapes as one line, for messages."""
     named = {name: jnp.asarray(leaf) for name, leaf in named_leaves(tree).items()}
-    return ", ".join(f"{name or 'params'}: {leaf.dtype}{list(leaf.shape)}" for name, leaf in named.items()) or "no leaves"
+    return (
+        ", ".join(f"{name or 'params'}: {leaf.dtype}{list(leaf.shape)}" for name, leaf in named.items()) or "no leaves"
+    )
 
 
 def nested(named: dict[str, Any]) -> Params:
@@ -72,5 +75,7 @@ def nested(named: dict[str, Any]) -> Params:
 def is_nested_dict(tree: Params) -> bool:
     """Whether `nested` can rebuild this tree: dictionaries with string keys free of "/", or one bare leaf."""
     if isinstance(tree, dict):
-        return all(isinstance(key, str) and key and "/" not in key and is_nested_dict(value) for key, value in tree.items())
+        return all(
+            isinstance(key, str) and key and "/" not in key and is_nested_dict(value) for key, value in tree.items()
+        )
     return jax.tree_util.all_leaves([tree])

@@ -21,8 +21,9 @@ from landscape.charts.trajectory import Trajectory, from_records
 from landscape.objectives import penalties as _penalties
 from landscape.objectives.objective import Batch, Losses, Objective, weighted_sum
 from landscape.objectives.penalties import Penalty
-from landscape.surfaces.evaluate import describe, penalties_of, stacked, sweep_coordinates
 from landscape.surfaces.progress import Progress
+from landscape.surfaces.provenance import describe
+from landscape.surfaces.sweep import penalties_of, stacked, sweep_coordinates
 
 SEGMENT_WORK = 2**28  # losses computed in one compiled call: a fraction of a second on a CPU, the step of the bar
 
@@ -124,7 +125,9 @@ def _trace(program: Program, inputs: Inputs, initial: Params, steps: int, order:
     runs = jax.tree.leaves(states.alive)[0].size
     whole, rest = divmod(steps, program.record_every)
     segment = max(1, SEGMENT_WORK // (program.record_every * program.num_examples * runs))
-    blocks = [(program.record_every, min(segment, whole - i)) for i in range(0, whole, segment)] + [(rest, 1)] * (rest > 0)
+    blocks = [(program.record_every, min(segment, whole - i)) for i in range(0, whole, segment)] + [(rest, 1)] * (
+        rest > 0
+    )
     records, done = [], 0
     for every, count in blocks:
         batches = None if order is None else order[done : done + every * count].reshape(count, every, -1)
@@ -280,6 +283,10 @@ def _check_plan(objective: Objective, steps: int, batch_size: int | None, key: A
     if batch_size is None:
         return
     if _checks.count("batch_size", batch_size) > objective.n:
-        raise ValueError(f"`batch_size` is {batch_size} but there are {objective.n} examples; leave it out for full batches.")
+        raise ValueError(
+            f"`batch_size` is {batch_size} but there are {objective.n} examples; leave it out for full batches."
+        )
     if key is None:
-        raise TypeError("`key` is needed beside `batch_size`: it draws the order of the examples; pass jax.random.key(0).")
+        raise TypeError(
+            "`key` is needed beside `batch_size`: it draws the order of the examples; pass jax.random.key(0)."
+        )

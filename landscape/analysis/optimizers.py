@@ -58,12 +58,12 @@ def step(
     """(params, state) after one step. Line searches and plateau schedules get `value`, `grad` and `value_fn` too."""
     if isinstance(optimizer, ProximalGradient):
         moved = jax.tree.map(lambda p, g: p - optimizer.learning_rate * g.astype(p.dtype), params, slope.risk_gradient)
-        return penalties.prox(*coefficients, moved, jnp.asarray(optimizer.learning_rate, _checks.default_float())), state
+        return penalties.prox(
+            *coefficients, moved, jnp.asarray(optimizer.learning_rate, _checks.default_float())
+        ), state
     extended = optax.with_extra_args_support(optimizer)
     gradient = jax.tree.map(lambda g, p: g.astype(p.dtype), slope.gradient, params)
-    updates, state = extended.update(
-        gradient, state, params, value=slope.objective, grad=gradient, value_fn=objective
-    )
+    updates, state = extended.update(gradient, state, params, value=slope.objective, grad=gradient, value_fn=objective)
     return optax.apply_updates(params, updates), state
 
 

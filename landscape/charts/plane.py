@@ -39,7 +39,9 @@ class Plane:
         origin = jax.tree.map(jnp.asarray, self.origin)
         for leaf, name in zip(jax.tree.leaves(origin), _trees.named_leaves(origin), strict=True):
             if not jnp.issubdtype(leaf.dtype, jnp.floating):
-                raise TypeError(f"`origin` leaf {name!r} is {leaf.dtype}; parameters are floating-point: write 0.0 instead of 0.")
+                raise TypeError(
+                    f"`origin` leaf {name!r} is {leaf.dtype}; parameters are floating-point: write 0.0 instead of 0."
+                )
         directions = tuple(self.directions)
         if len(self.names) != len(directions) or len(set(self.names)) != len(self.names) or not self.names:
             raise ValueError(
@@ -115,5 +117,7 @@ def _entry(name: str, leaves: dict[str, Array]) -> tuple[str, tuple[int, ...]]:
     shape = leaves[leaf].shape
     if len(index) != len(shape) or any(i >= size for i, size in zip(index, shape, strict=True)):
         example = f"{leaf}{[0] * len(shape)}" if shape else leaf
-        raise ValueError(f"`names` has {name!r}, but {leaf!r} has shape {shape}; name one entry of it, such as {example!r}.")
+        raise ValueError(
+            f"`names` has {name!r}, but {leaf!r} has shape {shape}; name one entry of it, such as {example!r}."
+        )
     return leaf, index

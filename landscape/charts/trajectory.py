@@ -83,7 +83,7 @@ class Trajectory:
 
 
 def from_records(
-    records: Mapping[str, Any],
+    records: dict[str, Any],
     sizes: Mapping[str, Any],
     steps: Sequence[int],
     chart: Chart | None,
@@ -97,10 +97,12 @@ def from_records(
     import xarray
 
     squeezed = tuple(i for i, name in enumerate(sizes) if sizes[name] is None)
-    records = jax.tree.map(lambda leaf: np.squeeze(np.asarray(leaf), squeezed), dict(records))
+    records = jax.tree.map(lambda leaf: np.squeeze(np.asarray(leaf), squeezed), records)
     dims = (*(name for name, labels in sizes.items() if labels is not None), "step")
     params, coordinates = records.pop("params", None), records.pop("coordinates", None)
-    variables = {name: (dims, values, {"long_name": LONG_NAMES[name], "units": "1"}) for name, values in records.items()}
+    variables = {
+        name: (dims, values, {"long_name": LONG_NAMES[name], "units": "1"}) for name, values in records.items()
+    }
     if chart is not None:
         for i, name in enumerate(chart.names):
             variables[name] = (dims, coordinates[..., i], {"long_name": name, "units": "1"})

@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
             return status
     except (ValueError, TypeError, OSError, MemoryError) as error:
-        if isinstance(error, BrokenPipeError):  # whoever read the output has seen enough, as in `landscape show … | head -1`
+        if isinstance(error, BrokenPipeError):  # whoever reads has seen enough: landscape show … | head -1
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return BROKEN_PIPE
         if os.environ.get("LANDSCAPE_TRACEBACK"):

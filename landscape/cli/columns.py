@@ -29,9 +29,9 @@ class _Table(NamedTuple):
 def read_columns(path: str | Path, names: Sequence[str], decimal: str = ".") -> dict[str, np.ndarray]:
     """The named columns as float64 arrays (n,).
 
-    Raises: ValueError for an empty or binary file, a column that is missing or ambiguous, rows longer than the header, and
-    cells that are missing, no numbers, or not finite: with their count, and the line of the first. OSError if the file cannot
-    be read.
+    Raises: ValueError for an empty or binary file, a column that is missing or ambiguous, rows longer than the header,
+    and cells that are missing, no numbers, or not finite: with their count, and the line of the first. OSError if the
+    file cannot be read.
     """
     path = Path(path)
     table = _table(path, names)
@@ -40,8 +40,8 @@ def read_columns(path: str | Path, names: Sequence[str], decimal: str = ".") -> 
     for line, cells in table.rows:
         if any(cell.strip() for cell in cells[width:]):
             raise ValueError(
-                f"line {line} of {path.name!r} has {len(cells)} cells, but the header has {width}; put cells that contain "
-                f"{table.delimiter!r} in quotes, and give every column a name."
+                f"line {line} of {path.name!r} has {len(cells)} cells, but the header has {width}; put cells that "
+                f"contain {table.delimiter!r} in quotes, and give every column a name."
             )
     return {name: _numbers(path, name, _cells(table, place), decimal) for name, place in places.items()}
 
@@ -59,7 +59,7 @@ def _text(path: Path) -> str:
 
 
 def _table(path: Path, names: Sequence[str]) -> _Table:
-    """The file, cut at the delimiter under which the header has the wanted names; else at the one that cuts most evenly."""
+    """The file, cut at the delimiter under which the header has the wanted names; else where it cuts most evenly."""
     text = _text(path)
     first, _, rest = text.partition("\n")
     declared = first.strip().strip('"').lower()
@@ -68,7 +68,7 @@ def _table(path: Path, names: Sequence[str]) -> _Table:
     else:
         candidates = DELIMITERS
     if not text.strip():
-        raise ValueError(f"{str(path)!r} is empty; the first line must name the columns, and a row an example must follow.")
+        raise ValueError(f"{str(path)!r} is empty; its first line must name the columns, and a row an example follow.")
     offset = declared.startswith("sep=")
     head = "\n".join(text.splitlines()[:100])
     tables = {d: _parse(head, d, offset) for d in candidates}

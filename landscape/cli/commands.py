@@ -19,8 +19,6 @@ def surface(args: Namespace) -> int:
     from landscape.cli import problem, report
 
     with problem.at_work(args.dtype):
-        import numpy as np
-
         import landscape as ls
 
         own = problem.build(args)
@@ -29,8 +27,8 @@ def surface(args: Namespace) -> int:
             raise ValueError(f"--plot draws one or two coordinates, not {len(axes)}; choose them with --axis.")
         measured = ls.evaluate(
             own.objective,
-            problem.chart(args, own, [axis.name for axis in axes]),
-            {axis.name: np.linspace(axis.low, axis.high, axis.points) for axis in axes},
+            problem.chart(args, own, list(axes)),
+            axes,
             quantities=args.quantity,
             penalties=problem.penalties(args),
         ).assign_attrs(source=own.source)
@@ -80,7 +78,7 @@ def show(args: Namespace) -> int:
         if args.runs:
             runs = _open(args.runs)
             if (_kind(result), _kind(runs)) != ("surface", "trajectory"):
-                raise ValueError(f"--runs draws a trajectory on a surface; {args.result!r} is a {_kind(result)} and {args.runs!r} a {_kind(runs)}.")
+                raise ValueError(f"--runs draws a trajectory on a surface, not a {_kind(runs)} on a {_kind(result)}.")
         for path, shown in ((args.result, result), (args.runs, runs)):
             if shown is not None:
                 table = report.minima if _kind(shown) == "surface" else report.runs
@@ -105,7 +103,7 @@ def verify(args: Namespace) -> int:
             stored, own.objective, chart=chart, cells=args.cells, seed=args.seed, same_objective=not args.force
         )
     _print(report.verified(numbers))
-    for what in checks.unchecked(stored):
+    for what in checks.unchecked(stored, own.objective):
         print(f"not checked: {what}")
     cells = len({tuple(number.cell.items()) for number in numbers})
     if all(number.agrees for number in numbers):
@@ -121,7 +119,13 @@ def figures(args: Namespace) -> int:
     from landscape.figure_set import draw_figures
 
     return draw_figures(
-        args.folder, only=args.only, out=args.out, formats=args.formats, check=args.check, fresh=args.fresh, write=_write
+        args.folder,
+        only=args.only,
+        out=args.out,
+        formats=args.formats,
+        check=args.check,
+        fresh=args.fresh,
+        write=_write,
     )
 
 
@@ -141,9 +145,9 @@ def _check_targets(args: Namespace) -> None:
         return
     output = Path(args.output)
     if output.suffix.lower() in PICTURES:
-        raise ValueError(f"-o {args.output!r} is where the numbers go, as a zarr store; for a picture use --plot {args.output}.")
+        raise ValueError(f"-o {args.output!r} takes the numbers, a zarr store; the picture is --plot {args.output}.")
     if output.exists():
-        raise FileExistsError(f"{args.output!r} exists; results are never overwritten: choose another name, or remove it first.")
+        raise FileExistsError(f"-o {args.output!r} exists; results are never overwritten: choose another name.")
     _check_folder("-o", output)
 
 
@@ -169,7 +173,7 @@ def _check_storable(args: Namespace, params: Any) -> None:
     from landscape import _trees
 
     if args.output and not _trees.is_nested_dict(params):
-        raise ValueError("-o stores params that are nested dictionaries, and these are not; leave it out, or change the objective's.")
+        raise ValueError("-o stores params that are nested dictionaries, and the objective's are not; leave it out.")
 
 
 def _keep(args: Namespace, result: Any) -> None:

@@ -16,8 +16,9 @@ _EXAMPLES = """examples:
   landscape verify pair.zarr --data pair
   landscape figures figures --check
 
-`landscape COMMAND --help` lists a command's options. Exit status: 0; 1 where a check fails; 2 for a mistake in what was asked.
-With LANDSCAPE_TRACEBACK=1 in the environment a mistake is shown with where in the code it was found."""
+`landscape COMMAND --help` lists a command's options.
+Exit status: 0; 1 where a check fails; 2 for a mistake in what was asked.
+With LANDSCAPE_TRACEBACK=1 in the environment a mistake is shown with the place in the code that found it."""
 
 _OPTIMIZERS = "optimizers (η is the learning rate that NAME=η gives):\n" + "\n".join(
     f"  {name:<18} {what}" for name, what in specs.OPTIMIZERS.items()
@@ -39,7 +40,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line; the parsed arguments have `command`, the name of a function in `commands`."""
+    """The parser of the whole command line; what it returns has `command`, the name of a function in `commands`."""
     top = _Parser(
         prog="landscape",
         description="Loss landscapes: measure an objective on a chart, trace optimizers, draw what came out.",
@@ -65,8 +66,8 @@ def _surface(commands: Any) -> None:
     _chart(new)
     _several(
         new, "--axis", specs.axis, "NAME=LOW:HIGH:POINTS",
-        "positions along a coordinate: w=-10:10:401, w[0]=… for several inputs, or NAME=VALUE for a single one. Default for "
-        "--data: from the data's scale, w in ±10/sd(x), b in ±10·max(1, |mean(x)|/sd(x))",
+        "positions along a coordinate: w=-10:10:401, w[0]=… for several inputs, or NAME=VALUE for a single one. "
+        "Default for --data: from the data's scale, w in ±10/sd(x), b in ±10·max(1, |mean(x)|/sd(x))",
     )  # fmt: skip
     _penalty(new)
     new.add_argument(
@@ -80,15 +81,17 @@ def _descend(commands: Any) -> None:
     new = _add(commands, "descend", "trace optimizers on the objective", _OPTIMIZERS)
     _problem(new)
     _penalty(new)
-    _several(new, "--optimizer", specs.optimizer, "NAME=η", "adam=0.1, lbfgs, …, see below; repeat it for several", required=True)
+    _several(new, "--optimizer", specs.optimizer, "NAME=η", "adam=0.1, lbfgs, …, see below", required=True)
     new.add_argument("--steps", type=specs.count, default=500, metavar="N", help="default: 500")
     _several(
         new, "--start", specs.start, "w=0,b=0",
-        "where to start (w=0:0,b=0 for two inputs); repeat it for several runs. Default: 0, or an own objective's params",
+        "where to start (w=0:0,b=0 for two inputs), a run each. Default: 0, or an own objective's params",
     )  # fmt: skip
     new.add_argument("--batch-size", type=specs.count, metavar="N", help="examples a step; default: all of them")
     new.add_argument("--seed", type=int, default=0, metavar="N", help="draws the mini-batches; default: 0")
-    new.add_argument("--record-every", type=specs.count, default=1, metavar="N", help="keep every so many steps; default: 1")
+    new.add_argument(
+        "--record-every", type=specs.count, default=1, metavar="N", help="record each N-th step; default: 1"
+    )
     _targets(new)
 
 
@@ -104,17 +107,19 @@ def _verify(commands: Any) -> None:
     new.add_argument("result", metavar="RESULT", help="what -o wrote")
     _problem(new)
     _chart(new)
-    new.add_argument("--cells", type=specs.count, default=20, metavar="N", help="how many, drawn at random; default: 20")
+    new.add_argument("--cells", type=specs.count, default=20, metavar="N", help="how many at random; default: 20")
     new.add_argument("--seed", type=int, default=0, metavar="N", help="draws the cells; default: 0")
     new.add_argument(
-        "--force", action="store_true", help="compare although the objective's fingerprint differs, as it may between versions of JAX"
+        "--force",
+        action="store_true",
+        help="compare although the fingerprints differ, as versions of JAX may make them",
     )
 
 
 def _figures(commands: Any) -> None:
     new = _add(commands, "figures", "draw a folder of figure programs and check their claims")
     new.add_argument("folder", metavar="DIR", help="folder of NAME.py, each with compute(), draw(data), claims(data)")
-    new.add_argument("--only", nargs="+", action="extend", metavar="NAME", help="draw these alone")
+    new.add_argument("--only", action="append", metavar="NAME", help="draw this one alone; repeat it for several")
     new.add_argument("--out", metavar="OUT", help="folder for the pictures; default: DIR/out")
     new.add_argument("--formats", default="png,pdf", metavar="LIST", help="of png, pdf, svg; default: png,pdf")
     new.add_argument("--check", action="store_true", help="exit with status 1 if a claim is false")
@@ -123,11 +128,12 @@ def _figures(commands: Any) -> None:
 
 def _problem(new: argparse.ArgumentParser) -> None:
     """The objective: one neuron on data, or one's own."""
-    which = new.add_argument_group("objective: one neuron on --data, or your own").add_mutually_exclusive_group(required=True)
-    which.add_argument("--data", metavar="FILE|pair|o_rings", help="a table with column names (CSV, tabs, semicolons), or a built-in set")
+    group = new.add_argument_group("objective: one neuron on --data, or your own")
+    which = group.add_mutually_exclusive_group(required=True)
     which.add_argument(
-        "--objective", metavar="MODULE:ATTR", help="an Objective, or a function that returns one; looked for here first"
+        "--data", metavar="FILE|pair|o_rings", help="a table with column names (CSV, …), or a built-in set"
     )
+    which.add_argument("--objective", metavar="MODULE:ATTR", help="an Objective, or a function that returns one")
     data = new.add_argument_group("with --data")
     data.add_argument("--x", nargs="+", action="extend", metavar="COL", help="columns of the inputs")
     data.add_argument("--y", metavar="COL", help="column of the labels: 0 and 1, or probabilities")
@@ -135,7 +141,9 @@ def _problem(new: argparse.ArgumentParser) -> None:
     data.add_argument("--decimal", choices=(".", ","), help="decimal mark in the file; default: the point")
     data.add_argument("--standardize", action="store_true", help="give every input mean 0 and standard deviation 1")
     data.add_argument("--loss", metavar="NAME", help="cross_entropy (default) or half_squared_error")
-    data.add_argument("--activation", metavar="NAME", help="sigmoid (default); identity, tanh, relu, softplus for half_squared_error")
+    data.add_argument(
+        "--activation", metavar="NAME", help="sigmoid (default); identity, tanh, relu, softplus for half_squared_error"
+    )
     data.add_argument("--no-bias", action="store_true", help="leave b out")
     new.add_argument(
         "--dtype", choices=("float32", "float64"), help="default: float32 for --data, the params' own for --objective"
@@ -158,7 +166,9 @@ def _penalty(new: argparse.ArgumentParser) -> None:
 
 
 def _targets(new: argparse.ArgumentParser) -> None:
-    new.add_argument("-o", "--output", metavar="RESULT.zarr", help="save the result; an existing one is never overwritten")
+    new.add_argument(
+        "-o", "--output", metavar="RESULT.zarr", help="save the result; an existing one is never overwritten"
+    )
     new.add_argument("--plot", metavar="FILE", help="draw the result: .png, .pdf or .svg")
 
 
@@ -167,5 +177,12 @@ def _several(
 ) -> None:
     """An option that takes several values and may be repeated."""
     new.add_argument(
-        name, nargs="+", action="extend", type=read, default=[], metavar=metavar, help=what.replace("%", "%%"), required=required
+        name,
+        nargs="+",
+        action="extend",
+        type=read,
+        default=[],
+        metavar=metavar,
+        help=what.replace("%", "%%"),
+        required=required,
     )

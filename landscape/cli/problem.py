@@ -2,12 +2,15 @@
 
 import contextlib
 import importlib
+import inspect
 import os
+import re
 import sys
 import traceback
 from argparse import Namespace
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +64,9 @@ def build(args: Namespace, dtype: str | None = None) -> Problem:
     objective = _load(args.objective, "--objective", Objective)
     found = sorted({str(leaf.dtype) for leaf in jax.tree.leaves(objective.params)})
     if args.dtype and found != [args.dtype]:
-        raise ValueError(f"--dtype is {args.dtype}, but the params of {args.objective} are {', '.join(found)}; build them in it.")
+        raise ValueError(
+            f"--dtype is {args.dtype}, but the params of {args.objective} are {', '.join(found)}; build them in it."
+        )
     return Problem(objective, args.objective, None)
 
 
@@ -70,7 +75,9 @@ def _neuron(args: Namespace, dtype: str) -> Problem:
     if args.standardize:
         mean, sd = x.mean(axis=0), x.std(axis=0)
         if not np.all(sd > 0):
-            raise ValueError("--standardize: a column of --x is constant, so its standard deviation is 0; leave it out.")
+            raise ValueError(
+                "--standardize: a column of --x is constant, so its standard deviation is 0; leave it out."
+            )
         x = (x - mean) / sd
         source += f", standardized: mean {_list(mean)}, standard deviation {_list(sd)}"
     _warn_if_lost(x, dtype)
@@ -93,7 +100,9 @@ def _examples(args: Namespace) -> tuple[np.ndarray, np.ndarray, np.ndarray | Non
         x, y = getattr(ls.datasets, args.data)()
         return x.astype(np.float64), y.astype(np.float64), None, args.data
     if not Path(args.data).exists():
-        raise ValueError(f"--data {args.data!r} does not exist; give a file, or one of the built-in sets {', '.join(BUILT_IN)}.")
+        raise ValueError(
+            f"--data {args.data!r} does not exist; give a file, or one of the built-in sets {', '.join(BUILT_IN)}."
+        )
     if not args.x or not args.y:
         raise ValueError("--data FILE needs --x COL (one or several) and --y COL, names from the file's first line.")
     names = [*args.x, args.y, *([args.weights] if args.weights else [])]
@@ -112,7 +121,7 @@ def _in_words_of_options(message: str, args: Namespace) -> str:
         columns = f" ({_list(value) if name == 'x' else value})" if value else ""
         message = message.replace(f"`{name}`", f"--{name}{columns}")
     for name in ("loss", "activation"):
-        message = message.replace(f"`{name}`", f"--{name}").replace(f'{name}="', f'--{name} "')
+        message = re.sub(rf'\b{name}="(\w+)"', rf"--{name} \1", message.replace(f"`{name}`", f"--{name}"))
     return message.replace("pass (y + 1) / 2", "write (y + 1)/2 into the column: −1 becomes 0")
 
 
@@ -122,7 +131,10 @@ def _warn_if_lost(x: np.ndarray, dtype: str) -> None:
     if np.any((spread > 0) & (spread < 1e3 * np.finfo(dtype).eps * size)):
         import warnings
 
-        warnings.warn(f"a column of --x varies too little for its size to be told apart in {dtype}; use --standardize.", stacklevel=2)
+        warnings.warn(
+            f"a column of --x varies too little for its size to be told apart in {dtype}; use --standardize.",
+            stacklevel=2,
+        )
 
 
 def _load(reference: str, option: str, kind: type) -> Any:
@@ -142,8 +154,10 @@ def _load(reference: str, option: str, kind: type) -> Any:
         raise ValueError(_told(option, f"importing {name}", error)) from error
     for part in attribute.split("."):
         if not hasattr(value, part):
-            public = ", ".join(n for n, v in vars(value).items() if isinstance(v, kind)) if hasattr(value, "__dict__") else ""
-            raise ValueError(f"{option}: {name!r} has no {attribute!r}" + (f"; it has {public}." if public else "."))
+            own = [n for n, v in getattr(value, "__dict__", {}).items() if isinstance(v, kind) or _is_function(v, name)]
+            raise ValueError(
+                f"{option}: {name!r} has no {attribute!r}" + (f"; it has {', '.join(own)}." if own else ".")
+            )
         value = getattr(value, part)
     if not isinstance(value, kind) and callable(value):
         try:
@@ -151,20 +165,32 @@ def _load(reference: str, option: str, kind: type) -> Any:
         except Exception as error:
             raise ValueError(_told(option, f"{reference}()", error)) from error
     if not isinstance(value, kind):
-        raise TypeError(f"{option} {reference} is a {type(value).__name__}; it must be a {kind.__name__}, or a function that returns one.")
+        raise TypeError(
+            f"{option} {reference} is of type {type(value).__name__}; wanted: {kind.__name__}, or a function returning one."
+        )
     return value
+
+
+def _is_function(value: Any, module: str) -> bool:
+    return inspect.isfunction(value) and value.__module__ == module
 
 
 def _told(option: str, doing: str, error: BaseException) -> str:
     """An error of somebody's code in one line: what was being done, what came, and where in their files."""
     here = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).is_relative_to(os.getcwd())]
-    own = [f for f in here if "site-packages" not in f.filename and Path(__file__).parents[1] not in Path(f.filename).parents]
-    place = f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own and not isinstance(error, SyntaxError) else ""
+    own = [
+        f
+        for f in here
+        if "site-packages" not in f.filename and Path(__file__).parents[1] not in Path(f.filename).parents
+    ]
+    place = (
+        f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own and not isinstance(error, SyntaxError) else ""
+    )
     return f"{option}: {doing} failed: {type(error).__name__}: {error}{place}"
 
 
-def axes(args: Namespace, problem: Problem) -> list[specs.Axis]:
-    """The axes of the command line, or those that the data's scale suggests; each with its number of positions.
+def axes(args: Namespace, problem: Problem) -> dict[str, np.ndarray]:
+    """Name -> positions: the axes of the command line, or those that the data's scale suggests.
 
     Raises: ValueError if there are none to choose, too many, or one is named twice.
     """
@@ -175,11 +201,13 @@ def axes(args: Namespace, problem: Problem) -> list[specs.Axis]:
         chosen = _default_axes(problem)
     names = [axis.name for axis in chosen]
     if len(set(names)) < len(names):
-        raise ValueError(f"--axis names {next(n for n in names if names.count(n) > 1)!r} twice; give each coordinate once.")
+        raise ValueError(
+            f"--axis names {next(n for n in names if names.count(n) > 1)!r} twice; give each coordinate once."
+        )
     if len(chosen) > 3:
         raise ValueError(f"--axis is given for {len(chosen)} coordinates; a grid has 1 to 3.")
     points = specs.POINTS[len(chosen) - 1]
-    return [specs.Axis(a.name, a.low, a.high, a.points or points) for a in chosen]
+    return {axis.name: np.linspace(axis.low, axis.high, axis.points or points) for axis in chosen}
 
 
 def _default_axes(problem: Problem) -> list[specs.Axis]:
@@ -190,7 +218,9 @@ def _default_axes(problem: Problem) -> list[specs.Axis]:
     sd = np.where(sd > 0, sd, np.maximum(mean, 1.0))
     entries = _entries(problem.objective)
     if len(entries) > 3:
-        raise ValueError(f"there are {len(entries)} parameters; choose 1 to 3 of them with --axis: {', '.join(entries)}.")
+        raise ValueError(
+            f"there are {len(entries)} parameters; choose 1 to 3 of them with --axis: {', '.join(entries)}."
+        )
     reach = {"b": 10 * max(1.0, float(np.max(mean / sd)))}
     reach |= {name: 10 / float(s) for name, s in zip((e for e in entries if e != "b"), np.atleast_1d(sd), strict=True)}
     return [specs.Axis(name, -_rounded(reach[name]), _rounded(reach[name])) for name in entries]
@@ -214,14 +244,16 @@ def chart(args: Namespace, problem: Problem, names: Sequence[str]) -> Chart:
     if args.chart in ("polar", "boundary"):
         entries = _entries(problem.objective)
         if problem.inputs is None or entries != ["w", "b"]:
-            raise ValueError(f"--chart {args.chart} is of the plane (w, b): it needs --data with one column of inputs, and the bias.")
+            raise ValueError(
+                f"--chart {args.chart} is of the plane (w, b): it needs --data with one input, and the bias."
+            )
         return (ls.Polar if args.chart == "polar" else ls.Boundary)(ls.axes_plane(problem.objective.params, "w", "b"))
     if args.chart:
         return _load(args.chart, "--chart", Chart)
     try:
         return ls.axes_plane(problem.objective.params, *names)
     except ValueError as error:
-        raise ValueError(f"--axis: {str(error).replace('`names` has ', '')}") from error
+        raise ValueError(f"--axis: {str(error).removeprefix('`names` has ')}") from error
 
 
 def _names_hint(args: Namespace, problem: Problem) -> str:
@@ -240,13 +272,14 @@ def optimizers(args: Namespace) -> dict[str, Any]:
     """Label -> optimizer."""
     import optax
 
-    make = {name: getattr(optax, name, None) for name in specs.OPTIMIZERS} | {
-        "momentum": lambda rate: optax.sgd(rate, momentum=0.9),
-        "nesterov": lambda rate: optax.sgd(rate, momentum=0.9, nesterov=True),
+    named: dict[str, Callable[..., Any]] = {
+        "momentum": partial(optax.sgd, momentum=0.9),
+        "nesterov": partial(optax.sgd, momentum=0.9, nesterov=True),
         "proximal_gradient": ls.proximal_gradient,
     }
     chosen = specs.optimizer_labels(args.optimizer).items()
-    return {label: make[o.name]() if o.rate is None else make[o.name](o.rate) for label, o in chosen}
+    make = {label: named[o.name] if o.name in named else getattr(optax, o.name) for label, o in chosen}
+    return {label: make[label]() if o.rate is None else make[label](o.rate) for label, o in chosen}
 
 
 def starts(args: Namespace, objective: Objective) -> Any:
@@ -268,7 +301,9 @@ def _leaf(name: str, leaf: Any, given: Mapping[str, tuple[float, ...]]) -> np.nd
     if name not in given:
         return np.asarray(leaf)
     if len(given[name]) != leaf.size:
-        raise ValueError(f"--start gives {len(given[name])} values to {name!r}, which has {leaf.size}; separate them by colons.")
+        raise ValueError(
+            f"--start gives {len(given[name])} values to {name!r}, which has {leaf.size}; separate them by colons."
+        )
     return np.array(given[name]).reshape(leaf.shape).astype(leaf.dtype)
 
 

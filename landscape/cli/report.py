@@ -77,9 +77,13 @@ def runs(trajectory: "Trajectory") -> str:
         note = "" if finite.all() else f"became non-finite at step {int(run['step'][int(finite.argmin())])}"
         reached = _value(steps.isel(at))
         rows.append(
-            [*(_value(data[dim][i]) for dim, i in at.items()), *_numbers(trajectory, at).values(),
-             *(_value(last[v]) for v in ("risk", "objective", "gradient_norm")),
-             "never" if np.isnan(reached) else int(reached), note]  # fmt: skip
+            [
+                *(_value(data[dim][i]) for dim, i in at.items()),
+                *_numbers(trajectory, at).values(),
+                *(_value(last[v]) for v in ("risk", "objective", "gradient_norm")),
+                "never" if np.isnan(reached) else int(reached),
+                note,
+            ]  # fmt: skip
         )
     header = [*dims, *names, "risk", "objective", "gradient norm", f"steps to {TOLERANCE:g}", "remark"]
     more = f"\n… and {len(places) - SHOWN_ROWS} more runs" if len(places) > SHOWN_ROWS else ""

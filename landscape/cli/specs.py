@@ -1,9 +1,9 @@
 """What options say as text: axes, penalties, optimizers, starts. Read before anything heavy is imported.
 
-    >>> axis("w=-10:10:401")
-    Axis(name='w', low=-10.0, high=10.0, points=401)
-    >>> list(sweep([penalty("l2=0.01,0.1")]))
-    ['λ=0.01', 'λ=0.1']
+>>> axis("w=-10:10:401")
+Axis(name='w', low=-10.0, high=10.0, points=401)
+>>> list(sweep([penalty("l2=0.01,0.1")]))
+['λ=0.01', 'λ=0.1']
 """
 
 import math
@@ -73,7 +73,9 @@ def penalty(text: str) -> Strengths:
     """Read KIND=λ[,λ…], elastic_net=λ₁:λ₂[,…] or none."""
     kind, equals, values = text.partition("=")
     if kind not in PENALTIES:
-        raise ArgumentTypeError(f"{text!r} names no penalty; it must be one of {', '.join(PENALTIES)}, such as l2=0.01,0.1.")
+        raise ArgumentTypeError(
+            f"{text!r} names no penalty; it must be one of {', '.join(PENALTIES)}, such as l2=0.01,0.1."
+        )
     if kind == "none":
         if equals:
             raise ArgumentTypeError(f"{text!r}: none has no strength; write none.")
@@ -82,7 +84,11 @@ def penalty(text: str) -> Strengths:
     wanted = 2 if kind == "elastic_net" else 1
     if any(len(entry) != wanted for entry in strengths):
         example = "elastic_net=0.1:0.2, for 0.1·‖θ‖₁ + 0.2·‖θ‖²" if wanted == 2 else f"{kind}=0.01,0.1"
-        raise ArgumentTypeError(f"{text!r} must give {'two strengths' if wanted == 2 else 'one strength'} a penalty: {example}.")
+        raise ArgumentTypeError(
+            f"{text!r} must give {'two strengths' if wanted == 2 else 'one strength'} a penalty: {example}."
+        )
+    if any(value < 0 for entry in strengths for value in entry):
+        raise ArgumentTypeError(f"{text!r} has a negative strength; a penalty's strength is ≥ 0.")
     return Strengths(kind, strengths)
 
 
@@ -140,7 +146,9 @@ def start(text: str) -> dict[str, tuple[float, ...]]:
         name, equals, values = part.rpartition("=")
         name = name.strip()
         if not equals or not name or name in out:
-            raise ArgumentTypeError(f"{text!r} must be NAME=VALUE,NAME=VALUE, such as w=0,b=0 (w=0:0,b=0 for two inputs).")
+            raise ArgumentTypeError(
+                f"{text!r} must be NAME=VALUE,NAME=VALUE, such as w=0,b=0 (w=0:0,b=0 for two inputs)."
+            )
         out[name] = tuple(_number(v, text) for v in values.split(":"))
     return out
 

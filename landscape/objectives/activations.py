@@ -117,7 +117,9 @@ def log1p_exp(t: Array) -> Array:
 
 def _sigmoid_value(z: Array) -> Array:
     t = exp_share(z)
-    return jnp.where(z > 0, 1.0 - t, 2.0 * t) / (1.0 + t)  # strict: 2t/(1 + t) is exactly ½ at 0, (1 − t)/(1 + t) is not
+    return jnp.where(z > 0, 1.0 - t, 2.0 * t) / (
+        1.0 + t
+    )  # strict: 2t/(1 + t) is exactly ½ at 0, (1 − t)/(1 + t) is not
 
 
 def sigmoid_derivative(z: Array) -> Array:
@@ -148,9 +150,7 @@ def _residual_with_derivative(
 ) -> Callable[[Array, Array], Array]:
     """`value(z, y)` = f(z) − y with ∂/∂z = f'(z) and ∂/∂y = −1."""
     function = jax.custom_jvp(value)
-    function.defjvp(
-        lambda primals, tangents: (function(*primals), derivative(primals[0]) * tangents[0] - tangents[1])
-    )
+    function.defjvp(lambda primals, tangents: (function(*primals), derivative(primals[0]) * tangents[0] - tangents[1]))
     return function
 
 
@@ -188,7 +188,9 @@ ACTIVATIONS = {
         Activation(
             "tanh", -1.0, 1.0, math.pi / 2, "tanh(z)", r"\tanh z", _tanh, _tanh_derivative, jnp.arctanh, _tanh_residual
         ),
-        Activation("relu", 0.0, math.inf, 0.0, "max(z, 0)", r"\max(z, 0)", jax.nn.relu, lambda z: (z > 0).astype(z.dtype)),
+        Activation(
+            "relu", 0.0, math.inf, 0.0, "max(z, 0)", r"\max(z, 0)", jax.nn.relu, lambda z: (z > 0).astype(z.dtype)
+        ),
         Activation(
             "softplus", 0.0, math.inf, math.pi, "log(1+e^z)", r"\log(1+e^{z})", softplus, _sigmoid, _inverse_softplus
         ),

@@ -113,7 +113,9 @@ def _claimed(formula: Callable[[Params], Params], point: Params) -> np.ndarray:
     for name, leaf in _trees.named_leaves(value).items():
         wanted = np.shape(_trees.named_leaves(point)[name])
         if np.shape(leaf) != wanted:
-            raise ValueError(f"`formula` returned shape {np.shape(leaf)} for {name!r}; wanted {wanted}, the shape of the parameter.")
+            raise ValueError(
+                f"`formula` returned shape {np.shape(leaf)} for {name!r}; wanted {wanted}, the shape of the parameter."
+            )
     return _flat(jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), value))
 
 

@@ -58,7 +58,9 @@ def strength_from(
     }[name]
 
 
-def learning_rate_from(*, sum_learning_rate: float | None = None, scaled: tuple[float, float] | None = None, n: int | None = None) -> float:
+def learning_rate_from(
+    *, sum_learning_rate: float | None = None, scaled: tuple[float, float] | None = None, n: int | None = None
+) -> float:
     """The learning rate that takes the same gradient steps on this package's objective. Give exactly one.
 
         sum_learning_rate   η beside the SUM of n losses (strength × n)       n·η on the mean

@@ -105,7 +105,9 @@ def _loss(loss: PointwiseLoss, dialect: _Dialect) -> str:
 def _average(body: str, reduction: str, weighted: bool, dialect: _Dialect) -> str:
     mean = reduction == "mean"
     front = dialect.mean if mean and not weighted else ""
-    return front + dialect.total + weighted * dialect.weight + body + (dialect.over_weights if mean and weighted else "")
+    return (
+        front + dialect.total + weighted * dialect.weight + body + (dialect.over_weights if mean and weighted else "")
+    )
 
 
 def _short(objective: Objective, model: LinearModel) -> bool:

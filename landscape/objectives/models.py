@@ -77,8 +77,8 @@ def neuron(
         0.693147
     """
     pointwise = _pointwise(loss, activation)
+    _checks.warn_if_narrowed("x and y", (x, y), stacklevel=2)  # as they came: a list of Python floats has no dtype to lose
     x, y = _checks.numeric("x", x), _checks.numeric("y", y)
-    _checks.warn_if_narrowed("x and y", (x, y), stacklevel=2)
     _check_shapes(x, y)
     _checks.finite("x", x)
     _checks.finite("y", y)
@@ -118,7 +118,9 @@ def _check_shapes(x: np.ndarray, y: np.ndarray) -> None:
     if x.ndim not in (1, 2) or (x.ndim == 2 and x.shape[1] == 0):
         raise ValueError(f"`x` has shape {x.shape}; inputs are (n,) for one feature or (n, d) for d of them.")
     if y.ndim == 2 and y.shape[1] == 1:
-        raise ValueError(f"`y` has shape {y.shape}; labels are (n,), one number an example: pass y[:, 0] (or y.ravel()).")
+        raise ValueError(
+            f"`y` has shape {y.shape}; labels are (n,), one number an example: pass y[:, 0] (or y.ravel())."
+        )
     if y.ndim != 1:
         raise ValueError(f"`y` has shape {y.shape}; labels are (n,), one number an example.")
     if len(x) == 0:

@@ -73,7 +73,9 @@ class Objective:
         _checks.warn_if_narrowed("data and params", (self.data, self.params), stacklevel=3)
         penalty = penalties.none() if self.penalty is None else self.penalty
         if not isinstance(penalty, Penalty):
-            raise TypeError(f"`penalty` is a {type(penalty).__name__}; make one with ls.l2(0.1), ls.l1(…), ls.weight_decay(…).")
+            raise TypeError(
+                f"`penalty` is a {type(penalty).__name__}; make one with ls.l2(0.1), ls.l1(…), ls.weight_decay(…)."
+            )
         for name, value in {
             "params": _checked_params(self.params),
             "data": _checked_data(self.data),
@@ -216,7 +218,8 @@ def _checked_data(data: Batch) -> Batch:
         lengths[label] = array.shape[0]
     if len(set(lengths.values())) > 1:
         raise ValueError(
-            "`data` has leaves of different length: " + ", ".join(f"{k}: {v}" for k, v in lengths.items())
+            "`data` has leaves of different length: "
+            + ", ".join(f"{k}: {v}" for k, v in lengths.items())
             + ". Give one row an example in each."
         )
     return jax.tree.map(jnp.asarray, data)
@@ -224,7 +227,9 @@ def _checked_data(data: Batch) -> Batch:
 
 def _check_losses(objective: Objective) -> None:
     if not callable(objective.losses):
-        raise TypeError(f"`losses` is a {type(objective.losses).__name__}; it must be a function losses(params, batch).")
+        raise TypeError(
+            f"`losses` is a {type(objective.losses).__name__}; it must be a function losses(params, batch)."
+        )
     out = jax.eval_shape(objective.losses, objective.params, objective.data)
     wanted = (objective.n,)
     for part, leaf in zip(("losses", "weights"), out if isinstance(out, tuple) else (out,), strict=False):
@@ -238,7 +243,9 @@ def _check_losses(objective: Objective) -> None:
 
 def _shapes(*trees: Any) -> tuple[Any, ...]:
     """Hashable shapes and dtypes of trees."""
-    described = [(jax.tree.structure(t), tuple((leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(t))) for t in trees]
+    described = [
+        (jax.tree.structure(t), tuple((leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(t))) for t in trees
+    ]
     return tuple(described)
 
 

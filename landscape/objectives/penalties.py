@@ -76,8 +76,12 @@ class Penalty:
         """
         leaves, tree = jax.tree.flatten(params)
         masks = [_mask(term.scope, params) for term in self.terms]
-        alpha = [sum(t.strength * t.l1 * m[i] for t, m in zip(self.terms, masks, strict=True)) for i in range(len(leaves))]
-        beta = [sum(t.strength * t.l2 * m[i] for t, m in zip(self.terms, masks, strict=True)) for i in range(len(leaves))]
+        alpha = [
+            sum(t.strength * t.l1 * m[i] for t, m in zip(self.terms, masks, strict=True)) for i in range(len(leaves))
+        ]
+        beta = [
+            sum(t.strength * t.l2 * m[i] for t, m in zip(self.terms, masks, strict=True)) for i in range(len(leaves))
+        ]
         return tree.unflatten(alpha), tree.unflatten(beta)
 
     def value(self, params: Params) -> Array:
@@ -157,7 +161,9 @@ def to_json(penalties: Mapping[str, Penalty]) -> str:
 def from_json(text: str) -> dict[str, Penalty | None]:
     """The penalties that `to_json` described, by label; None for those under a mask."""
     described = json.loads(text)
-    return {label: None if terms is None else Penalty(tuple(Term(**t) for t in terms)) for label, terms in described.items()}
+    return {
+        label: None if terms is None else Penalty(tuple(Term(**t) for t in terms)) for label, terms in described.items()
+    }
 
 
 # Kernels on coefficient arrays: what `evaluate` and `descend` compile. α and β are trees like `params`.

@@ -21,6 +21,7 @@ def page(count: int, width: float, columns: int | None = None) -> tuple[Figure, 
         widest = max(1, int(width / 1.45))
         rows = -(-count // widest)
         columns = -(-count // rows)
+    columns = max(1, min(columns, count))
     rows = -(-count // columns)
     figure = style.figure(width, 1.6 * rows * width / columns + 1.0)
     figure.set_layout_engine("compressed")

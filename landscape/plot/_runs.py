@@ -1,29 +1,26 @@
-"""Runs on a picture: which runs belong there (others are refused), and how they are drawn."""
+"""The runs that belong on a picture, read from a trajectory; others are refused."""
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 
 from landscape.plot import style
+from landscape.plot._panels import title_of
 from landscape.plot.style import LineStyle
 
 UNNAMED = "run"
-_MANY = 40  # runs in a panel from which on lines are hair-thin
-_START: dict[str, Any] = {"marker": "o", "markerfacecolor": "white", "markeredgecolor": style.INK, "linestyle": "none"}
-FAILED: dict[str, Any] = {"marker": "x", "color": "#B00020", "linestyle": "none"}
 
 
 @dataclass(frozen=True)
 class Run:
     """One path: positions of shape (steps,) each, up to the last finite one."""
 
-    optimizer: str
+    name: str  # the optimizer's, for the legend
+    look: LineStyle
     penalty: str  # the label of the surface's panel it belongs to
     strength: float
     points: tuple[np.ndarray, ...]  # a coordinate each
@@ -42,8 +39,7 @@ def read(runs: Any, surface: xr.Dataset, names: Sequence[str], name: str = "runs
     if not isinstance(data, xr.Dataset):
         raise TypeError(f"`{name}` is a {type(runs).__name__}; it must be a Trajectory, or its .on(surface).")
     _same(name, "objective", data, surface, "Descend the surface's objective, or evaluate the runs' one.")
-    panels = _panels(name, data, surface)
-    _whole(name, surface, names)
+    panels = _panels_of(name, data, surface)
     if hasattr(runs, "on"):
         data = runs.on(surface)
     _same(name, "chart", data, surface, "Project them on the surface's chart: trajectory.on(surface).")
@@ -52,6 +48,12 @@ def read(runs: Any, surface: xr.Dataset, names: Sequence[str], name: str = "runs
         raise ValueError(
             f"`{name}` has no coordinate {missing[0]!r}; it has {', '.join(map(str, data.data_vars))}. "
             "Use trajectory.on(surface)."
+        )
+    held = [str(c) for c in surface.coords if c not in names and c in data.data_vars]
+    if held:
+        raise ValueError(
+            f"`surface` is a slice, with {held[0]} held at {surface[held[0]].values}; `{name}` do not stay in it. "
+            "Evaluate on a plane of the chart, or draw the slice without runs."
         )
     return list(_each(data, names, panels))
 
@@ -64,16 +66,6 @@ def _same(name: str, noun: str, data: xr.Dataset, surface: xr.Dataset, advice: s
     raise ValueError(f"`{name}` belong to another {noun}.\n  surface: {texts[0]}\n  {name}: {texts[1]}\n{advice}")
 
 
-def _whole(name: str, surface: xr.Dataset, names: Sequence[str]) -> None:
-    """Raise ValueError if the surface is a slice of its chart: runs do not lie in it."""
-    held = [str(c) for c in surface.coords if c not in (*names, "penalty", "strength", "coordinate")]
-    if held:
-        raise ValueError(
-            f"`surface` is a slice, with {held[0]} held at {surface[held[0]].values}; `{name}` do not stay in it. "
-            "Evaluate on a plane of the chart, or draw the slice without runs."
-        )
-
-
 def _formulas(data: xr.Dataset) -> dict[str, str]:
     """Label → formula of the penalties that a data set holds now, selections followed."""
     every = json.loads(data.attrs.get("penalties") or "{}")
@@ -82,7 +74,7 @@ def _formulas(data: xr.Dataset) -> dict[str, str]:
     return {label: every.get(label, label) for label in map(str, np.atleast_1d(data["penalty"].values))}
 
 
-def _panels(name: str, data: xr.Dataset, surface: xr.Dataset) -> dict[str, str]:
+def _panels_of(name: str, data: xr.Dataset, surface: xr.Dataset) -> dict[str, str]:
     """The runs' penalty labels → the surface's labels of the same formula."""
     ours, theirs = _formulas(surface), _formulas(data)
     found = {}
@@ -116,7 +108,9 @@ def _each(data: xr.Dataset, names: Sequence[str], panels: dict[str, str]) -> Ite
         good = np.all([np.isfinite(p) for p in points], axis=0) & one["finite"].to_numpy().astype(bool)
         count = int(np.argmin(good)) if not good.all() else len(good)
         measured = {str(v): one[v].to_numpy()[:count] for v in ("risk", "objective", "gradient_norm") if v in one}
-        yield Run(optimizer, penalty, strength, tuple(p[:count] for p in points), measured, bool(good.all()))
+        yield Run(
+            optimizer, look(optimizer), penalty, strength, tuple(p[:count] for p in points), measured, bool(good.all())
+        )
 
 
 def look(optimizer: str) -> LineStyle:
@@ -124,160 +118,24 @@ def look(optimizer: str) -> LineStyle:
     return style.optimizer_style("sgd") if optimizer == UNNAMED else style.optimizer_style(optimizer)
 
 
-def by_optimizer(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """The runs under their optimizers' names, in the order in which these came."""
-    groups: dict[str, list[Run]] = {}
-    for run in runs:
-        groups.setdefault(run.optimizer, []).append(run)
-    return groups
-
-
-def weight(count: int) -> float:
-    """Line width for so many runs in one panel: thinner where there are many."""
-    return 1.1 if count <= 4 else 0.75 if count <= 12 else 0.55 if count <= _MANY else 0.3
-
-
-def draw(axes: Axes, runs: Sequence[Run]) -> None:
-    """Draw paths in the window as it is: clipped at its border, with a marker where a run leaves and stays out."""
-    width = weight(len(runs))
-    size = 3.6 * width**0.5
-    for optimizer, group in by_optimizer(runs).items():
-        shown = look(optimizer)
-        group = [run for run in group if run.points[0].size]
-        if not group:
-            continue
-        x, y = (_joined([run.points[i] for run in group]) for i in (0, 1))
-        dashes = shown.linestyle if len(runs) <= _MANY else "-"  # dashes this thin are noise
-        axes.plot(
-            x,
-            y,
-            color=shown.color,
-            linestyle=dashes,
-            linewidth=width,
-            zorder=4,
-            scalex=False,
-            scaley=False,
-            path_effects=style.halo(width),
-            label=optimizer,
-            rasterized=x.size > 20_000,
-        )
-        _dots(axes, [_at(run, 0) for run in group], zorder=5, markersize=size * 0.9, markeredgewidth=0.6, **_START)
-        ends = [_at(run, -1) for run in group if run.finite]
-        _dots(
-            axes,
-            ends,
-            zorder=6,
-            marker=shown.marker,
-            markersize=size * 1.15,
-            color=shown.color,
-            linestyle="none",
-            markeredgecolor="white",
-            markeredgewidth=0.45,
-        )
-    for run in runs:
-        _mark_exit(axes, run, size)
-
-
-def _joined(pieces: list[np.ndarray]) -> np.ndarray:
-    """Several paths as one array, separated by NaN: one artist instead of thousands."""
-    return np.concatenate([part for piece in pieces for part in (piece, [np.nan])][:-1])
-
-
-def _at(run: Run, index: int) -> tuple[float, float]:
-    return float(run.points[0][index]), float(run.points[1][index])
-
-
-def _dots(axes: Axes, positions: list[tuple[float, float]], **look: Any) -> None:
-    if positions:
-        axes.plot(*zip(*positions, strict=True), scalex=False, scaley=False, **look)
-
-
-def _mark_exit(axes: Axes, run: Run, size: float) -> None:
-    """An arrowhead where the run leaves the window for good; a cross where it stopped being finite."""
-    if not run.points[0].size:
-        return
-    low, high = np.array([axes.get_xlim(), axes.get_ylim()]).T
-    path = np.stack(run.points[:2], axis=1)
-    outside = np.any((path < low) | (path > high), axis=1)
-    shown = look(run.optimizer)
-    place = path[-1]
-    if outside[-1]:
-        inside = np.flatnonzero(~outside)
-        if inside.size == 0:
-            return
-        place, side = _crossing(path[inside[-1]], path[inside[-1] + 1], low, high)
-        axes.plot(
-            *place,
-            marker=side,
-            markersize=size * 1.5,
-            color=shown.color,
-            markeredgecolor="white",
-            markeredgewidth=0.45,
-            clip_on=False,
-            zorder=7,
-            scalex=False,
-            scaley=False,
-            linestyle="none",
-        )
-    if not run.finite:
-        axes.plot(
-            *place,
-            markersize=size * 1.5,
-            markeredgewidth=1.1,
-            zorder=8,
-            clip_on=False,
-            scalex=False,
-            scaley=False,
-            **FAILED,
-        )
-
-
-def _crossing(inside: np.ndarray, outside: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, str]:
-    """Where the segment meets the window's border, and the marker that points out there."""
-    move = outside - inside
-    bound = np.where(move > 0, high, low)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = np.where(move != 0, (bound - inside) / move, np.inf)
-    axis = int(np.argmin(share))
-    sides = (("<", ">"), ("v", "^"))
-    return inside + share[axis] * move, sides[axis][int(move[axis] > 0)]
-
-
-def handles(runs: Sequence[Run], window: Sequence[np.ndarray]) -> tuple[list[Any], list[Any]]:
-    """The legend's entries for these runs: optimizers; and start and, where they occur, leaving and failing."""
-    optimizers = optimizer_handles(list(by_optimizer(runs)))
-    signs = [Line2D([], [], markersize=3.6, markeredgewidth=0.6, label="start", **_START)] if runs else []
-    if any(_leaves(run, window) for run in runs):
-        signs.append(
-            Line2D([], [], marker=">", color="#777777", linestyle="none", markersize=4.5, label="leaves the window")
-        )
-    if any(not run.finite for run in runs):
-        signs.append(Line2D([], [], markersize=4.5, markeredgewidth=1.1, label="became non-finite", **FAILED))
-    return optimizers, signs
-
-
-def optimizer_handles(optimizers: Sequence[str]) -> list[Any]:
-    """A legend entry an optimizer."""
-    shown = {optimizer: look(optimizer) for optimizer in optimizers}
+def by_penalty(runs: Sequence[Run]) -> list[Run]:
+    """Where runs of several penalties share a panel: each in the color of its λ, with its optimizer's marker and dashes."""
+    if len({run.penalty for run in runs}) < 2:
+        return list(runs)
+    several = len({run.name for run in runs}) > 1
     return [
-        Line2D(
-            [],
-            [],
-            color=s.color,
-            linestyle=s.linestyle,
-            marker=s.marker,
-            linewidth=1.1,
-            markersize=4,
-            markeredgecolor="white",
-            markeredgewidth=0.4,
-            label=optimizer,
+        replace(
+            run,
+            name=f"{run.name}, {title_of(run.penalty)}" if several else title_of(run.penalty),
+            look=replace(run.look, color=style.penalty_color(run.strength)),
         )
-        for optimizer, s in shown.items()
+        for run in runs
     ]
 
 
-def _leaves(run: Run, window: Sequence[np.ndarray]) -> bool:
-    if not run.points[0].size:
-        return False
-    ends = zip(run.points, window, strict=False)
-    return any(not axis.min() <= point[-1] <= axis.max() for point, axis in ends)
+def by_name(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """The runs under their names in the legend, in the order in which these came."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(run.name, []).append(run)
+    return groups

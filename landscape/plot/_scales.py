@@ -17,7 +17,7 @@ _DEEPEST = 1e-12  # the logarithmic scale ends this far below its top: what is s
 
 
 def is_log(variable: str, values: Sequence[np.ndarray], log: bool | None) -> bool:
-    """Whether to draw on a logarithmic scale: as asked, else gradient norms, and positive values spread over 20 times."""
+    """Whether to draw on a logarithmic scale: as asked, else gradient norms, and positive values of a wide range."""
     if log is not None:
         return log
     if variable.endswith("gradient_norm"):
@@ -76,4 +76,4 @@ def bar(figure: Figure, axes: Sequence[Axes] | Axes, drawn: Any, label: str, bel
     scale: Any = drawn.norm
     if isinstance(scale, LogNorm):
         ticks = levels(scale, count=6)
-        _page.set_ticks(made, ticks if len(ticks) > 1 else [scale.vmin, scale.vmax])
+        _page.set_ticks(made, ticks if len(ticks) > 1 else np.array([scale.vmin, scale.vmax], float).tolist())

@@ -11,8 +11,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from landscape.plot import _mesh, _page, _panels, _runs, _scales, style
+from landscape.plot import _mesh, _page, _panels, _paths, _runs, _scales, style
 from landscape.plot._panels import Panel
 
 
@@ -42,11 +43,12 @@ def contour(
     _panels.plane(surface, variable)
     _panels.single(surface, variable, "contour")
     panel = _panels.read(surface, variable)[0]
+    walks = _runs.by_penalty(walks)
     with style.context():
         figure, axes = _page.canvas(ax, width, square=True)
         scale = _scales.norm([panel], _scales.is_log(variable, [panel.values], log))
         _plane(figure, axes, panel, scale, _panels.label_of(surface[variable]), walks)
-        entries = [*_runs.handles(walks, (panel.x, panel.y))]
+        entries = [*_paths.handles(walks, [axes])]
         entries[1].extend(_mesh.hatch_handles([panel]))
         _page.finish(figure, axes, entries, own=ax is None)
     return figure
@@ -56,7 +58,7 @@ def _plane(figure: Figure, axes: Axes, panel: Panel, norm: Normalize, label: str
     drawn = _mesh.mesh(axes, panel, panel.values, norm, style.SEQUENTIAL)
     _page.frame(axes, panel)
     _page.title(axes, panel.label)
-    _runs.draw(axes, walks)
+    _paths.draw(axes, walks)
     _mesh.contours(axes, panel, panel.values, _scales.levels(norm), lambda level: float(norm(level)) < 0.55)
     _scales.bar(figure, axes, drawn, label)
 
@@ -70,41 +72,37 @@ def _curve(
     ax: Axes | None,
     width: float,
 ) -> Figure:
-    """The variable over one coordinate, a curve a penalty; runs are points on it at their own values."""
+    """The variable over one coordinate, a curve a penalty; runs are points at their own values."""
     surface = surface.sortby(name)
     data = _panels.masked(surface, variable)
-    swept = "penalty" in data.dims
-    curves = [data.isel(penalty=i) for i in range(data.sizes["penalty"])] if swept else [data]
+    curves = [data.isel(penalty=i) for i in range(data.sizes["penalty"])] if "penalty" in data.dims else [data]
     x = surface[name].to_numpy().astype(float)
+    bad = ~np.all([np.isfinite(curve.to_numpy()) for curve in curves], axis=0)
     with style.context():
         figure, axes = _page.canvas(ax, width)
-        for curve in curves:
-            label = _panels.title_of(str(curve["penalty"].item())) if swept else _panels.label_of(surface[variable])
-            color = style.penalty_color(float(curve["strength"])) if "strength" in curve.coords else style.BLUE
-            axes.plot(x, curve.to_numpy(), color=color, label=label)
-        bad = ~np.all([np.isfinite(c.to_numpy()) for c in curves], axis=0)
+        lines = [_draw_curve(axes, x, curve) for curve in curves]
         _mesh.hatch_spans(axes, x, bad)
         for run in walks:
-            if variable in run.measured:
-                shown = _runs.look(run.optimizer)
-                axes.plot(
-                    run.points[0],
-                    run.measured[variable],
-                    color=shown.color,
-                    marker=shown.marker,
-                    markersize=2.5,
-                    linewidth=0.5,
-                    linestyle=shown.linestyle,
-                    scalex=False,
-                    scaley=False,
-                )
+            _draw_points(axes, run, variable)
         axes.set_xlim(x[0], x[-1])
-        if _scales.is_log(variable, [c.to_numpy() for c in curves], log):
+        if _scales.is_log(variable, [curve.to_numpy() for curve in curves], log):
             axes.set_yscale("log")
         axes.locator_params(axis="x", nbins=6, steps=[1, 2, 5, 10])
-        axes.set_xlabel(_panels.label_of(surface[name]))
-        axes.set_ylabel(_panels.label_of(surface[variable]))
-        entries = [axes.get_legend_handles_labels()[0] if swept else [], [*_runs.handles(walks, (x,))[0]]]
-        entries[1].extend([_mesh.hatch_handle()] if bad.any() else [])
-        _page.finish(figure, axes, entries, own=ax is None)
+        axes.set(xlabel=_panels.label_of(surface[name]), ylabel=_panels.label_of(surface[variable]))
+        others = _paths.handles(walks, [])[0] + ([_mesh.hatch_handle()] if bad.any() else [])
+        _page.finish(figure, axes, [lines if "penalty" in data.dims else [], others], own=ax is None)
     return figure
+
+
+def _draw_curve(axes: Axes, x: np.ndarray, curve: xr.DataArray) -> Line2D:
+    label = _panels.title_of(str(curve["penalty"].item())) if "penalty" in curve.coords else None
+    color = style.penalty_color(float(curve["strength"])) if "strength" in curve.coords else style.BLUE
+    return axes.plot(x, curve.to_numpy(), color=color, label=label)[0]
+
+
+def _draw_points(axes: Axes, run: _runs.Run, variable: str) -> None:
+    if variable in run.measured:
+        look = {"color": run.look.color, "marker": run.look.marker, "linestyle": run.look.linestyle}
+        axes.plot(
+            run.points[0], run.measured[variable], markersize=2.5, linewidth=0.5, scalex=False, scaley=False, **look
+        )

@@ -21,7 +21,7 @@ from matplotlib.colors import AsinhNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from landscape.plot import _excess, _mesh, _page, _panels, _runs, style
+from landscape.plot import _excess, _mesh, _page, _panels, _paths, _runs, style
 from landscape.plot._panels import Panel
 
 _MINIMUM: dict[str, Any] = {
@@ -80,10 +80,10 @@ def dark_minimum(
         drawn = [_draw(ax, panel, norm) for ax, panel, norm in zip(axes, panels, norms, strict=True)]
         kinds = [_mark(ax, panel, best, names) for ax, panel, best in zip(axes, panels, least, strict=True)]
         for ax, panel, norm in zip(axes, panels, norms, strict=True):
-            _runs.draw(ax, [run for run in walks if run.penalty == panel.label])
+            _paths.draw(ax, [run for run in walks if run.penalty == panel.label])
             _lines(ax, panel, norm)  # last: the numbers keep clear of the paths
         _bars(figure, axes, panels, drawn, shared_scale)
-        _page.finish(figure, axes[0], _handles(panels, walks, kinds), own=True)
+        _page.finish(figure, axes[0], _handles(axes, panels, walks, kinds), own=True)
     return figure
 
 
@@ -127,8 +127,10 @@ def _bars(figure: Figure, axes: Sequence[Axes], panels: Sequence[Panel], drawn: 
         _excess.bar(figure, ax, [panel], mesh, "objective − its least value")
 
 
-def _handles(panels: Sequence[Panel], walks: Sequence[_runs.Run], kinds: Sequence[str]) -> list[list[Any]]:
-    optimizers, signs = _runs.handles(walks, (panels[0].x, panels[0].y))
+def _handles(
+    axes: Sequence[Axes], panels: Sequence[Panel], walks: Sequence[_runs.Run], kinds: Sequence[str]
+) -> list[list[Any]]:
+    optimizers, signs = _paths.handles(walks, axes)
     if "minimum" in kinds:
         signs.append(Line2D([], [], linestyle="none", label="minimizer on the grid", **_MINIMUM))
     if "border" in kinds:

@@ -10,7 +10,7 @@ from typing import Any
 import xarray as xr
 from matplotlib.figure import Figure
 
-from landscape.plot import _mesh, _page, _panels, _runs, _scales, style
+from landscape.plot import _mesh, _page, _panels, _paths, _runs, _scales, style
 
 
 def gradient_norm(
@@ -32,6 +32,7 @@ def gradient_norm(
     names = _panels.plane(surface, variable)
     walks = [] if runs is None else _runs.read(runs, surface, names)
     everywhere = "penalty" not in surface[variable].dims
+    walks = _runs.by_penalty(walks) if everywhere else walks
     with style.context():
         figure, axes = _page.page(len(panels), width, columns)
         norm = _scales.norm(panels, log=True)
@@ -39,13 +40,13 @@ def gradient_norm(
             drawn = _mesh.mesh(ax, panel, panel.values, norm, style.SEQUENTIAL)
             _page.frame(ax, panel)
             _page.title(ax, panel.label)
-            _runs.draw(ax, [run for run in walks if everywhere or run.penalty == panel.label])
+            _paths.draw(ax, [run for run in walks if everywhere or run.penalty == panel.label])
             _mesh.contours(
                 ax, panel, panel.values, _scales.levels(norm, panel), lambda level: float(norm(level)) < 0.55
             )
         below = any(panel.finite.size and panel.finite.min() < norm.vmin for panel in panels)
         _scales.bar(figure, axes, drawn, _panels.label_of(surface[variable]), below)
-        entries = [*_runs.handles(walks, (panels[0].x, panels[0].y))]
+        entries = [*_paths.handles(walks, axes)]
         entries[1].extend(_mesh.hatch_handles(panels))
         _page.finish(figure, axes[0], entries, own=True)
     return figure

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 from mpl_toolkits.mplot3d.axes3d import Axes3D
 
-from landscape.plot import _excess, _mesh, _page, _panels, _runs, style
+from landscape.plot import _excess, _mesh, _page, _panels, _paths, _runs, style
 from landscape.plot._panels import Panel
 
 _MOST = 160  # grid lines drawn a direction; a finer grid is thinned, its last line kept
@@ -139,7 +139,7 @@ def _path(axes: Axes3D, run: _runs.Run, panel: Panel, variable: str, floor: floa
     fine = np.linspace(0, max(len(x) - 1, 0), 10 * max(len(x) - 1, 0) + 1)
     x, y, z = (np.interp(fine, steps, v) for v in (x, y, z))
     inside = (panel.x[0] <= x) & (x <= panel.x[-1]) & (panel.y[0] <= y) & (y <= panel.y[-1])
-    shown = _runs.look(run.optimizer)
+    shown = run.look
     axes.plot(
         *(np.where(inside, v, np.nan) for v in (x, y)),
         zs=floor,
@@ -203,6 +203,5 @@ def _bar(figure: Figure, axes: Axes3D, panel: Panel, norm: AsinhNorm) -> None:
 
 
 def _legend(figure: Figure, walks: list[_runs.Run], panel: Panel) -> None:
-    optimizers, signs = _runs.handles(walks, (panel.x, panel.y))
-    signs = [s for s in signs if s.get_label() != "leaves the window"] + _mesh.hatch_handles([panel])
-    _page.legend(figure, [optimizers, signs])
+    optimizers, signs = _paths.handles(walks, [])
+    _page.legend(figure, [optimizers, signs + _mesh.hatch_handles([panel])])

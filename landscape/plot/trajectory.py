@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from landscape.plot import _page, _panels, _runs, _scales, style
+from landscape.plot import _page, _panels, _paths, _runs, _scales, style
 
 _FEW = 8  # starts up to which each run is drawn; beyond, their median and a band
 _QUANTILES = (0.1, 0.9)
@@ -155,7 +155,7 @@ def _crosses(axes: Axes, steps: np.ndarray, values: np.ndarray) -> None:
         good = np.isfinite(row)
         if good.any() and not good[-1]:
             last = int(np.flatnonzero(good)[-1])
-            axes.plot(steps[last], row[last], markersize=4, markeredgewidth=1.0, zorder=5, **_runs.FAILED)
+            axes.plot(steps[last], row[last], markersize=4, zorder=5, **_paths.FAILED)
 
 
 def _scale(axes: Axes, xscale: str, log: bool, last: int) -> None:
@@ -179,12 +179,11 @@ def _handles(data: xr.Dataset, by_penalty: bool) -> list[list[Any]]:
             Line2D([], [], color=style.penalty_color(float(s)), label=_panels.title_of(str(p))) for p, s in pairs
         ]
     else:
-        entries = _runs.optimizer_handles(
-            [str(o) for o in np.atleast_1d(data["optimizer"])] if "optimizer" in data.coords else []
-        )
+        names = np.atleast_1d(data["optimizer"]) if "optimizer" in data.coords else []
+        entries = _paths.line_handles({str(name): _runs.look(str(name)) for name in names})
     signs: list[Any] = []
     if data.sizes.get("start", 1) > _FEW:
         signs.append(Patch(facecolor="#BBBBBB", label=f"median and 10–90% of {data.sizes['start']} starts"))
     if not bool(data["finite"].all()):
-        signs.append(Line2D([], [], markersize=4, markeredgewidth=1.0, label="became non-finite", **_runs.FAILED))
+        signs.append(Line2D([], [], markersize=4, label="became non-finite", **_paths.FAILED))
     return [entries, signs]

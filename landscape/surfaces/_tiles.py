@@ -12,11 +12,10 @@ Compute = Callable[[tuple[np.ndarray, ...]], Mapping[str, np.ndarray]]
 
 
 def tile_shape(grid: Shape, cells: int) -> Shape:
-    """The largest rectangle of at most `cells` cells made by halving the grid's longest side: whole rows where possible."""
+    """The rectangle of at most `cells` cells that halving the grid's longest side, again and again, arrives at."""
     shape = list(grid)
     while math.prod(shape) > max(cells, 1):
-        # Equal sides: split the first, so that tiles stay runs of whole rows.
-        longest = max(range(len(shape)), key=lambda i: (shape[i], -i))
+        longest = shape.index(max(shape))
         shape[longest] = -(-shape[longest] // 2)
     return tuple(shape)
 
@@ -33,7 +32,9 @@ def num_tiles(grid: Shape, shape: Shape) -> int:
     return math.prod(-(-g // s) for g, s in zip(grid, shape, strict=True))
 
 
-def run(compute: Compute, axes: tuple[np.ndarray, ...], shape: Shape, done: Callable[[int], None]) -> dict[str, np.ndarray]:
+def run(
+    compute: Compute, axes: tuple[np.ndarray, ...], shape: Shape, done: Callable[[int], None]
+) -> dict[str, np.ndarray]:
     """Fill the whole grid tile by tile; `done(cells)` is called after each.
 
     Returns: arrays that end with the grid's shape. An interruption propagates at once.
@@ -42,7 +43,9 @@ def run(compute: Compute, axes: tuple[np.ndarray, ...], shape: Shape, done: Call
     results: dict[str, np.ndarray] = {}
     for tile in tiles(grid, shape):
         inside = tuple(slice(0, s.stop - s.start) for s in tile)
-        for name, values in compute(tuple(_padded(a[s], size) for a, s, size in zip(axes, tile, shape, strict=True))).items():
+        for name, values in compute(
+            tuple(_padded(a[s], size) for a, s, size in zip(axes, tile, shape, strict=True))
+        ).items():
             if shape == grid:
                 results[name] = np.asarray(values)
                 continue

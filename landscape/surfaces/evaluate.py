@@ -1,16 +1,15 @@
 """`evaluate`: an objective, seen through a chart, measured on axes, becomes a labeled data set.
 
-    >>> import numpy as np, landscape as ls
-    >>> pair = ls.neuron(*ls.datasets.pair())
-    >>> plane = ls.axes_plane(pair.params, "w", "b")
-    >>> surface = ls.evaluate(pair, plane, {"w": np.linspace(-10, 10, 41), "b": np.linspace(-5, 5, 21)})
-    >>> surface.risk.dims, surface.risk.shape
-    (('w', 'b'), (41, 21))
+>>> import numpy as np, landscape as ls
+>>> pair = ls.neuron(*ls.datasets.pair())
+>>> plane = ls.axes_plane(pair.params, "w", "b")
+>>> surface = ls.evaluate(pair, plane, {"w": np.linspace(-10, 10, 41), "b": np.linspace(-5, 5, 21)})
+>>> surface.risk.dims, surface.risk.shape
+(('w', 'b'), (41, 21))
 """
 
 from __future__ import annotations
 
-import json
 import math
 import time
 import warnings
@@ -26,12 +25,13 @@ from jax import Array
 from landscape import _checks, _trees
 from landscape.charts import chart as _chart
 from landscape.charts.chart import Chart
-from landscape.objectives import penalties as _penalties
 from landscape.objectives.objective import Batch, Objective, num_examples
 from landscape.objectives.penalties import Penalty
 from landscape.surfaces import _plan, _tiles
 from landscape.surfaces.progress import Progress
-from landscape.surfaces.quantities import BUILT_IN, Point, Quantity, Risk, Sweep
+from landscape.surfaces.provenance import describe
+from landscape.surfaces.quantities import BUILT_IN, Point, Quantity, Risk
+from landscape.surfaces.sweep import Sweep, penalties_of, stacked, sweep_coordinates
 
 if TYPE_CHECKING:
     import xarray
@@ -88,7 +88,10 @@ def evaluate(
     def compute(positions: tuple[np.ndarray, ...]) -> Mapping[str, np.ndarray]:
         return jax.device_get(_tile(measures, plan, order, units, chart, objective.data, sweep, positions))
 
-    with jax.default_matmul_precision(precision), Progress(math.prod(map(len, grid_axes.values())), "cells", progress) as bar:
+    with (
+        jax.default_matmul_precision(precision),
+        Progress(math.prod(map(len, grid_axes.values())), "cells", progress) as bar,
+    ):
         positions = tuple(a.astype(dtype) for a in grid_axes.values())
         values = _tiles.run(compute, positions, shape, bar.update)
     attributes = describe(objective, penalties) | {
@@ -126,7 +129,9 @@ def _tile(
 
     def unchunk(values: Array) -> Array:  # (chunks, …, in_flight)
         values = jnp.moveaxis(values, 0, -2)
-        return values.reshape(*values.shape[:-2], chunks * plan.in_flight)[..., :cells].reshape(*values.shape[:-2], *shape)
+        return values.reshape(*values.shape[:-2], chunks * plan.in_flight)[..., :cells].reshape(
+            *values.shape[:-2], *shape
+        )
 
     return _spread({name: unchunk(values) for name, values in out.items()}, units, sweep.strengths)
 
@@ -134,7 +139,9 @@ def _tile(
 def _spread(out: dict[str, Array], units: tuple[int, ...], strengths: Array) -> dict[str, Array]:
     """Add what follows from risk and penalty_unit, (P, …): outside the loop over cells, where it is one pass over memory."""
     unit = out["penalty_unit"]  # (U, …)
-    spread = jnp.broadcast_to(unit, (len(units), *unit.shape[1:])) if len(unit) == 1 else jnp.stack([unit[u] for u in units])
+    spread = (
+        jnp.broadcast_to(unit, (len(units), *unit.shape[1:])) if len(unit) == 1 else jnp.stack([unit[u] for u in units])
+    )
     value = strengths.astype(unit.dtype).reshape(-1, *[1] * (unit.ndim - 1)) * spread
     out["penalty_value"], out["objective"] = value, out["risk"][None] + value
     return out
@@ -151,18 +158,23 @@ def _cell(
 ) -> dict[str, Array]:
     """Everything measured at one point: a pure function of its coordinates."""
     coordinates = positions[jnp.asarray(order)]
-    point = Point(chart.point(coordinates), coordinates, chart)
+    point = Point(chart.point(tuple(coordinates)), coordinates, chart)
     out: dict[str, Array] = {}
     for measure in measures:
         sums = _over_batches(partial(measure.accumulate, point), measure.merge, data, batch_size)
         out |= measure.finish(point, sums, sweep)
     # The penalty grows with its strength: where the largest is finite, all are. (One number a cell, not one a penalty.)
     highest = out["risk"] + jnp.max(sweep.largest.astype(out["risk"].dtype) * out["penalty_unit"])
-    checked = [highest, *(values for name, values in out.items() if name not in ("risk_stderr", "penalty_unit", "gradient_norm"))]
+    checked = [
+        highest,
+        *(values for name, values in out.items() if name not in ("risk_stderr", "penalty_unit", "gradient_norm")),
+    ]
     return out | {"finite": jnp.stack([jnp.isfinite(values).all() for values in checked]).all()}
 
 
-def _over_batches(accumulate: Callable[[Batch], Any], merge: Callable[[Any, Any], Any], data: Batch, batch_size: int) -> Any:
+def _over_batches(
+    accumulate: Callable[[Batch], Any], merge: Callable[[Any, Any], Any], data: Batch, batch_size: int
+) -> Any:
     """Merge accumulate(batch) over the data in order; the last batch may be short."""
     n = num_examples(data)
     whole = n // batch_size
@@ -178,77 +190,35 @@ def _over_batches(accumulate: Callable[[Batch], Any], merge: Callable[[Any, Any]
     return sums
 
 
-def penalties_of(objective: Objective, penalties: Mapping[str, Penalty] | None) -> tuple[Penalty, ...]:
-    """The penalties of a sweep, checked; the objective's own where there is none."""
-    if penalties is None:
-        return (objective.penalty,)
-    if isinstance(penalties, Penalty):
-        raise TypeError("`penalties` is one Penalty; give a mapping, {'λ=0.1': ls.l2(0.1)}, or put it into the objective.")
-    _checks.labels("penalties", penalties)
-    for label, penalty in penalties.items():
-        if not isinstance(penalty, Penalty):
-            raise TypeError(f"`penalties[{label!r}]` is a {type(penalty).__name__}; make one with ls.l2(0.1), ls.none(), …")
-    return tuple(penalties.values())
-
-
-def stacked(penalties: tuple[Penalty, ...], params: Any) -> tuple[Sweep, tuple[int, ...]]:
-    """The penalties as arrays with a leading axis (traced: other strengths compile nothing), and each one's unit penalty."""
-    scaled = [penalty.coefficients(params) for penalty in penalties]
-    every_unit = [penalty.unit().coefficients(params) for penalty in penalties]
-    keys = [str([np.asarray(c).tolist() for c in jax.tree.leaves(unit)]) for unit in every_unit]
-    first = {key: keys.index(key) for key in keys}  # insertion order
-    distinct = [every_unit[i] for i in first.values()]
-
-    def stack(leaf: Array, *coefficients: Any) -> np.ndarray:
-        shape = leaf.shape if any(np.ndim(c) for c in coefficients) else ()
-        return np.stack([np.broadcast_to(np.asarray(c, _trees.wide(leaf)), shape) for c in coefficients])
-
-    trees = [jax.tree.map(stack, params, *(c[i] for c in some)) for some in (scaled, distinct) for i in (0, 1)]
-    strengths = np.array([p.strength for p in penalties], _checks.default_float())
-    units = np.array([list(first).index(key) for key in keys])
-    largest = np.array([strengths[units == u].max() for u in range(len(distinct))])
-    return Sweep(strengths, largest, *trees), tuple(units.tolist())  # type: ignore[arg-type]
-
-
-def describe(objective: Objective, penalties: Mapping[str, Penalty] | None) -> dict[str, Any]:
-    """Provenance that surfaces and trajectories share: what was computed, with what, on what."""
-    import landscape
-
-    own = {"": objective.penalty} if penalties is None else penalties
-    device = jax.devices()[0]
-    return {
-        "format": 1,
-        "objective": str(objective),
-        "objective_id": objective.id,
-        "penalties": json.dumps({label: str(penalty) for label, penalty in own.items()}, ensure_ascii=False),
-        "penalty_terms": _penalties.to_json(own),
-        "reduction": objective.reduction,
-        "num_examples": objective.n,
-        "dtype": str(max((leaf.dtype for leaf in jax.tree.leaves(objective.params)), key=lambda d: d.itemsize)),
-        "device": f"{device.platform}: {device.device_kind}",
-        "landscape_version": landscape.__version__,
-        "jax_version": jax.__version__,
-        "numpy_version": np.__version__,
-    }
-
-
 def _checked_axes(chart: Chart, axes: Mapping[str, Any]) -> dict[str, np.ndarray]:
     if not isinstance(chart, Chart):
-        raise TypeError(f"`chart` is a {type(chart).__name__}; give a Plane, Polar or Boundary, such as ls.axes_plane(params, 'w', 'b').")
+        raise TypeError(
+            f"`chart` is a {type(chart).__name__}; give a Plane, Polar or Boundary, such as ls.axes_plane(params, 'w', 'b')."
+        )
     if not isinstance(axes, Mapping):
-        raise TypeError(f"`axes` is a {type(axes).__name__}; give a mapping, {{{chart.names[0]!r}: np.linspace(-1, 1, 51), …}}.")
+        raise TypeError(
+            f"`axes` is a {type(axes).__name__}; give a mapping, {{{chart.names[0]!r}: np.linspace(-1, 1, 51), …}}."
+        )
     for name in chart.names:
         if name in RESERVED:
-            raise ValueError(f"the chart calls a coordinate {name!r}, which is the name of a result; choose another name.")
+            raise ValueError(
+                f"the chart calls a coordinate {name!r}, which is the name of a result; choose another name."
+            )
     missing, unknown = [n for n in chart.names if n not in axes], [n for n in axes if n not in chart.names]
     if missing or unknown:
         raise ValueError(
             f"`axes` must name the chart's coordinates, {', '.join(chart.names)}; "
-            + "; ".join(f"{what} {', '.join(map(repr, which))}" for what, which in (("missing:", missing), ("unknown:", unknown)) if which)
+            + "; ".join(
+                f"{what} {', '.join(map(repr, which))}"
+                for what, which in (("missing:", missing), ("unknown:", unknown))
+                if which
+            )
             + ". Give every coordinate a 1-D array of positions."
         )
     if len(axes) > 3:
-        raise ValueError(f"`axes` has {len(axes)} coordinates; a grid has 1 to 3: its cost grows exponentially with them.")
+        raise ValueError(
+            f"`axes` has {len(axes)} coordinates; a grid has 1 to 3: its cost grows exponentially with them."
+        )
     return {name: _checks.axis(name, values) for name, values in axes.items()}
 
 
@@ -326,11 +296,3 @@ def _dataset(
         coords["coordinate"] = ("coordinate", list(chart.names))
     attributes["wall_seconds"] = round(time.perf_counter() - started, 6)
     return xarray.Dataset(variables, coords, attributes)
-
-
-def sweep_coordinates(penalties: Mapping[str, Penalty]) -> dict[str, Any]:
-    """The coordinates of the dimension `penalty`: labels, and the strengths as numbers."""
-    return {
-        "penalty": ("penalty", list(penalties)),
-        "strength": ("penalty", [p.strength for p in penalties.values()], {"long_name": "λ", "units": "1"}),
-    }

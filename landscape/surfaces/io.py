@@ -51,7 +51,9 @@ def save(result: xarray.Dataset | Trajectory, path: str | os.PathLike[str]) -> N
 def check_free(path: Path) -> None:
     """Raise FileExistsError if something is there, so that long work is not started in vain."""
     if path.exists():
-        raise FileExistsError(f"{str(path)!r} exists; results are never overwritten: choose another name, or remove it first.")
+        raise FileExistsError(
+            f"{str(path)!r} exists; results are never overwritten: choose another name, or remove it first."
+        )
 
 
 def open_surface(path: str | os.PathLike[str]) -> xarray.Dataset:
@@ -82,7 +84,9 @@ def _open(path: Path, kind: str) -> xarray.Dataset:
     if attributes.get("kind") != kind:
         raise ValueError(f"{str(path)!r} holds {attributes.get('kind', 'no result of this package')!r}, not a {kind}.")
     if attributes.get("format", 0) > FORMAT:
-        raise ValueError(f"{str(path)!r} has format {attributes['format']}; this version reads up to {FORMAT}: upgrade landscape.")
+        raise ValueError(
+            f"{str(path)!r} has format {attributes['format']}; this version reads up to {FORMAT}: upgrade landscape."
+        )
     dataset = xarray.open_zarr(path, chunks=None)
     for name in dataset.variables:
         try:
@@ -110,7 +114,9 @@ def _flattened(result: xarray.Dataset | Trajectory) -> xarray.Dataset:
     if isinstance(result, xarray.Dataset):
         return result.assign_attrs({"kind": "surface", "format": FORMAT} | result.attrs)
     if not isinstance(result, Trajectory):
-        raise TypeError(f"`result` is a {type(result).__name__}; save a surface (ls.evaluate) or a trajectory (ls.descend).")
+        raise TypeError(
+            f"`result` is a {type(result).__name__}; save a surface (ls.evaluate) or a trajectory (ls.descend)."
+        )
     if result.params is None:
         return result.data
     if not _trees.is_nested_dict(result.params):

@@ -28,7 +28,9 @@ def minimum(surface: xarray.Dataset, variable: str = "objective") -> xarray.Data
     import xarray
 
     if variable not in surface:
-        raise ValueError(f"`variable` is {variable!r}, which the surface has not; it has {', '.join(map(str, surface.data_vars))}.")
+        raise ValueError(
+            f"`variable` is {variable!r}, which the surface has not; it has {', '.join(map(str, surface.data_vars))}."
+        )
     values = surface[variable]
     leading = [dim for dim in values.dims if dim == "penalty"]
     axes = [dim for dim in values.dims if dim != "penalty"]

@@ -24,6 +24,7 @@ from landscape.charts.chart import Chart
 from landscape.objectives import penalties
 from landscape.objectives.objective import Batch, Losses, weighted_sum
 from landscape.objectives.objective import losses_and_weights as losses_of
+from landscape.surfaces.sweep import Sweep
 
 BUILT_IN = {
     "risk": "risk",
@@ -44,17 +45,6 @@ class Point(NamedTuple):
     params: Params
     coordinates: Array  # (k,)
     chart: Chart
-
-
-class Sweep(NamedTuple):
-    """P penalties as arrays, of which U differ at strength 1 (a sweep of l2 strengths has U = 1). Trees are like params."""
-
-    strengths: Array  # (P,)
-    largest: Array  # (U,): the largest strength of each unit penalty
-    alpha: Params  # αᵢ of each penalty, leaves (P,) or (P, *leaf)
-    beta: Params  # βᵢ
-    unit_alpha: Params  # αᵢ at strength 1, leaves (U,) or (U, *leaf)
-    unit_beta: Params
 
 
 class Quantity(Protocol):
@@ -141,7 +131,7 @@ class Risk:
     def _derivatives(self, point: Point, gradient: Params, sweep: Sweep) -> dict[str, Array]:
         out = {}
         if self.slope:
-            _, pull = jax.vjp(point.chart.point, point.coordinates)
+            _, pull = jax.vjp(lambda c: point.chart.point(tuple(c)), point.coordinates)
             out["slope"] = pull(jax.tree.map(lambda g, p: g.astype(p.dtype), gradient, point.params))[0]
         if self.gradient_norm:
             out["risk_gradient_norm"] = _trees.norm(gradient)

@@ -1,12 +1,12 @@
 """`verify`: somebody's surface, recomputed at random cells from the objective it claims to show.
 
-    >>> import numpy as np, landscape as ls
-    >>> from landscape.surfaces.verify import verify
-    >>> pair = ls.neuron(*ls.datasets.pair(), penalty=ls.l2(0.1))
-    >>> axes = {"w": np.linspace(-3, 3, 31), "b": np.linspace(-3, 3, 31)}
-    >>> surface = ls.evaluate(pair, ls.axes_plane(pair.params, "w", "b"), axes)
-    >>> all(number.agrees for number in verify(surface, pair, cells=5))
-    True
+>>> import numpy as np, landscape as ls
+>>> from landscape.surfaces.verify import verify
+>>> pair = ls.neuron(*ls.datasets.pair(), penalty=ls.l2(0.1))
+>>> axes = {"w": np.linspace(-3, 3, 31), "b": np.linspace(-3, 3, 31)}
+>>> surface = ls.evaluate(pair, ls.axes_plane(pair.params, "w", "b"), axes)
+>>> all(number.agrees for number in verify(surface, pair, cells=5))
+True
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ def verify(
     same_objective: False compares the numbers although the fingerprints differ, as they may between versions of JAX.
 
     Numbers agree to 1024 units in the last place of the surface's dtype; or, where the objective is so steep or so
-    ill-conditioned that rounding costs more, if moving the coordinates by 8 units does as much. Penalties are rebuilt from
-    what the surface stores; of one under a mask only the sums are checked. `unchecked` says what this leaves out.
+    ill-conditioned that rounding costs more, if moving the coordinates by 8 units does as much. Penalties are rebuilt
+    from what the surface stores; of one under a mask only the sums are checked. `unchecked` says what is left out.
     Raises: ValueError if the surface shows another objective (what differs is named), or does not hold its chart.
     """
     _checks.count("cells", cells)
@@ -94,10 +94,11 @@ def verify(
     return out
 
 
-def unchecked(surface: xarray.Dataset) -> list[str]:
+def unchecked(surface: xarray.Dataset, objective: Objective) -> list[str]:
     """What `verify` cannot recompute: own quantities by name, and penalties under a mask by label."""
-    masked = [f"the penalty {label!r}, which is under a mask" for label, p in _penalties_of(surface).items() if p is None]
-    return [str(name) for name in surface.data_vars if name not in BUILT_IN] + masked
+    masked = [label for label, penalty in _same_penalties(surface, objective).items() if penalty is None]
+    own = [str(name) for name in surface.data_vars if name not in BUILT_IN]
+    return own + [f"the penalty {label!r}, which is under a mask".replace(" ''", "") for label in masked]
 
 
 def _check_objective(surface: xarray.Dataset, objective: Objective) -> None:
@@ -113,10 +114,10 @@ def _check_objective(surface: xarray.Dataset, objective: Objective) -> None:
         "JAX": (attributes.get("jax_version"), jax.__version__),
         "landscape": (attributes.get("landscape_version"), __version__),
     }
-    differing = {name: f"{name}: {theirs} there, {ours} here" for name, (theirs, ours) in pairs.items() if theirs != ours}
+    differing = {name: f"{name}: {there} there, {here} here" for name, (there, here) in pairs.items() if there != here}
     what = "; ".join(differing.values()) or "the data, or the losses' code: formula, examples and dtype are the same"
     if differing and differing.keys() <= {"JAX", "landscape"}:
-        what += ", which may change the fingerprint of equal losses: same_objective=False (--force) compares the numbers"
+        what += ", which may change the fingerprint of equal losses: same_objective=False (--force) compares numbers"
     raise ValueError(
         f"the surface shows the objective {attributes.get('objective_id')}, and the one given is {objective.id}. "
         f"What differs: {what}."
@@ -130,16 +131,16 @@ def _risk_of(formula: str) -> str:
 def _chart_of(surface: xarray.Dataset, chart: Chart | None) -> Chart:
     if chart is None:
         if not surface.attrs.get("chart"):
-            raise ValueError("the surface does not hold its chart (it is too large, or its own kind); give it: --chart MODULE:ATTR.")
+            raise ValueError("the surface does not hold its chart (too large, or of its own kind); give it (--chart).")
         chart = _chart.from_json(surface.attrs["chart"])
     elif _chart.chart_id(chart) != surface.attrs.get("chart_id"):
         raise ValueError(
-            f"`chart` is {_chart.chart_id(chart)}, and the surface was measured on {surface.attrs.get('chart_id')}; give that one"
-            + (", or none: the surface holds its chart." if surface.attrs.get("chart") else ".")
+            f"`chart` is {_chart.chart_id(chart)}, and the surface was measured on {surface.attrs.get('chart_id')}; "
+            + ("leave it out: the surface holds its chart." if surface.attrs.get("chart") else "give that one.")
         )
     missing = [name for name in chart.names if name not in surface.coords]
     if missing:
-        raise ValueError(f"the surface has lost the coordinate {missing[0]!r} of its chart; verify it as `evaluate` returned it.")
+        raise ValueError(f"the surface has lost the coordinate {missing[0]!r}; verify it as `evaluate` returned it.")
     return chart
 
 
@@ -152,7 +153,7 @@ def _penalties_of(surface: xarray.Dataset) -> dict[str, Penalty | None]:
 
 
 def _same_penalties(surface: xarray.Dataset, objective: Objective) -> dict[str, Penalty | None]:
-    """The surface's penalties. Without a sweep its one is a part of the objective, and must not contradict the one given."""
+    """The surface's penalties. Without a sweep its one belongs to the objective: the one given must not contradict it."""
     sweep = _penalties_of(surface)
     if "" not in sweep or not objective.penalty.terms:
         return sweep
@@ -163,7 +164,7 @@ def _same_penalties(surface: xarray.Dataset, objective: Objective) -> dict[str, 
 
 
 def _places(surface: xarray.Dataset, count: int, seed: int) -> Iterator[dict[str, int]]:
-    """Indices of `count` cells without repeats (all of them if there are no more), and of the least one of each penalty."""
+    """Indices of `count` cells without repeats (all if there are no more), and of the least one of each penalty."""
     dims, shape = [str(dim) for dim in surface["risk"].dims], surface["risk"].shape
     total = int(np.prod(shape, dtype=np.int64))
     chosen = np.random.default_rng(seed).choice(total, size=min(count, total), replace=False).tolist()

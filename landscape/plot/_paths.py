@@ -1,0 +1,123 @@
+"""Paths of runs over a surface: clipped at its window, with marks for start, end, leaving and failing."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from landscape.plot import style
+from landscape.plot._runs import Run, by_name
+from landscape.plot.style import LineStyle
+
+FAILED: dict[str, Any] = {"marker": "x", "color": "#B00020", "linestyle": "none", "markeredgewidth": 1.1}
+_MANY = 40  # runs in a panel from which on lines are hair-thin
+_START: dict[str, Any] = {
+    "marker": "o",
+    "markerfacecolor": "white",
+    "markeredgecolor": style.INK,
+    "markeredgewidth": 0.6,
+    "linestyle": "none",
+}
+_EDGE: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.45}
+
+
+def draw(axes: Axes, runs: Sequence[Run]) -> None:
+    """Draw the paths in the window as it is, which stays; thinner where there are many."""
+    runs = [run for run in runs if run.points[0].size]
+    width = _width(len(runs))
+    size = 3.6 * width**0.5
+    for name, group in by_name(runs).items():
+        look = group[0].look
+        dashes = look.linestyle if len(runs) <= _MANY else "-"  # dashes this thin are noise
+        x, y = (_joined([run.points[i] for run in group]) for i in (0, 1))
+        line = {"color": look.color, "linestyle": dashes, "linewidth": width, "path_effects": style.halo(width)}
+        axes.plot(x, y, zorder=4, label=name, rasterized=x.size > 20_000, **line)
+        _dots(axes, [_at(run, 0) for run in group], zorder=5, markersize=0.9 * size, **_START)
+        end = {"marker": look.marker, "color": look.color, "linestyle": "none", **_EDGE}
+        _dots(axes, [_at(run, -1) for run in group if run.finite], zorder=6, markersize=1.15 * size, **end)
+        _mark_exits(axes, group, look, 1.5 * size)
+
+
+def _width(count: int) -> float:
+    return 1.1 if count <= 4 else 0.75 if count <= 12 else 0.55 if count <= _MANY else 0.3
+
+
+def _joined(pieces: list[np.ndarray]) -> np.ndarray:
+    """Several paths as one array, separated by NaN: one artist instead of thousands."""
+    return np.concatenate([part for piece in pieces for part in (piece, [np.nan])][:-1])
+
+
+def _at(run: Run, index: int) -> tuple[float, float]:
+    return float(run.points[0][index]), float(run.points[1][index])
+
+
+def _dots(axes: Axes, positions: Sequence[tuple[float, float]], **look: Any) -> None:
+    if positions:
+        axes.plot(*zip(*positions, strict=True), **look)
+
+
+def _mark_exits(axes: Axes, runs: Sequence[Run], look: LineStyle, size: float) -> None:
+    """An arrowhead where a run leaves the window for good; a cross where it stopped being finite."""
+    exits: dict[str, list[tuple[float, float]]] = {}
+    failed = []
+    for run in runs:
+        place, side = _last_seen(axes, run)
+        if place is not None and side:
+            exits.setdefault(side, []).append(place)
+        if place is not None and not run.finite:
+            failed.append(place)
+    for side, places in exits.items():
+        arrow = {"marker": side, "color": look.color, "linestyle": "none", **_EDGE}
+        _dots(axes, places, markersize=size, zorder=7, clip_on=False, **arrow)
+    _dots(axes, failed, markersize=size, zorder=8, clip_on=False, **FAILED)
+
+
+def _last_seen(axes: Axes, run: Run) -> tuple[tuple[float, float] | None, str]:
+    """Where the run was last in the window (None: never), and the marker that points out there ("": it stayed)."""
+    low, high = np.array([axes.get_xlim(), axes.get_ylim()]).T
+    path = np.stack(run.points, axis=1)
+    inside = np.flatnonzero(np.all((low <= path) & (path <= high), axis=1))
+    if inside.size == 0:
+        return None, ""
+    last = int(inside[-1])
+    if last == len(path) - 1:
+        return _at(run, -1), ""
+    move = path[last + 1] - path[last]
+    bound = np.where(move > 0, high, low)
+    share = np.divide(bound - path[last], move, out=np.full(2, np.inf), where=move != 0)
+    axis = int(np.argmin(share))
+    x, y = path[last] + share[axis] * move
+    return (float(x), float(y)), (("<", ">"), ("v", "^"))[axis][int(move[axis] > 0)]
+
+
+def handles(runs: Sequence[Run], axes: Sequence[Axes]) -> tuple[list[Line2D], list[Line2D]]:
+    """The legend's entries: one a name; and start and, where they occur on these axes, leaving and failing."""
+    names = line_handles({name: group[0].look for name, group in by_name(runs).items()})
+    signs = [Line2D([], [], markersize=3.6, label="start", **_START)] if runs else []
+    drawn = {line.get_marker() for ax in axes for line in ax.lines if not line.get_clip_on()}
+    if drawn & {"<", ">", "v", "^"}:
+        arrow: dict[str, Any] = {"marker": ">", "color": "#777777", "linestyle": "none", "markersize": 4.5}
+        signs.append(Line2D([], [], label="leaves the window", **arrow))
+    if any(not run.finite for run in runs):
+        signs.append(Line2D([], [], markersize=4.5, label="became non-finite", **FAILED))
+    return names, signs
+
+
+def line_handles(looks: Mapping[str, LineStyle]) -> list[Line2D]:
+    """A legend entry for each look: line and marker."""
+    return [
+        Line2D(
+            [],
+            [],
+            color=s.color,
+            linestyle=s.linestyle,
+            marker=s.marker,
+            linewidth=1.1,
+            markersize=4,
+            label=name,
+            **_EDGE,
+        )
+        for name, s in looks.items()
+    ]

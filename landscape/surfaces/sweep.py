@@ -1,0 +1,70 @@
+"""Several penalties on one risk: as arrays for compiled code, as labels for data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax import Array
+
+from landscape import _checks, _trees
+from landscape._trees import Params
+from landscape.objectives.objective import Objective
+from landscape.objectives.penalties import Penalty
+
+
+class Sweep(NamedTuple):
+    """P penalties as arrays, of which U differ at strength 1 (a sweep of l2 strengths has U = 1). Trees are like params."""
+
+    strengths: Array  # (P,)
+    largest: Array  # (U,): the largest strength of each unit penalty
+    alpha: Params  # αᵢ of each penalty, leaves (P,) or (P, *leaf)
+    beta: Params  # βᵢ
+    unit_alpha: Params  # αᵢ at strength 1, leaves (U,) or (U, *leaf)
+    unit_beta: Params
+
+
+def penalties_of(objective: Objective, penalties: Mapping[str, Penalty] | None) -> tuple[Penalty, ...]:
+    """The penalties of a sweep, checked; the objective's own where there is none."""
+    if penalties is None:
+        return (objective.penalty,)
+    if isinstance(penalties, Penalty):
+        raise TypeError(
+            "`penalties` is one Penalty; give a mapping, {'λ=0.1': ls.l2(0.1)}, or put it into the objective."
+        )
+    _checks.labels("penalties", penalties)
+    for label, penalty in penalties.items():
+        if not isinstance(penalty, Penalty):
+            raise TypeError(
+                f"`penalties[{label!r}]` is a {type(penalty).__name__}; make one with ls.l2(0.1), ls.none(), …"
+            )
+    return tuple(penalties.values())
+
+
+def stacked(penalties: tuple[Penalty, ...], params: Any) -> tuple[Sweep, tuple[int, ...]]:
+    """The penalties as arrays with a leading axis (traced: other strengths compile nothing), and each one's unit penalty."""
+    scaled = [penalty.coefficients(params) for penalty in penalties]
+    every_unit = [penalty.unit().coefficients(params) for penalty in penalties]
+    keys = [str([np.asarray(c).tolist() for c in jax.tree.leaves(unit)]) for unit in every_unit]
+    first = {key: keys.index(key) for key in keys}  # insertion order
+    distinct = [every_unit[i] for i in first.values()]
+
+    def stack(leaf: Array, *coefficients: Any) -> np.ndarray:
+        shape = leaf.shape if any(np.ndim(c) for c in coefficients) else ()
+        return np.stack([np.broadcast_to(np.asarray(c, _trees.wide(leaf)), shape) for c in coefficients])
+
+    trees = [jax.tree.map(stack, params, *(c[i] for c in some)) for some in (scaled, distinct) for i in (0, 1)]
+    strengths = np.array([p.strength for p in penalties], _checks.default_float())
+    units = np.array([list(first).index(key) for key in keys])
+    largest = np.array([strengths[units == u].max() for u in range(len(distinct))])
+    return Sweep(strengths, largest, *trees), tuple(units.tolist())  # type: ignore[arg-type]
+
+
+def sweep_coordinates(penalties: Mapping[str, Penalty]) -> dict[str, Any]:
+    """The coordinates of the dimension `penalty`: labels, and the strengths as numbers."""
+    return {
+        "penalty": ("penalty", list(penalties)),
+        "strength": ("penalty", [p.strength for p in penalties.values()], {"long_name": "λ", "units": "1"}),
+    }
