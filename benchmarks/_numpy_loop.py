@@ -35,7 +35,7 @@ def grid(cells: np.ndarray, x: np.ndarray, y: np.ndarray, gradient: bool) -> np.
 
 
 def adam(starts: np.ndarray, x: np.ndarray, y: np.ndarray, strength: float, rate: float, steps: int) -> np.ndarray:
-    """Where Adam (Kingma & Ba 2015, algorithm 1) on risk + λ‖θ‖² ends from starts (S, 2) of (w, b), all at once: (S, 2)."""
+    """Where Adam (Kingma & Ba 2015, algorithm 1) on risk + λ‖θ‖² ends from starts (S, 2) of (w, b): (S, 2)."""
     theta = np.array(starts, np.float64)
     features = np.stack([x, np.ones_like(x)]).astype(np.float64)  # (2, n)
     first, second = np.zeros_like(theta), np.zeros_like(theta)

@@ -45,7 +45,7 @@ QUICK = Sizes(((12, 10, 32),), penalties=3, starts=5, steps=20, judged=False)
 
 @dataclass(frozen=True)
 class Grid:
-    """Labeled one-dimensional data and the axes of a grid, in float32: all contestants compute from the same numbers."""
+    """Labeled one-dimensional data and the axes of a grid, in float32: all contestants read the same numbers."""
 
     x: np.ndarray
     y: np.ndarray
@@ -89,8 +89,8 @@ def run(sizes: Sizes, repeats: int, progress: Progress) -> Report:
         targets, notes = [], [*notes, "these sizes are too small to judge speed by"]
     elif (where["load_average"] or 0) > BUSY * where["usable_cores"]:
         notes.append(
-            f"the machine was busy before the start (load average {where['load_average']}): times are too long, most of "
-            "all those of contestants with a thread on every core; core times are the fairer ones"
+            f"the machine was busy before the start (load average {where['load_average']}): times are too long, most of"
+            " all those of contestants with a thread on every core; core times are the fairer ones"
         )
     return Report("neuron", asdict(sizes), rows, targets, notes, where)
 
@@ -138,7 +138,7 @@ def _on_grid(grid: Grid, quantities: tuple[str, ...], c: _c_loop.CLoop, repeats:
 
 
 def _evaluation(grid: Grid, quantities: tuple[str, ...], dtype: str, penalties: Any = None) -> Callable[[], np.ndarray]:
-    """`ls.evaluate` on the grid, giving the quantities as (len(quantities), cells)."""
+    """`ls.evaluate` on the grid: the quantities, (quantities, cells); in a sweep the objectives, (penalties, cells)."""
     x64 = dtype == "float64"
     with jax.enable_x64(x64):
         objective = ls.neuron(grid.x.astype(dtype), grid.y.astype(dtype))
@@ -148,8 +148,8 @@ def _evaluation(grid: Grid, quantities: tuple[str, ...], dtype: str, penalties: 
         with jax.enable_x64(x64):
             axes = {"w": grid.w.astype(dtype), "b": grid.b.astype(dtype)}
             surface = ls.evaluate(objective, plane, axes, quantities=quantities, penalties=penalties, progress=False)
-        if penalties is not None:  # the objective under the last penalty stands for all of them
-            return surface.objective.values[-1].ravel()
+        if penalties is not None:
+            return surface.objective.values.reshape(len(penalties), -1)
         return np.stack([surface[name].values.ravel() for name in quantities])
 
     return call
@@ -162,9 +162,10 @@ def _sweep(grid: Grid, count: int, repeats: int) -> tuple[list[Row], list[Target
     sweeps = {"1 penalty": last, f"{count} penalties": every}
     timed = race({name: _evaluation(grid, GRADIENT, "float32", swept) for name, swept in sweeps.items()}, repeats)
     cells = np.asarray(grid.cells, np.float64)
-    right = _numpy_loop.grid(cells, grid.x, grid.y, False)[0] + (cells**2).sum(axis=1)  # the last strength is 1
+    risk, unit = _numpy_loop.grid(cells, grid.x, grid.y, False)[0], (cells**2).sum(axis=1)
     rows = []
     for name, times in timed.items():
+        right = [risk + penalty.strength * unit for penalty in sweeps[name].values()]
         columns = _report.errors(times.answer, right, *TOLERANCE["float32"])
         rows.append(_report.row(f"{grid.name}: {_named(GRADIENT)}", f"JAX float32, {name}", times, **columns))
     one, many = timed.values()

@@ -45,7 +45,7 @@ def _call(line: str) -> str:
     if not line.startswith("landscape "):
         return ""
     script = Path(sys.executable).with_name("landscape")
-    command = [str(script)] if script.exists() else [sys.executable, "-m", "landscape.cli"]
+    command = [str(script)] if script.exists() else [sys.executable, "-m", "landscape"]
     return f"_run({[*command, *shlex.split(line, comments=True)[1:]]!r})"
 
 

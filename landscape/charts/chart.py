@@ -116,7 +116,7 @@ def _rebuild(described: dict[str, Any]) -> Chart:
         elif name == "directions":
             fields[name] = tuple(_rebuild_params(direction) for direction in value)
         else:
-            fields[name] = _rebuild(value) if "kind" in value else _rebuild_params(value)
+            fields[name] = _rebuild(value) if isinstance(value.get("kind"), str) else _rebuild_params(value)
     return cls(**fields)
 
 

@@ -153,7 +153,7 @@ def _problem(new: argparse.ArgumentParser) -> None:
 def _chart(new: argparse.ArgumentParser) -> None:
     new.add_argument(
         "--chart", metavar="MODULE:ATTR|polar|boundary",
-        help="a Chart, or a function that returns one; polar and boundary are those of (w, b). Default: the plane of the axes",
+        help="a Chart, or a function that returns one; or polar, boundary: of (w, b). Default: the plane of the axes",
     )  # fmt: skip
 
 

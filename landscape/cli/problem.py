@@ -1,4 +1,4 @@
-"""The problem that options name: an objective (one neuron on columns of a file, or one's own), a chart, axes, penalties."""
+"""The problem that options name: an objective (a neuron on a file's columns, or one's own), chart, axes, penalties."""
 
 import contextlib
 import importlib
@@ -40,7 +40,7 @@ class Problem:
 
 @contextlib.contextmanager
 def at_work(dtype: str | None) -> Iterator[None]:
-    """x64 mode on for float64, as it is otherwise; modules of the current folder can be imported. All undone afterwards."""
+    """x64 mode for float64, and modules of the current folder can be imported; both are undone afterwards."""
     folder = os.getcwd()
     with jax.enable_x64(True) if dtype == "float64" else contextlib.nullcontext():
         sys.path.insert(0, folder)
@@ -166,7 +166,7 @@ def _load(reference: str, option: str, kind: type) -> Any:
             raise ValueError(_told(option, f"{reference}()", error)) from error
     if not isinstance(value, kind):
         raise TypeError(
-            f"{option} {reference} is of type {type(value).__name__}; wanted: {kind.__name__}, or a function returning one."
+            f"{option} {reference} is of type {type(value).__name__}; wanted: {kind.__name__} or a function making one."
         )
     return value
 

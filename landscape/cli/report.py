@@ -18,7 +18,7 @@ SHOWN_ROWS, SHOWN_PARAMS = 60, 6
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Columns of equal width: numbers to the right, text to the left; columns that are empty everywhere are left out."""
+    """Columns, numbers to the right and text to the left; those that are empty everywhere are left out."""
     texts = [[_text(cell) for cell in row] for row in rows]
     kept = [i for i, _ in enumerate(header) if any(row[i] for row in texts)]
     columns = []
@@ -41,7 +41,7 @@ def _value(value: Any) -> Any:
 
 
 def minima(surface: "xarray.Dataset") -> str:
-    """For each penalty the least objective on the grid, where, and whether it is a minimum; the cells that are not finite."""
+    """For each penalty the least objective on the grid, where, and whether it is a minimum; non-finite cells."""
     from landscape import minimum
 
     swept = "penalty" in surface["objective"].dims
@@ -83,7 +83,7 @@ def runs(trajectory: "Trajectory") -> str:
                 *(_value(last[v]) for v in ("risk", "objective", "gradient_norm")),
                 "never" if np.isnan(reached) else int(reached),
                 note,
-            ]  # fmt: skip
+            ]
         )
     header = [*dims, *names, "risk", "objective", "gradient norm", f"steps to {TOLERANCE:g}", "remark"]
     more = f"\n… and {len(places) - SHOWN_ROWS} more runs" if len(places) > SHOWN_ROWS else ""

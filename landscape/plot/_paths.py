@@ -1,6 +1,7 @@
 """Paths of runs over a surface: clipped at its window, with marks for start, end, leaving and failing."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,11 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from landscape.plot import style
+from landscape.plot._panels import title_of
 from landscape.plot._runs import Run, by_name
 from landscape.plot.style import LineStyle
 
 FAILED: dict[str, Any] = {"marker": "x", "color": "#B00020", "linestyle": "none", "markeredgewidth": 1.1}
-_MANY = 40  # runs in a panel from which on lines are hair-thin
+_MANY, _CROWD = 40, 200  # runs in a panel from which on lines are thin and solid, and a veil
 _START: dict[str, Any] = {
     "marker": "o",
     "markerfacecolor": "white",
@@ -24,24 +26,34 @@ _EDGE: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.45}
 
 
 def draw(axes: Axes, runs: Sequence[Run]) -> None:
-    """Draw the paths in the window as it is, which stays; thinner where there are many."""
+    """Draw the paths in the window as it is, which stays; thinner where there are many, a veil of them above 200."""
     runs = [run for run in runs if run.points[0].size]
     width = _width(len(runs))
-    size = 3.6 * width**0.5
+    crowd = len(runs) > _CROWD
+    size = 1.6 if crowd else 3.6 * width**0.5
+    edge = {"markeredgewidth": 0.0} if crowd else _EDGE
     for name, group in by_name(runs).items():
         look = group[0].look
         dashes = look.linestyle if len(runs) <= _MANY else "-"  # dashes this thin are noise
         x, y = (_joined([run.points[i] for run in group]) for i in (0, 1))
-        line = {"color": look.color, "linestyle": dashes, "linewidth": width, "path_effects": style.halo(width)}
-        axes.plot(x, y, zorder=4, label=name, rasterized=x.size > 20_000, **line)
-        _dots(axes, [_at(run, 0) for run in group], zorder=5, markersize=0.9 * size, **_START)
-        end = {"marker": look.marker, "color": look.color, "linestyle": "none", **_EDGE}
-        _dots(axes, [_at(run, -1) for run in group if run.finite], zorder=6, markersize=1.15 * size, **end)
-        _mark_exits(axes, group, look, 1.5 * size)
+        line = {"color": look.color, "linestyle": dashes, "linewidth": width, "alpha": 0.4 if crowd else 1.0}
+        around = [] if crowd else style.halo(width)
+        axes.plot(x, y, zorder=4, label=name, rasterized=x.size > 20_000, path_effects=around, **line)
+        start = {**_START, "markeredgewidth": 0.3} if crowd else _START
+        _dots(axes, [_at(run, 0) for run in group], zorder=5, markersize=0.9 * size, **start)
+        end = {"marker": look.marker, "color": look.color, "linestyle": "none", **edge}
+        _dots(
+            axes,
+            [_at(run, -1) for run in group if run.finite],
+            zorder=6,
+            markersize=(0.8 if crowd else 1.15) * size,
+            **end,
+        )
+        _mark_exits(axes, group, {"color": look.color, **edge}, 1.5 * size)
 
 
 def _width(count: int) -> float:
-    return 1.1 if count <= 4 else 0.75 if count <= 12 else 0.55 if count <= _MANY else 0.3
+    return 1.1 if count <= 4 else 0.75 if count <= 12 else 0.55 if count <= _MANY else 0.3 if count <= _CROWD else 0.2
 
 
 def _joined(pieces: list[np.ndarray]) -> np.ndarray:
@@ -58,7 +70,7 @@ def _dots(axes: Axes, positions: Sequence[tuple[float, float]], **look: Any) -> 
         axes.plot(*zip(*positions, strict=True), **look)
 
 
-def _mark_exits(axes: Axes, runs: Sequence[Run], look: LineStyle, size: float) -> None:
+def _mark_exits(axes: Axes, runs: Sequence[Run], look: dict[str, Any], size: float) -> None:
     """An arrowhead where a run leaves the window for good; a cross where it stopped being finite."""
     exits: dict[str, list[tuple[float, float]]] = {}
     failed = []
@@ -69,8 +81,7 @@ def _mark_exits(axes: Axes, runs: Sequence[Run], look: LineStyle, size: float) -
         if place is not None and not run.finite:
             failed.append(place)
     for side, places in exits.items():
-        arrow = {"marker": side, "color": look.color, "linestyle": "none", **_EDGE}
-        _dots(axes, places, markersize=size, zorder=7, clip_on=False, **arrow)
+        _dots(axes, places, markersize=size, zorder=7, clip_on=False, marker=side, linestyle="none", **look)
     _dots(axes, failed, markersize=size, zorder=8, clip_on=False, **FAILED)
 
 
@@ -92,17 +103,27 @@ def _last_seen(axes: Axes, run: Run) -> tuple[tuple[float, float] | None, str]:
     return (float(x), float(y)), (("<", ">"), ("v", "^"))[axis][int(move[axis] > 0)]
 
 
-def handles(runs: Sequence[Run], axes: Sequence[Axes]) -> tuple[list[Line2D], list[Line2D]]:
-    """The legend's entries: one a name; and start and, where they occur on these axes, leaving and failing."""
-    names = line_handles({name: group[0].look for name, group in by_name(runs).items()})
+def handles(runs: Sequence[Run], axes: Sequence[Axes]) -> tuple[list[Any], list[Any]]:
+    """The legend's entries: for the paths; and for start and, where they occur on these axes, leaving and failing."""
     signs = [Line2D([], [], markersize=3.6, label="start", **_START)] if runs else []
-    drawn = {line.get_marker() for ax in axes for line in ax.lines if not line.get_clip_on()}
+    drawn = {str(line.get_marker()) for ax in axes for line in ax.lines if not line.get_clip_on()}
     if drawn & {"<", ">", "v", "^"}:
         arrow: dict[str, Any] = {"marker": ">", "color": "#777777", "linestyle": "none", "markersize": 4.5}
         signs.append(Line2D([], [], label="leaves the window", **arrow))
     if any(not run.finite for run in runs):
         signs.append(Line2D([], [], markersize=4.5, label="became non-finite", **FAILED))
-    return names, signs
+    return _path_handles(runs), signs
+
+
+def _path_handles(runs: Sequence[Run]) -> list[Any]:
+    """An entry an optimizer; where color tells the penalty instead, gray ones and an entry a penalty."""
+    optimizers = {run.optimizer: run.look for run in runs}
+    if all(run.name == run.optimizer for run in runs):
+        return line_handles(optimizers)
+    gray = {name: replace(look, color="#555555") for name, look in optimizers.items()}
+    colors = {title_of(run.penalty): run.look.color for run in runs}
+    lines = [Line2D([], [], color=color, linewidth=1.4, label=label) for label, color in colors.items()]
+    return lines + (line_handles(gray) if len(gray) > 1 else [])
 
 
 def line_handles(looks: Mapping[str, LineStyle]) -> list[Line2D]:

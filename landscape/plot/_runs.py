@@ -19,7 +19,8 @@ UNNAMED = "run"
 class Run:
     """One path: positions of shape (steps,) each, up to the last finite one."""
 
-    name: str  # the optimizer's, for the legend
+    name: str  # runs of one name are drawn alike
+    optimizer: str
     look: LineStyle
     penalty: str  # the label of the surface's panel it belongs to
     strength: float
@@ -98,19 +99,36 @@ def _named(label: str, formula: str) -> str:
 def _each(data: xr.Dataset, names: Sequence[str], panels: dict[str, str]) -> Iterable[Run]:
     leading = [d for d in ("optimizer", "penalty", "start") if d in data.dims]
     data = data.transpose(*leading, "step")
-    lonely = next(iter(panels.values()))
-    for index in np.ndindex(*(data.sizes[d] for d in leading)):
-        one = data.isel(dict(zip(leading, index, strict=True)))
-        optimizer = str(one.coords["optimizer"].item()) if "optimizer" in one.coords else UNNAMED
-        penalty = panels[str(one.coords["penalty"].item())] if "penalty" in one.coords else lonely
-        strength = float(one.coords["strength"]) if "strength" in one.coords else np.nan
-        points = [one[n].to_numpy().astype(float) for n in names]
-        good = np.all([np.isfinite(p) for p in points], axis=0) & one["finite"].to_numpy().astype(bool)
-        count = int(np.argmin(good)) if not good.all() else len(good)
-        measured = {str(v): one[v].to_numpy()[:count] for v in ("risk", "objective", "gradient_norm") if v in one}
+    arrays = {str(v): data[v].to_numpy() for v in data.data_vars if data[v].dims == (*leading, "step")}
+    good = arrays["finite"].astype(bool) & np.all([np.isfinite(arrays[n]) for n in names], axis=0)
+    defaults = {"optimizer": UNNAMED, "penalty": next(iter(panels)), "strength": np.nan}
+    labels = {name: _spread(data, name, default, leading) for name, default in defaults.items()}
+    for index in np.ndindex(good.shape[:-1]):
+        optimizer, penalty = str(labels["optimizer"][index]), str(labels["penalty"][index])
+        alive = good[index]
+        count = len(alive) if alive.all() else int(np.argmin(alive))
         yield Run(
-            optimizer, look(optimizer), penalty, strength, tuple(p[:count] for p in points), measured, bool(good.all())
+            name=optimizer,
+            optimizer=optimizer,
+            look=look(optimizer),
+            penalty=panels[penalty],
+            strength=float(labels["strength"][index]),
+            points=tuple(arrays[n][index][:count].astype(float) for n in names),
+            measured={v: arrays[v][index][:count] for v in ("risk", "objective", "gradient_norm") if v in arrays},
+            finite=count == len(alive),
         )
+
+
+def _spread(data: xr.Dataset, name: str, default: object, leading: list[str]) -> np.ndarray:
+    """A coordinate, or its default, as an array over the leading dimensions."""
+    values = data.coords[name] if name in data.coords else xr.DataArray(default)
+    sizes = {dim: data.sizes[dim] for dim in leading}
+    return (
+        values.drop_vars(list(values.coords))
+        .broadcast_like(xr.DataArray(np.empty(tuple(sizes.values())), dims=leading))
+        .transpose(*leading)
+        .to_numpy()
+    )
 
 
 def look(optimizer: str) -> LineStyle:
@@ -119,14 +137,13 @@ def look(optimizer: str) -> LineStyle:
 
 
 def by_penalty(runs: Sequence[Run]) -> list[Run]:
-    """Where runs of several penalties share a panel: each in the color of its λ, with its optimizer's marker and dashes."""
+    """Where runs of several penalties share a panel: each in the color of its λ, with its optimizer's marker."""
     if len({run.penalty for run in runs}) < 2:
         return list(runs)
-    several = len({run.name for run in runs}) > 1
     return [
         replace(
             run,
-            name=f"{run.name}, {title_of(run.penalty)}" if several else title_of(run.penalty),
+            name=f"{run.optimizer}, {title_of(run.penalty)}",
             look=replace(run.look, color=style.penalty_color(run.strength)),
         )
         for run in runs
@@ -134,7 +151,7 @@ def by_penalty(runs: Sequence[Run]) -> list[Run]:
 
 
 def by_name(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """The runs under their names in the legend, in the order in which these came."""
+    """The runs under their names, in the order in which these came."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(run.name, []).append(run)

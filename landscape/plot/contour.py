@@ -48,9 +48,8 @@ def contour(
         figure, axes = _page.canvas(ax, width, square=True)
         scale = _scales.norm([panel], _scales.is_log(variable, [panel.values], log))
         _plane(figure, axes, panel, scale, _panels.label_of(surface[variable]), walks)
-        entries = [*_paths.handles(walks, [axes])]
-        entries[1].extend(_mesh.hatch_handles([panel]))
-        _page.finish(figure, axes, entries, own=ax is None)
+        lines, signs = _paths.handles(walks, [axes])
+        _page.finish(figure, axes, [lines, signs + _mesh.hatch_handles([panel])], own=ax is None)
     return figure
 
 

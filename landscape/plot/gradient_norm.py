@@ -46,7 +46,6 @@ def gradient_norm(
             )
         below = any(panel.finite.size and panel.finite.min() < norm.vmin for panel in panels)
         _scales.bar(figure, axes, drawn, _panels.label_of(surface[variable]), below)
-        entries = [*_paths.handles(walks, axes)]
-        entries[1].extend(_mesh.hatch_handles(panels))
-        _page.finish(figure, axes[0], entries, own=True)
+        lines, signs = _paths.handles(walks, axes)
+        _page.finish(figure, axes[0], [lines, signs + _mesh.hatch_handles(panels)], own=True)
     return figure

@@ -111,19 +111,8 @@ def _relief(axes: Axes3D, panel: Panel, norm: AsinhNorm, top: float) -> None:
         np.nan_to_num(z, nan=top), vert_exag=_relative(panel, top - least)
     )
     colors[..., :3] *= (0.82 + 0.18 * light)[..., None]
-    axes.plot_surface(
-        x,
-        y,
-        z,
-        facecolors=colors,
-        rstride=1,
-        cstride=1,
-        linewidth=0,
-        antialiased=False,
-        shade=False,
-        rasterized=True,
-        zorder=1,
-    )
+    every: dict[str, Any] = {"rstride": 1, "cstride": 1, "linewidth": 0, "antialiased": False, "shade": False}
+    axes.plot_surface(x, y, z, facecolors=colors, rasterized=True, zorder=1, **every)
 
 
 def _relative(panel: Panel, height: float) -> float:
@@ -134,42 +123,25 @@ def _relative(panel: Panel, height: float) -> float:
 def _path(axes: Axes3D, run: _runs.Run, panel: Panel, variable: str, floor: float, top: float) -> None:
     """One run on the relief at its own values, and its shadow on the floor; what leaves the box is cut."""
     x, y = run.points
+    if not x.size:
+        return
     z = run.measured.get(variable, np.full(x.shape, np.nan))
     steps = np.arange(len(x))
-    fine = np.linspace(0, max(len(x) - 1, 0), 10 * max(len(x) - 1, 0) + 1)
+    fine = np.linspace(0, len(x) - 1, 10 * (len(x) - 1) + 1)
     x, y, z = (np.interp(fine, steps, v) for v in (x, y, z))
     inside = (panel.x[0] <= x) & (x <= panel.x[-1]) & (panel.y[0] <= y) & (y <= panel.y[-1])
-    shown = run.look
-    axes.plot(
-        *(np.where(inside, v, np.nan) for v in (x, y)),
-        zs=floor,
-        color=shown.color,
-        linewidth=0.7,
-        zorder=0.8,
-        linestyle=shown.linestyle,
-    )
     low = inside & (z <= top)
-    axes.plot(
-        *(np.where(low, v, np.nan) for v in (x, y, z)),
-        color=shown.color,
-        linewidth=1.2,
-        zorder=3,
-        linestyle=shown.linestyle,
-        path_effects=style.halo(1.2),
-    )
-    for place, marker, face in ((0, "o", "white"), (-1, shown.marker, shown.color)):
+    line = {"color": run.look.color, "linestyle": run.look.linestyle}
+    shadow, path = (np.where(inside, (x, y), np.nan), np.where(low, (x, y, z), np.nan))
+    axes.plot(*shadow, zs=floor, linewidth=0.7, zorder=0.8, **line)
+    axes.plot(*path, linewidth=1.2, zorder=3, path_effects=style.halo(1.2), **line)
+    for place, marker, face, edge in (
+        (0, "o", "white", style.INK),
+        (-1, run.look.marker, run.look.color, "white"),
+    ):
         if low[place]:
-            axes.plot(
-                [x[place]],
-                [y[place]],
-                [z[place]],
-                marker=marker,
-                markersize=3.6,
-                markerfacecolor=face,
-                markeredgecolor=style.INK if place == 0 else "white",
-                markeredgewidth=0.5,
-                zorder=4,
-            )
+            dot = {"marker": marker, "markerfacecolor": face, "markeredgecolor": edge, "markeredgewidth": 0.5}
+            axes.plot(*path[:, [place]], markersize=3.6, zorder=4, linestyle="none", **dot)
 
 
 def _furnish(

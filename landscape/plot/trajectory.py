@@ -68,6 +68,9 @@ def trajectory(
             spec = axis.get_subplotspec()
             first = spec is None or spec.is_first_col()
             axis.set(xlabel="step", ylabel=_panels.label_of(data[variable]) if first else "")
+        if log:  # after the last panel: they share the axis
+            low, high = axes[0].get_ylim()
+            axes[0].set_ylim(max(low, _DEEPEST * high), high)
         _page.finish(figure, axes[0], _handles(data, by_penalty=swept and not split), own=ax is None)
     return figure
 
@@ -165,8 +168,6 @@ def _scale(axes: Axes, xscale: str, log: bool, last: int) -> None:
         axes.xaxis.set_minor_locator(NullLocator())
     if log:
         axes.set_yscale("log")
-        low, high = axes.get_ylim()
-        axes.set_ylim(max(low, _DEEPEST * high), high)
     axes.set_xlim(0, max(last, 1))
     axes.grid(True, which="major")
     axes.spines[["top", "right"]].set_visible(False)

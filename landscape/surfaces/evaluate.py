@@ -79,6 +79,7 @@ def evaluate(
     measures = _measures(objective, quantities)
     sweep, units = stacked(penalties_of(objective, penalties), objective.params)
     _checked_memory(batch_size, memory)
+    _check_fits(chart, objective)
     _warn_below_resolution(chart, grid_axes)
     plan = _plan.plan(objective, tuple(len(a) for a in grid_axes.values()), batch_size, memory)
     order = tuple(list(grid_axes).index(name) for name in chart.names)
@@ -222,6 +223,20 @@ def _checked_axes(chart: Chart, axes: Mapping[str, Any]) -> dict[str, np.ndarray
     return {name: _checks.axis(name, values) for name, values in axes.items()}
 
 
+def _check_fits(chart: Chart, objective: Objective) -> None:
+    """Raise ValueError unless the chart leads to params with the structure and shapes of the objective's."""
+    position = jax.ShapeDtypeStruct((), _checks.default_float())
+    point = jax.eval_shape(lambda coordinates: chart.point(coordinates), [position] * len(chart.names))
+    found, wanted = (
+        {name: leaf.shape for name, leaf in _trees.named_leaves(tree).items()} for tree in (point, objective.params)
+    )
+    if found != wanted:
+        raise ValueError(
+            "`chart` leads to params that are not like the objective's; build it from `objective.params`.\n"
+            f"  objective: {_trees.layout(objective.params)}\n  chart:     {_trees.layout(point)}"
+        )
+
+
 def _checked_memory(batch_size: int | None, memory: int | None) -> None:
     if batch_size is not None:
         _checks.count("batch_size", batch_size)
@@ -255,8 +270,11 @@ def _warn_below_resolution(chart: Chart, axes: dict[str, np.ndarray]) -> None:
             continue
         leaves = _trees.named_leaves(chart.origin)  # type: ignore[attr-defined]
         for (leaf_name, leaf), d in zip(leaves.items(), jax.tree.leaves(direction), strict=True):
-            move, size = steps.min() * float(np.max(np.abs(d), initial=0)), float(np.max(np.abs(leaf), initial=0))
-            if 0 < move < float(jnp.finfo(leaf.dtype).eps) * size:
+            # In float32: of a large model no second copy is made. Only entries that the axis moves count.
+            moves, sizes = steps.min() * np.abs(np.asarray(d, np.float32)), np.abs(np.asarray(leaf, np.float32))
+            moved = moves > 0
+            if moved.any() and (moves[moved] < float(jnp.finfo(leaf.dtype).eps) * sizes[moved]).all():
+                move, size = float(moves.max()), float(sizes[moved].max())
                 warnings.warn(
                     f"a step of `axes[{name!r}]` moves the leaf {leaf_name!r} by {move:.1e}, below the resolution of "
                     f"{leaf.dtype} at {size:.1e}: cells will repeat. Use a wider step or float64.",

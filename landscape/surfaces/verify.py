@@ -153,7 +153,7 @@ def _penalties_of(surface: xarray.Dataset) -> dict[str, Penalty | None]:
 
 
 def _same_penalties(surface: xarray.Dataset, objective: Objective) -> dict[str, Penalty | None]:
-    """The surface's penalties. Without a sweep its one belongs to the objective: the one given must not contradict it."""
+    """The surface's penalties. Without a sweep its one is the objective's: the one given must not contradict it."""
     sweep = _penalties_of(surface)
     if "" not in sweep or not objective.penalty.terms:
         return sweep

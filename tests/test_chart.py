@@ -1,0 +1,109 @@
+"""Charts on paper: JSON round trips, fingerprints, the protocol that users' own charts follow."""
+
+import json
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import landscape as ls
+from landscape.charts.chart import STORED_UP_TO, chart_id, from_json, to_json
+from tests import problems
+
+PARAMS = {"w": jnp.zeros(2), "b": jnp.asarray(0.5)}
+PLANE = ls.axes_plane(PARAMS, "w[0]", "b")
+NARROW = {"w": jnp.asarray([0.1, 1e-3], jnp.bfloat16), "layer": {"kind": jnp.asarray([[1.0]], jnp.float16)}}
+
+
+def same(a: ls.Chart, b: ls.Chart) -> bool:
+    """Kind, names and every bit of every number."""
+    leaves = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    return jax.tree.structure(a) == jax.tree.structure(b) and all(
+        x.dtype == y.dtype and x.shape == y.shape and np.array_equal(x, y) for x, y in leaves
+    )
+
+
+@pytest.mark.parametrize(
+    "chart",
+    [
+        PLANE,
+        ls.axes_plane(PARAMS, "b"),
+        ls.Plane(NARROW, (jax.tree.map(jnp.ones_like, NARROW),), names=("ε",)),
+        ls.Plane(jnp.asarray([1.0, 2.0]), (jnp.asarray([1.0, 1e-30]),), names=("c",)),
+        ls.Plane({"kind": 1.0, "w": 2.0}, ({"kind": 0.0, "w": 1.0},), names=("c",)),
+        ls.Polar(PLANE),
+        ls.Boundary(PLANE),
+    ],
+    ids=["plane", "line", "narrow nested params", "bare array", "a leaf called kind", "polar", "boundary"],
+)
+def test_json_round_trip(chart):
+    """Described as text and rebuilt: bit for bit, hence with the same fingerprint."""
+    text = to_json(chart)
+    assert json.loads(text)["kind"] == type(chart).__name__
+    assert same(from_json(text), chart)
+    assert chart_id(from_json(text)) == chart_id(chart)
+
+
+def test_json_round_trip_in_float64(x64):
+    """All seventeen digits."""
+    params = {"w": jnp.asarray(1 / 3, jnp.float64)}
+    chart = ls.Plane(params, ({"w": jnp.asarray(np.pi, jnp.float64)},), names=("c",))
+    assert same(from_json(to_json(chart)), chart)
+
+
+def test_what_cannot_be_described_is_left_out():
+    """Large charts, and params that are no nested dictionaries, are recognized by fingerprint only."""
+    large = {"w": jnp.zeros(STORED_UP_TO // 2 + 1)}
+    assert to_json(ls.Plane(large, (large,), names=("c",))) == ""
+    listed = [jnp.zeros(()), jnp.zeros(())]
+    assert to_json(ls.Plane(listed, (listed,), names=("c",))) == ""
+    assert to_json(ls.Polar(ls.Plane(listed, (listed, listed), names=("c", "d")))) == ""
+    assert len(chart_id(ls.Plane(listed, (listed,), names=("c",)))) == 16
+
+
+def test_the_fingerprint_is_of_kind_names_and_numbers():
+    """A rebuilt chart has the same one; another name, number, dtype or kind another one."""
+    again = ls.axes_plane(PARAMS, "w[0]", "b")
+    moved = ls.axes_plane(PARAMS | {"w": jnp.asarray([0.0, 1.0])}, "w[0]", "b")
+    wider = ls.axes_plane(jax.tree.map(lambda leaf: leaf.astype(jnp.float16), PARAMS), "w[0]", "b")
+    renamed = ls.Plane(PLANE.origin, PLANE.directions, names=("u", "v"))
+    swapped = ls.axes_plane(PARAMS, "b", "w[0]")
+    charts = [PLANE, moved, wider, renamed, swapped, ls.Polar(PLANE), ls.Boundary(PLANE)]
+    assert chart_id(again) == chart_id(PLANE)
+    assert len({chart_id(chart) for chart in charts}) == len(charts)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Circle:
+    """A user's own chart: one coordinate, the angle on a circle of radius r."""
+
+    radius: jax.Array
+
+    @property
+    def names(self):
+        return ("turn",)
+
+    def point(self, coordinates):
+        (turn,) = coordinates
+        return {"w": self.radius * jnp.cos(turn), "b": self.radius * jnp.sin(turn)}
+
+    def coordinates(self, params):
+        turn = jnp.arctan2(params["b"], params["w"])
+        return turn[None], jnp.abs(jnp.hypot(params["w"], params["b"]) - self.radius)
+
+
+def test_a_users_own_chart_is_measured_and_walked_on():
+    """Names, point and coordinates are all it takes: surfaces, slopes and trajectories on it."""
+    pair = ls.neuron(*ls.datasets.pair())
+    chart = Circle(jnp.asarray(2.0))
+    assert isinstance(chart, ls.Chart) and not isinstance(PARAMS, ls.Chart)
+    turns = np.linspace(-1, 1, 9)
+    surface = ls.evaluate(pair, chart, {"turn": turns}, quantities=("slope",))
+    w, b = 2 * np.cos(turns), 2 * np.sin(turns)
+    np.testing.assert_allclose(surface.risk, problems.pair_risk(w, b), rtol=1e-6)
+    dw, db = problems.pair_gradient(w, b)
+    np.testing.assert_allclose(surface.slope[:, 0], w * db - b * dw, atol=1e-6)
+    assert surface.attrs["chart"] == "" and len(surface.attrs["chart_id"]) == 16
