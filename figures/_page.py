@@ -1,12 +1,19 @@
-"""What the pages of several panels share: a letter and a heading for each panel, and one legend under all of them."""
+"""What pages of several panels share: their layout, a letter and a heading for each panel, one legend under all."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 # a minimizer, as in `landscape.plot.dark_minimum`
-STAR = {"marker": "*", "markersize": 6.0, "markerfacecolor": "white", "markeredgecolor": "black", "markeredgewidth": 0.6}
+STAR = {
+    "marker": "*",
+    "markersize": 6.0,
+    "markerfacecolor": "white",
+    "markeredgecolor": "black",
+    "markeredgewidth": 0.6,
+}
 
 
 def head(axes: Axes, letter: str, heading: str) -> None:
@@ -33,3 +40,10 @@ def without_legend(axes: Axes) -> list[Any]:
 def unique(entries: Sequence[Any]) -> list[Any]:
     """Legend entries, each label once."""
     return list({entry.get_label(): entry for entry in reversed(entries)}.values())[::-1]
+
+
+def settle(figure: Figure) -> Figure:
+    """Lay the page out now, once, and not again for every format that it is saved in."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    return figure

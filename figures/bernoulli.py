@@ -24,7 +24,7 @@ Laplace prior); flights from Dalal, Fowlkes & Hoadley (1989).
 import jax
 import numpy as np
 import xarray as xr
-from _page import STAR, head, open_frame
+from _page import STAR, head, open_frame, settle
 from matplotlib.colors import Normalize
 from matplotlib.lines import Line2D
 
@@ -95,12 +95,14 @@ def _o_rings():
     path = {name: (("prior", "width"), np.stack([mode[name] for mode in modes])) for name in ("w", "b")}
     return {
         "surface": surface.assign(
-            log_likelihood=(("w", "b"), np.log(bernoulli(x, y, w, b))), log_prior=(("penalty", "w", "b"), np.stack(prior))
+            log_likelihood=(("w", "b"), np.log(bernoulli(x, y, w, b))),
+            log_prior=(("penalty", "w", "b"), np.stack(prior)),
         ),
         "path": xr.Dataset(path, {"prior": list(along), "width": np.r_[np.inf, WIDTHS]}),
     }
 
 
+@style.context()
 def draw(data):
     figure = style.figure(style.DOUBLE, 4.4)
     figure.get_layout_engine().set(wspace=0.06)
@@ -127,7 +129,7 @@ def draw(data):
     bottom[0].set_ylabel("$b$")
     lower.colorbar(mesh, ax=list(bottom), label="−log of the relative density", extend="max", aspect=22, pad=0.02)
     _legend(lower)
-    return figure
+    return settle(figure)
 
 
 def relative(log_density):
@@ -162,7 +164,9 @@ def _draw_surface(ax, surface):
 def _legend(figure):
     figure.legend(
         handles=[
-            Line2D([], [], marker="o", linestyle="none", color="white", markeredgecolor="black", label="risk's minimizer"),
+            Line2D(
+                [], [], marker="o", linestyle="none", color="white", markeredgecolor="black", label="risk's minimizer"
+            ),
             Line2D([], [], linestyle="none", label="objective's minimizer", **STAR),
             Line2D([], [], color=style.VERMILLION, label="its path as the prior narrows"),
             Line2D([], [], color=style.ORANGE, linestyle="--", linewidth=0.7, label="prior"),
@@ -174,7 +178,10 @@ def _legend(figure):
 
 def claims(data):
     line, surface, path = data["line"], data["surface"], data["path"]
-    log_posterior = {"line": line.log_likelihood + line.log_prior, "surface": surface.log_likelihood + surface.log_prior}
+    log_posterior = {
+        "line": line.log_likelihood + line.log_prior,
+        "surface": surface.log_likelihood + surface.log_prior,
+    }
     modes = {
         name: values.stack(cell=[d for d in values.dims if d != "penalty"]).idxmax("cell").values
         for name, values in log_posterior.items()
@@ -223,6 +230,8 @@ def claims(data):
             mean > 0.05 and line.minimizer.sel(penalty="c = 0.5") == 0
         ),
         "For the O-rings the Laplace posterior's mode lies on b = 0 exactly, the Gaussian's does not.": bool(
-            stars.b.sel(prior="Laplace") == 0 and stars.w.sel(prior="Laplace") < -0.1 and stars.b.sel(prior="Gaussian") < -0.1
+            stars.b.sel(prior="Laplace") == 0
+            and stars.w.sel(prior="Laplace") < -0.1
+            and stars.b.sel(prior="Gaussian") < -0.1
         ),
     }

@@ -21,6 +21,8 @@ whose minimizers have known values; proximal gradient after Beck & Teboulle (200
 import jax
 import numpy as np
 import optax
+import xarray as xr
+from _page import settle
 
 import landscape as ls
 
@@ -47,12 +49,14 @@ def compute():
         }
         starts = {"w": np.array([-5.0, -4.0, 1.5]), "b": np.array([4.0, -5.5, 6.0])}
         runs = ls.descend(pair, optimizers, starts, STEPS, penalties=penalties).on(surface)
-    kept = np.unique(np.concatenate([np.arange(100), np.geomspace(100, STEPS - 100, 60), np.arange(STEPS - 20, STEPS + 1)]))
+    kept = np.unique(
+        np.concatenate([np.arange(100), np.geomspace(100, STEPS - 100, 60), np.arange(STEPS - 20, STEPS + 1)])
+    )
     return {"surface": surface, "runs": runs.sel(step=kept.astype(int))}
 
 
 def draw(data):
-    return ls.plot.dark_minimum(data["surface"], data["runs"], columns=len(STRENGTHS))
+    return settle(ls.plot.dark_minimum(data["surface"], data["runs"], columns=len(STRENGTHS)))
 
 
 def claims(data):
@@ -89,9 +93,12 @@ def claims(data):
         ),
         "It moves toward the origin as λ grows.": bool((np.diff(moves, axis=1) < 0).all()),
         "The dark region closes around it as λ grows.": bool((np.diff(dark, axis=1) < 0).all()),
-        "Under l2 it solves 1/(1 + e^w) = 2λw: w = 2.818, 1.178 and 0.222 for λ = 0.01, 0.1 and 1.": near(w["l2"], *root)
+        "Under l2 it solves 1/(1 + e^w) = 2λw: w = 2.818, 1.178 and 0.222 for λ = 0.01, 0.1 and 1.": near(
+            w["l2"], *root
+        )
         and bool(np.allclose(1 / (1 + np.exp(root)), 2 * strengths * root, atol=1e-11))
-        and [f"{value:.3f}" for value in l2_runs.w.sel(optimizer="adam").isel(start=0).values] == ["2.818", "1.178", "0.222"],
+        and [f"{value:.3f}" for value in l2_runs.w.sel(optimizer="adam").isel(start=0).values]
+        == ["2.818", "1.178", "0.222"],
         "Under l1 it is w = log((1 − λ)/λ) for λ < ½: 4.595 and 2.197 for λ = 0.01 and 0.1.": near(
             w["l1"][:2], *np.log(1 / strengths[:2] - 1)
         )
@@ -105,7 +112,7 @@ def claims(data):
             and (w["elastic net"] <= np.maximum(w["l1"], w["l2"])).all()
         ),
         "Under l2 all runs end at the minimizer, to six digits.": bool(
-            (abs(l2_runs.w - np.array(root)) < 5e-7).all() if l2_runs.w.dims[-1] == "penalty" else False
+            (abs(l2_runs.w - xr.DataArray(root, dims="penalty")) < 5e-7).all() and (abs(l2_runs.b) < 5e-7).all()
         ),
         "At λ = 1 under l1 only proximal gradient comes to rest, at w = b = 0.0 exactly, while gradient descent and Adam "
         "keep hopping across the kinks.": bool((rest.w == 0).all() and (rest.b == 0).all())

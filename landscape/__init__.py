@@ -49,7 +49,7 @@ _HOME = {
 }
 _MODULES = {"datasets": "landscape.objectives.datasets", "plot": "landscape.plot"}
 
-__all__ = ["__version__", *_HOME]
+__all__ = ["__version__", *_HOME]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

@@ -61,8 +61,8 @@ def finite(name: str, values: np.ndarray) -> None:
         kind = "NaN" if np.isnan(values[first]) else "infinite"
         index = first[0] if len(first) == 1 else first
         raise ValueError(
-            f"`{name}` holds {int(bad.sum())} of {values.size} values that are not finite; the first is {kind}, at index "
-            f"{index}. Drop or fill those examples."
+            f"`{name}` holds {int(bad.sum())} of {values.size} values that are not finite; the first is {kind}, at "
+            f"index {index}. Drop or fill those examples."
         )
 
 
@@ -88,13 +88,13 @@ def default_float() -> np.dtype:
 
 def warn_if_narrowed(name: str, arrays: Any, stacklevel: int) -> None:
     """One warning if float64 input is about to become float32 because JAX's x64 mode is off."""
-    if jax.config.jax_enable_x64:  # type: ignore[attr-defined]
+    if jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
         return
     leaves = jax.tree.leaves(arrays)
     if any(getattr(leaf, "dtype", None) == np.float64 for leaf in leaves):
         warnings.warn(
-            f"`{name}` is float64 but JAX's x64 mode is off, so it is used in float32. Turn x64 on before the first use "
-            '(jax.config.update("jax_enable_x64", True)), or pass float32 to say that you mean it.',
+            f"`{name}` is float64 but JAX's x64 mode is off, so it is used in float32. Turn x64 on before the first "
+            'use (jax.config.update("jax_enable_x64", True)), or pass float32 to say that you mean it.',
             UserWarning,
             stacklevel=stacklevel + 1,
         )

@@ -53,9 +53,8 @@ def named_leaves(tree: Params) -> dict[str, Any]:
 def layout(tree: Params) -> str:
     """The leaves' names, dtypes and shapes as one line, for messages."""
     named = {name: leaf if hasattr(leaf, "dtype") else jnp.asarray(leaf) for name, leaf in named_leaves(tree).items()}
-    return (
-        ", ".join(f"{name or 'params'}: {leaf.dtype}{list(leaf.shape)}" for name, leaf in named.items()) or "no leaves"
-    )
+    described = [f"{name or 'params'}: {leaf.dtype}{list(leaf.shape)}" for name, leaf in named.items()]
+    return ", ".join(described) or "no leaves"
 
 
 def nested(named: dict[str, Any]) -> Params:

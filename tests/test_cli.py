@@ -217,7 +217,7 @@ BAD_TABLES = {
     "'t.csv' is empty; its first line must name the columns": b"\n \n",
     "'t.csv' has a header but no rows; give at least one example.": b"t,y\n",
     "'t.csv' is no text file; export the table as CSV.": b"PK\x03\x04\x00\x00",
-    "--y (y) holds 1 labels outside [0, 1], the first is -1.0 at index 0; cross-entropy needs probabilities. "
+    "--y (y) holds labels outside [0, 1] (1 of 2), the first is -1.0 at index 0; cross-entropy needs probabilities. "
     "For labels ±1 write (y + 1)/2 into the column": b"t,y\n1,-1\n2,1\n",
 }
 
@@ -519,7 +519,7 @@ def test_verify_finds_wrong_penalties_and_axes(saved):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--data", "o_rings"], r"given is \w{16}. What differs: examples: 2 there, 23 here; risk: R\(w, b\) = ½.* there, R"),
+        (["--data", "o_rings"], r"is \w{16}. What differs: examples: 2 there, 23 here; risk: R\(w, b\) = ½.* there, "),
         (["--data", "pair", "--dtype", "float64"], r"What differs: dtype: float32 there, float64 here\."),
         (["--data", "pair", "--loss", "half_squared_error"], r"What differs: risk: "),
         (["--data", "pair", "--standardize", "--no-bias"], r"What differs: risk: "),
@@ -703,6 +703,8 @@ MISTAKES = {
     "-o 'no/r.zarr': there is no folder": ["descend", "--data", "pair", "--optimizer", "lbfgs", "-o", "no/r.zarr"],
     "--plot 's.doc' must end in one of .png, .pdf, .svg.": ["surface", "--data", "pair", "--plot", "s.doc"],
     "--plot 'no/s.png': there is no folder": ["show", "r.zarr", "--plot", "no/s.png"],
+    "--plot needs two positions or more on every axis; 'w' has one.": [
+        "surface", "--data", "pair", "--axis", "w=1", "b=0:1", "--plot", "s.png"],
     "--plot draws one or two coordinates, not 3; choose them with --axis.": [
         "surface", "--data", "t.csv", "--x", "t", "t2", "--y", "y", "--plot", "s.png"],
     "the following arguments are required: --optimizer": ["descend", "--data", "pair"],
@@ -765,10 +767,7 @@ def test_more_mistakes_with_one_s_own(shell, own):
     assert "-o stores params that are nested dictionaries" in line
     shell.path.joinpath("bad_module.py").write_text("import landscape\nx = landscape.nothing\n")
     line = shell.fails("surface", "--objective", "bad_module:x", "--axis", "u=0:1")
-    assert (
-        "AttributeError: module 'landscape' has no attribute 'nothing' (bad_module.py, line 2)"
-        in line
-    )
+    assert "AttributeError: module 'landscape' has no attribute 'nothing' (bad_module.py, line 2)" in line
 
 
 def test_where_a_mistake_was_found_is_shown_on_request(shell, monkeypatch):

@@ -54,11 +54,12 @@ def test_gradient_and_hessian_of_the_pair(dtype):
     hessian = jax.jit(jax.vmap(jax.hessian(pair.risk)))(points)
     w, b = (values.ravel() for values in cells.values())
     assert ((w == b).sum(), (w == -b).sum(), ((w == 0) & (b == 0)).sum()) == (25, 25, 1)
-    for name, expected in zip("wb", problems.pair_gradient(w, b), strict=True):
-        assert_close(gradient[name], expected, eps=8, scale=1e-3)
+    dw, db = problems.pair_gradient(w, b)
     ww, wb, bb = problems.pair_hessian(w, b)
-    for found, expected in (("ww", ww), ("wb", wb), ("bw", wb), ("bb", bb)):
-        assert_close(hessian[found[0]][found[1]], expected, eps=8, scale=1e-3)
+    for found, expected in ((gradient["w"], dw), (hessian["w"]["w"], ww), (hessian["b"]["b"], bb)):
+        assert_close(found, expected, eps=16)  # sums of one sign: relative to themselves, in the flat tails too
+    for found, expected in ((gradient["b"], db), (hessian["w"]["b"], wb), (hessian["b"]["w"], wb)):
+        assert_close(found, expected, eps=4, scale=0.5)  # differences of numbers up to ½
     origin = {"w": jnp.zeros((), dtype), "b": jnp.zeros((), dtype)}
     assert jax.tree.map(float, jax.grad(pair.risk)(origin)) == {"w": -0.5, "b": 0.0}
     assert jax.tree.map(float, jax.hessian(pair.risk)(origin)) == {

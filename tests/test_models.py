@@ -122,9 +122,9 @@ def test_data_sets():
         (1.0, [1], {}, ValueError, r"`x` has shape \(\); inputs are \(n,\) for one feature or \(n, d\)"),
         (np.zeros((2, 0), int), [0, 1], {}, ValueError, r"`x` has shape \(2, 0\); inputs are"),
         (np.zeros((2, 1, 1), int), [0, 1], {}, ValueError, r"`x` has shape \(2, 1, 1\)"),
-        ([1, 2, 3], [-1, 1, -1], {}, ValueError, r"`y` holds 2 labels outside \[0, 1\], the first is -1 at index 0;"
+        ([1, 2, 3], [-1, 1, -1], {}, ValueError, r"`y` holds labels outside \[0, 1\] \(2 of 3\), the first is -1 at index 0;"
             r".*For labels ±1 pass \(y \+ 1\) / 2"),
-        ([1, 2], [0, 2], {}, ValueError, r"`y` holds 1 labels outside \[0, 1\], the first is 2 at index 1;"
+        ([1, 2], [0, 2], {}, ValueError, r"`y` holds labels outside \[0, 1\] \(1 of 2\), the first is 2 at index 1;"
             r" cross-entropy needs probabilities\. For other targets"),
         (["a", "b"], [0, 1], {}, TypeError, r"`x` must hold real numbers, got dtype <U1"),
         ([1j, 2], [0, 1], {}, TypeError, r"`x` must hold real numbers, got dtype complex128"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -75,15 +76,16 @@ def descend(
                   recorded at their evaluation point. Optimizers are matched by identity: keep one to compile once.
     starts:       params; or params with a leading axis on every leaf (relative to `objective.params`), a run each.
     penalties:    a Penalty, or a mapping label -> Penalty, in place of the objective's own.
-    batch_size:   None for full batches; else mini-batches without replacement, in one order for all runs, drawn by `key`.
+    batch_size:   None for full batches; else mini-batches without replacement, in one order for all runs,
+                  drawn by `key`.
     record:       a chart: keep coordinates and off-chart residual instead of the params (for large models).
     record_every: keep every so many steps; the start and the last step are always kept.
     progress:     as in `evaluate`.
 
     Gradients are minimum-norm subgradients of risk + penalty. What is recorded is measured on the full data.
-    Returns a Trajectory; its data set has the dimensions optimizer, penalty, start (each only if several were asked for) and
-    step, with risk, objective, gradient_norm and finite. A run that becomes non-finite is updated no more, and
-    `finite` is False from there on.
+    Returns a Trajectory; its data set has the dimensions optimizer, penalty, start (each only if several were asked
+    for) and step, with risk, objective, gradient_norm and finite. A run that becomes non-finite is updated no more,
+    and `finite` is False from there on.
     Raises: ValueError or TypeError, naming the argument.
 
         >>> import optax, landscape as ls
@@ -92,6 +94,7 @@ def descend(
         >>> round(float(run.params["w"][-1]), 4)
         1.1775
     """
+    started = time.perf_counter()
     by_label = _checked_optimizers(optimizers)
     initial, many = _checked_starts(starts, objective.params)
     _check_plan(objective, steps, batch_size, key, record_every)
@@ -102,7 +105,7 @@ def descend(
     inputs = Inputs(objective.data, (sweep.alpha, sweep.beta), record)
     order = None if batch_size is None else _batch_order(key, objective.n, batch_size, steps)
     records = []
-    with Progress(steps * len(by_label), "steps", progress) as bar:
+    with jax.default_matmul_precision("highest"), Progress(steps * len(by_label), "steps", progress) as bar:
         for optimizer in by_label.values():
             program = Program(objective.losses, objective.reduction, optimizer, batch_size, objective.n, record_every)
             records.append(_trace(program, inputs, initial, steps, order, bar))
@@ -115,7 +118,12 @@ def descend(
         },
         steps=sorted({*range(0, steps + 1, record_every), steps}),
         chart=record,
-        attributes=describe(objective, swept) | {"batch_size": objective.n if batch_size is None else batch_size},
+        attributes=describe(objective, swept)
+        | {
+            "precision": "highest",
+            "batch_size": objective.n if batch_size is None else batch_size,
+            "wall_seconds": round(time.perf_counter() - started, 6),
+        },
     )
 
 
@@ -125,9 +133,9 @@ def _trace(program: Program, inputs: Inputs, initial: Params, steps: int, order:
     runs = jax.tree.leaves(states.alive)[0].size
     whole, rest = divmod(steps, program.record_every)
     segment = max(1, SEGMENT_WORK // (program.record_every * program.num_examples * runs))
-    blocks = [(program.record_every, min(segment, whole - i)) for i in range(0, whole, segment)] + [(rest, 1)] * (
-        rest > 0
-    )
+    blocks = [(program.record_every, min(segment, whole - i)) for i in range(0, whole, segment)]
+    if rest:
+        blocks.append((rest, 1))
     records, done = [], 0
     for every, count in blocks:
         batches = None if order is None else order[done : done + every * count].reshape(count, every, -1)
@@ -154,8 +162,11 @@ def _over_runs(function: Callable[..., Any]) -> Callable[..., Any]:
 @partial(jax.jit, static_argnames="program")
 def _start(program: Program, inputs: Inputs, initial: Params) -> State:
     """The states before the first step, leaves (P, S, …)."""
+
+    def begin(params: Params) -> State:
+        return State(params, _optimizers.init(program.optimizer, params), jnp.asarray(True))
+
     num_penalties = len(jax.tree.leaves(inputs.coefficients)[0])
-    begin = lambda params: State(params, _optimizers.init(program.optimizer, params), jnp.asarray(True))  # noqa: E731
     states = jax.vmap(begin)(initial)
     return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num_penalties, *leaf.shape)), states)
 
@@ -226,9 +237,11 @@ def _step(program: Program, inputs: Inputs, state: State, slope: Slope, batch: B
         risk = _risk(program, batch, params)
         return risk + _penalties.value(*inputs.coefficients, params).astype(risk.dtype)
 
+    def keep(new: Array, old: Array) -> Array:
+        return jnp.where(alive, new, old)
+
     alive = state.alive & jnp.isfinite(slope.objective) & jnp.isfinite(_trees.norm(slope.gradient))
     moved = _optimizers.step(program.optimizer, state.params, state.optimizer, slope, inputs.coefficients, objective)
-    keep = lambda new, old: jnp.where(alive, new, old)  # noqa: E731
     params, optimizer = jax.tree.map(keep, moved, (state.params, state.optimizer))
     return State(params, optimizer, alive)
 
@@ -246,9 +259,10 @@ def _checked_optimizers(optimizers: Any) -> dict[str, Optimizer]:
     _checks.labels("optimizers", mapping)
     for label, optimizer in mapping.items():
         if not isinstance(optimizer, (optax.GradientTransformation, ProximalGradient)):
+            key = f"[{label!r}]" if label else ""
             raise TypeError(
-                f"`optimizers`{f'[{label!r}]' if label else ''} is a {type(optimizer).__name__}; give an optax optimizer such as "
-                "optax.adam(0.1), or ls.proximal_gradient(0.1)."
+                f"`optimizers`{key} is a {type(optimizer).__name__}; give an optax optimizer such as optax.adam(0.1), "
+                "or ls.proximal_gradient(0.1)."
             )
     return dict(mapping)
 
@@ -269,7 +283,8 @@ def _checked_starts(starts: Params, params: Params) -> tuple[Params, bool]:
     counts = {leaf.shape[:1] for leaf in named.values()}
     if len(counts) != 1 or any(leaf.shape[1:] != wanted[name].shape or leaf.ndim == 0 for name, leaf in named.items()):
         raise ValueError(
-            "`starts` must have the shapes of the objective's params, or one more leading axis of the same length on every leaf.\n"
+            "`starts` must have the shapes of the objective's params, or one more leading axis of the same length "
+            "on every leaf.\n"
             f"  params: {_trees.layout(params)}\n  starts: {_trees.layout(arrays)}"
         )
     if counts == {(0,)}:

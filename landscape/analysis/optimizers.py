@@ -58,9 +58,8 @@ def step(
     """(params, state) after one step. Line searches and plateau schedules get `value`, `grad` and `value_fn` too."""
     if isinstance(optimizer, ProximalGradient):
         moved = jax.tree.map(lambda p, g: p - optimizer.learning_rate * g.astype(p.dtype), params, slope.risk_gradient)
-        return penalties.prox(
-            *coefficients, moved, jnp.asarray(optimizer.learning_rate, _checks.default_float())
-        ), state
+        rate = jnp.asarray(optimizer.learning_rate, _checks.default_float())
+        return penalties.prox(*coefficients, moved, rate), state
     extended = optax.with_extra_args_support(optimizer)
     gradient = jax.tree.map(lambda g, p: g.astype(p.dtype), slope.gradient, params)
     updates, state = extended.update(gradient, state, params, value=slope.objective, grad=gradient, value_fn=objective)
@@ -68,7 +67,7 @@ def step(
 
 
 def evaluation_point(state: Any, params: Params) -> Params | None:
-    """Where to measure instead of at `params`: the averaged iterate of a schedule-free optimizer; None for all others."""
+    """Where to measure instead of at `params`: a schedule-free optimizer's averaged iterate; None for all others."""
     for node in jax.tree.leaves(state, is_leaf=_is_schedule_free):
         if _is_schedule_free(node):
             return optax.contrib.schedule_free_eval_params(node, params)

@@ -74,6 +74,8 @@ def to_json(chart: Chart) -> str:
 
 def from_json(text: str) -> Chart:
     """The chart that `to_json` described."""
+    from landscape.charts import plane, polar  # noqa: F401  a kind is known once its module is loaded
+
     return _rebuild(json.loads(text))
 
 

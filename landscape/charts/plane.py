@@ -20,7 +20,7 @@ class Plane:
     """The affine chart θ(c) = origin + Σᵢ cᵢ·directions[i], in one or more coordinates.
 
     origin:     params, kept in their dtypes.
-    directions: one tree for each name, with the structure and leaf shapes of `origin`; coordinates are multiples of them.
+    directions: one tree for each name, with `origin`'s structure and leaf shapes; coordinates are multiples of them.
     names:      the coordinates' names.
     Sums run in float32 or wider and are cast once to each leaf's dtype.
     Raises: ValueError if a direction does not fit the origin, if names repeat or their number differs.
@@ -45,7 +45,8 @@ class Plane:
         directions = tuple(self.directions)
         if len(self.names) != len(directions) or len(set(self.names)) != len(self.names) or not self.names:
             raise ValueError(
-                f"`names` is {tuple(self.names)} for {len(directions)} directions; give each direction a name of its own."
+                f"`names` is {tuple(self.names)} for {len(directions)} directions; "
+                "give each direction a name of its own."
             )
         wanted = jax.tree.structure(origin), [leaf.shape for leaf in jax.tree.leaves(origin)]
         for i, direction in enumerate(directions):
@@ -83,7 +84,8 @@ class Plane:
 def axes_plane(params: Params, *names: str) -> Plane:
     """The plane of the named entries of `params`, through the point where they are 0: coordinates are their values.
 
-    names: a scalar leaf's path, such as "b" or "layer/scale", or one entry of a larger leaf, such as "w[0]" or "kernel[1, 2]".
+    names: a scalar leaf's path, such as "b" or "layer/scale", or one entry of a larger leaf, such as "w[0]" or
+           "kernel[1, 2]".
     The other entries keep their values.
     Raises: ValueError for a name that is no entry of `params`.
 
@@ -110,8 +112,9 @@ def axes_plane(params: Params, *names: str) -> Plane:
 
 def _entry(name: str, leaves: dict[str, Array]) -> tuple[str, tuple[int, ...]]:
     """The leaf and index that a name such as "w[0]" means."""
-    found = re.fullmatch(r"(.*?)(?:\[([\d\s,]+)\])?", name)
-    leaf, index = found.group(1), tuple(int(i) for i in (found.group(2) or "").split(",") if i.strip())  # type: ignore[union-attr]
+    brackets = re.search(r"\[([\d\s,]+)\]\Z", name)
+    leaf = name[: brackets.start()] if brackets else name
+    index = tuple(int(i) for i in brackets.group(1).split(",") if i.strip()) if brackets else ()
     if leaf not in leaves:
         raise ValueError(f"`names` has {name!r}, which is no entry of the params ({', '.join(leaves)}).")
     shape = leaves[leaf].shape

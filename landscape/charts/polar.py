@@ -14,7 +14,7 @@ from landscape.charts.plane import Plane
 @_chart.register(data=("plane",), static=())
 @dataclass(frozen=True, eq=False)
 class Polar:
-    """A plane by scale and direction: θ = plane.point(r cos φ, r sin φ) with coordinates log_scale = log r and angle = φ.
+    """A plane by scale and direction: θ = plane.point(r cos φ, r sin φ); coordinates log_scale = log r, angle = φ.
 
     On separable data the angle of gradient descent converges while log_scale grows without end (Soudry et al. 2018).
     At log_scale 0 it is the circle ‖(w, b)‖ = 1: on that normalized set the risk does have a minimum.
@@ -48,7 +48,8 @@ class Polar:
 class Boundary:
     """A plane (w, b) by the neuron's decision threshold t = −b/w, where h(t) = f(0), and its weight w: b = −t·w.
 
-    With the w axis at the single value 1 it is the set ‖w‖ = 1. Raises: ValueError unless the plane has two coordinates.
+    With the w axis at the single value 1 it is the set ‖w‖ = 1.
+    Raises: ValueError unless the plane has two coordinates.
     """
 
     plane: Plane
@@ -76,6 +77,6 @@ def _check_two(plane: Plane) -> None:
     names = getattr(plane, "names", ())
     if not isinstance(plane, Plane) or len(names) != 2:
         raise ValueError(
-            f"`plane` must be a Plane with two coordinates (weight, bias), got {type(plane).__name__} with {len(names)}; "
-            'build it with ls.axes_plane(params, "w", "b").'
+            f"`plane` must be a Plane with two coordinates (weight, bias), got {type(plane).__name__} with "
+            f'{len(names)}; build it with ls.axes_plane(params, "w", "b").'
         )

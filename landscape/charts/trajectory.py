@@ -30,10 +30,10 @@ LONG_NAMES = {
 class Trajectory:
     """Runs of one or more optimizers.
 
-    params: a tree of NumPy arrays, the leading axes of every leaf being `data.risk.dims`; None where only the coordinates on
-            a chart were recorded.
-    data:   xarray.Dataset over optimizer, penalty, start (each only if there are several) and step, with risk, objective,
-            gradient_norm, finite, and what else was recorded; attributes hold the provenance.
+    params: a tree of NumPy arrays, the leading axes of every leaf being `data.risk.dims`; None where only the
+            coordinates on a chart were recorded.
+    data:   xarray.Dataset over optimizer, penalty, start (each only if there are several) and step, with risk,
+            objective, gradient_norm, finite, and what else was recorded; attributes hold the provenance.
     """
 
     params: Params
@@ -42,8 +42,9 @@ class Trajectory:
     def on(self, chart: Chart | xarray.Dataset) -> xarray.Dataset:
         """The runs seen on a chart (or on the chart of a surface): its coordinates, and what the chart does not show.
 
-        Returns: a Dataset with the dimensions of `data`; a variable for each coordinate; residual, the distance of the params
-        from the chart's nearest point; and the recorded risk, objective, gradient_norm and finite, measured at the true params.
+        Returns: a Dataset with the dimensions of `data`; a variable for each coordinate; residual, the distance of the
+        params from the chart's nearest point; and the recorded risk, objective, gradient_norm and finite, measured at
+        the true params.
         Raises: ValueError if only coordinates on another chart were recorded, or the surface does not hold its chart.
         """
         chart, chart_id = _resolve(chart)

@@ -23,8 +23,8 @@ def surface(args: Namespace) -> int:
 
         own = problem.build(args)
         axes = problem.axes(args, own)
-        if args.plot and len(axes) > 2:
-            raise ValueError(f"--plot draws one or two coordinates, not {len(axes)}; choose them with --axis.")
+        if args.plot:
+            _check_drawable({name: len(positions) for name, positions in axes.items()})
         measured = ls.evaluate(
             own.objective,
             problem.chart(args, own, list(axes)),
@@ -159,6 +159,14 @@ def _check_picture(plot: str | None) -> None:
     if Path(plot).is_dir():
         raise ValueError(f"--plot {plot!r} is a folder; name a file.")
     _check_folder("--plot", Path(plot))
+
+
+def _check_drawable(sizes: dict[str, int]) -> None:
+    if len(sizes) > 2:
+        raise ValueError(f"--plot draws one or two coordinates, not {len(sizes)}; choose them with --axis.")
+    if 1 in sizes.values():
+        single = next(name for name, size in sizes.items() if size == 1)
+        raise ValueError(f"--plot needs two positions or more on every axis; {single!r} has one.")
 
 
 def _check_folder(option: str, target: Path) -> None:

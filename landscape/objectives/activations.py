@@ -20,6 +20,7 @@ from jax.typing import ArrayLike
 from landscape import _checks
 
 _Function = Callable[[Array], Array]
+_Residual = Callable[[Array, Array], Array]
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Activation:
     _value: _Function = field(repr=False, compare=False)
     _derivative: _Function = field(repr=False, compare=False)
     _inverse: _Function | None = field(default=None, repr=False, compare=False)
-    _residual: Callable[[Array, Array], Array] | None = field(default=None, repr=False, compare=False)
+    _residual: _Residual | None = field(default=None, repr=False, compare=False)
 
     def __call__(self, z: ArrayLike) -> Array:
         """f(z), elementwise."""
@@ -96,8 +97,8 @@ def _with_derivative(value: _Function, derivative: _Function) -> _Function:
 #
 #     log(1 + e) = 2 artanh t        σ(−|z|) = 2t/(1 + t)        σ(|z|) = (1 − t)/(1 + t)
 #
-# No subtraction cancels, so values keep their relative precision in both tails, and XLA computes one exponential for loss
-# and slope together. On CPU that is what makes a grid fast: `jnp.log1p` in the same fusion costs twice the rest.
+# No subtraction cancels, so values keep their relative precision in both tails, and XLA computes one exponential for
+# loss and slope together. On CPU that is what makes a grid fast: `jnp.log1p` in the same fusion costs twice the rest.
 
 
 def exp_share(z: Array) -> Array:
@@ -115,11 +116,13 @@ def log1p_exp(t: Array) -> Array:
     return 2.0 * t * series
 
 
+def _sigmoid_of(z: Array, t: Array) -> Array:
+    # z > 0, strictly: 2t/(1 + t) is exactly ½ at 0, (1 − t)/(1 + t) is not.
+    return jnp.where(z > 0, 1.0 - t, 2.0 * t) / (1.0 + t)
+
+
 def _sigmoid_value(z: Array) -> Array:
-    t = exp_share(z)
-    return jnp.where(z > 0, 1.0 - t, 2.0 * t) / (
-        1.0 + t
-    )  # strict: 2t/(1 + t) is exactly ½ at 0, (1 − t)/(1 + t) is not
+    return _sigmoid_of(z, exp_share(z))
 
 
 def sigmoid_derivative(z: Array) -> Array:
@@ -141,13 +144,12 @@ _tanh = _with_derivative(jnp.tanh, _tanh_derivative)
 
 def _sigmoid_residual_value(z: Array, y: Array) -> Array:
     # s = ±1: the nearer of the labels 0 and 1, r its distance from y. σ(z) − y = s·(σ(s·z) − r) with r ≤ ½ in [0, 1].
+    # t is that of z, not of s·z: the same number, but one exponential with the loss.
     s = jnp.where(y <= 0.5, jnp.ones_like(y), -jnp.ones_like(y))
-    return s * (_sigmoid_value(s * z) - jnp.minimum(y, 1.0 - y))
+    return s * (_sigmoid_of(s * z, exp_share(z)) - jnp.minimum(y, 1.0 - y))
 
 
-def _residual_with_derivative(
-    value: Callable[[Array, Array], Array], derivative: _Function
-) -> Callable[[Array, Array], Array]:
+def _residual_with_derivative(value: _Residual, derivative: _Function) -> _Residual:
     """`value(z, y)` = f(z) − y with ∂/∂z = f'(z) and ∂/∂y = −1."""
     function = jax.custom_jvp(value)
     function.defjvp(lambda primals, tangents: (function(*primals), derivative(primals[0]) * tangents[0] - tangents[1]))

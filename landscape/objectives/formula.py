@@ -35,19 +35,20 @@ class _Dialect:
     z: str
     preactivation: str
     unknown: str
+    function: str  # of an objective without data
     brackets: str
 
 
 _TEXT = _Dialect(
     theta="θ", minus="−", fraction="(1/{})", mean="(1/n) ", total="Σᵢ ", weight="ωᵢ ", over_weights=" / Σᵢ ωᵢ",
     log="log(1+e^({}))", cross_entropy="[log(1+e^zᵢ) − yᵢzᵢ]", squared="½({} − yᵢ)²", activation="text", z="zᵢ",
-    preactivation="zᵢ = w·xᵢ{}", unknown="lossᵢ(θ)", brackets="( {} )",
+    preactivation="zᵢ = w·xᵢ{}", unknown="lossᵢ(θ)", function="f(θ)", brackets="( {} )",
 )  # fmt: skip
 _LATEX = _Dialect(
     theta=r"\theta", minus="-", fraction=r"\tfrac1{{{}}}", mean=r"\frac1n ", total=r"\sum_i ", weight=r"\omega_i ",
     over_weights=r" \big/ \sum_i \omega_i", log=r"\log\bigl(1+e^{{{}}}\bigr)",
     cross_entropy=r"\bigl[\log(1+e^{z_i}) - y_i z_i\bigr]", squared=r"\tfrac12\bigl({} - y_i\bigr)^2",
-    activation="latex", z="z_i", preactivation=r"z_i = w \cdot x_i{}", unknown=r"\ell_i(\theta)",
+    activation="latex", z="z_i", preactivation=r"z_i = w \cdot x_i{}", unknown=r"\ell_i(\theta)", function=r"f(\theta)",
     brackets=r"\Bigl( {} \Bigr)",
 )  # fmt: skip
 
@@ -87,6 +88,8 @@ def _risk(objective: Objective, dialect: _Dialect) -> str:
     """The risk's formula, followed by what its letters stand for."""
     model, n = objective.structure, objective.n
     weighted = len(jax.tree.leaves(objective.data)) > 2 and model is not None
+    if model is None and objective.data is None:
+        return dialect.function
     if model is None:
         return _average(dialect.unknown, objective.reduction, False, dialect) + f",  n = {n}"
     if not weighted and _short(objective, model):
@@ -105,9 +108,8 @@ def _loss(loss: PointwiseLoss, dialect: _Dialect) -> str:
 def _average(body: str, reduction: str, weighted: bool, dialect: _Dialect) -> str:
     mean = reduction == "mean"
     front = dialect.mean if mean and not weighted else ""
-    return (
-        front + dialect.total + weighted * dialect.weight + body + (dialect.over_weights if mean and weighted else "")
-    )
+    back = dialect.over_weights if mean and weighted else ""
+    return front + dialect.total + weighted * dialect.weight + body + back
 
 
 def _short(objective: Objective, model: LinearModel) -> bool:
@@ -117,7 +119,7 @@ def _short(objective: Objective, model: LinearModel) -> bool:
 
 
 def _written_out(model: LinearModel, reduction: str, dialect: _Dialect) -> str:
-    """Σ log(1+e^(−zᵢ)) + (1 − yᵢ)zᵢ with every example in full: −log h for the ones first, −log(1 − h) for the zeros."""
+    """Σ log(1+e^(−zᵢ)) + (1 − yᵢ)zᵢ, every example in full: −log h for the ones first, −log(1 − h) for the zeros."""
     features, labels = np.asarray(model.features), np.asarray(model.labels)
     exponents = [_linear(-features[i], dialect, "") or "0" for i in np.argsort(labels == 0, kind="stable")]
     body = " + ".join(dialect.log.format(exponent) for exponent in exponents)

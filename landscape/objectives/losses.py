@@ -18,9 +18,9 @@ from landscape.objectives.activations import Activation, exp_share, log1p_exp, s
 
 
 def _cross_entropy_value(z: Array, y: Array) -> Array:
-    # max(z, 0) − y·z first: it is exactly 0 for a right and certain label; only then is the small term added, which is the
-    # whole loss there (1e-9 at |z| = 20). The clamp changes no value, a loss being ≥ 0; it ends the chain of operations
-    # that XLA fuses on CPU, which makes loss and slope together a third faster.
+    # max(z, 0) − y·z first: it is exactly 0 for a right and certain label; only then is the small term added, which is
+    # the whole loss there (1e-9 at |z| = 20). The clamp changes no value, a loss being ≥ 0; it ends the chain of
+    # operations that XLA fuses on CPU, which makes loss and slope together a third faster.
     loss = (jnp.maximum(z, 0.0) - y * z) + log1p_exp(exp_share(z))
     return jax.lax.clamp(jnp.zeros((), loss.dtype), loss, jnp.full((), jnp.inf, loss.dtype))
 

@@ -43,7 +43,7 @@ class Predict(Protocol):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Objective:
-    """J(θ) = R(θ) + Ω(θ), with the risk R the weighted mean of `losses(θ, data)` (or their weighted sum) and Ω a penalty.
+    """J(θ) = R(θ) + Ω(θ): the risk R is the weighted mean (or weighted sum) of `losses(θ, data)`, Ω a penalty.
 
     losses:     losses(params, batch) -> (n,), one loss an example; or (losses, weights), both (n,), for padding,
                 masks and example weights: mean = Σ wᵢlᵢ / Σ wᵢ, sum = Σ wᵢlᵢ. A frozen dataclass with `__call__`
@@ -55,15 +55,15 @@ class Objective:
     predict:    optional, predict(params, x) -> the model's output.
     structure:  optional `LinearModel`: what closed forms and certificates read.
 
-    Not a pytree, never an argument of a jitted function. `objective(params)` and `objective.risk(params)` are traceable:
-    `jax.grad(objective.risk)` works.
+    Not a pytree, never an argument of a jitted function. `objective(params)` and `objective.risk(params)` are
+    traceable: `jax.grad(objective.risk)` works.
     Raises: ValueError or TypeError, naming the argument, for bad data, params, losses or reduction.
     """
 
     losses: Losses
     data: Batch
     params: Params = field(kw_only=True)
-    penalty: Penalty = field(kw_only=True, default=None)  # type: ignore[assignment]
+    penalty: Penalty = field(kw_only=True, default_factory=penalties.none)
     reduction: Reduction = field(kw_only=True, default="mean")
     predict: Predict | None = field(kw_only=True, default=None)
     structure: LinearModel | None = field(kw_only=True, default=None)
@@ -102,7 +102,7 @@ class Objective:
         return risk + self.penalty.value(params).astype(risk.dtype)
 
     def gradient(self, params: Params) -> Params:
-        """The minimum-norm subgradient of J at θ, a tree like `params`: ∇R + ∇Ω, and 0 exactly where θ is stationary."""
+        """The minimum-norm subgradient of J at θ, a tree like `params`: ∇R + ∇Ω, 0 exactly where θ is stationary."""
         params = self._read(params)
         return self.penalty.subgradient(params, jax.grad(self.risk)(params))
 
@@ -145,7 +145,7 @@ def function(f: Callable[[Params], Array], params: Params, *, penalty: Penalty |
     >>> float(bowl.risk({"u": 1.0, "v": 1.0}))
     5.0
     """
-    return Objective(FunctionLosses(f), None, params=params, penalty=penalty)  # type: ignore[arg-type]
+    return Objective(FunctionLosses(f), None, params=params, penalty=Penalty() if penalty is None else penalty)
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,13 @@
 
 so sums, multiples, minimum-norm subgradients and proximal steps all have closed forms.
 
-    >>> import landscape as ls
+    >>> import jax.numpy as jnp, landscape as ls
     >>> penalty = ls.l2(0.1) + 2 * ls.l1(0.01)
     >>> print(penalty)
     0.1·‖θ‖² + 0.02·‖θ‖₁
-    >>> float(penalty.value({"w": 3.0, "b": -4.0}))  # 0.1·25 + 0.02·7
-    2.64...
+    >>> value = penalty.value({"w": jnp.array(3.0), "b": jnp.array(-4.0)})
+    >>> round(float(value), 6)  # 0.1·25 + 0.02·7
+    2.64
 """
 
 import json
@@ -70,18 +71,14 @@ class Penalty:
         return Penalty(tuple(replace(t, strength=float(s)) for t, s in zip(self.terms, shares, strict=True)))
 
     def coefficients(self, params: Params) -> tuple[Params, Params]:
-        """(α, β): two trees like `params`, each leaf a number, or an array of the leaf's shape under an elementwise mask.
+        """(α, β): trees like `params`, each leaf a number, or an array of the leaf's shape under an elementwise mask.
 
         Raises: ValueError if a scope matches no leaf or a mask does not fit.
         """
         leaves, tree = jax.tree.flatten(params)
-        masks = [_mask(term.scope, params) for term in self.terms]
-        alpha = [
-            sum(t.strength * t.l1 * m[i] for t, m in zip(self.terms, masks, strict=True)) for i in range(len(leaves))
-        ]
-        beta = [
-            sum(t.strength * t.l2 * m[i] for t, m in zip(self.terms, masks, strict=True)) for i in range(len(leaves))
-        ]
+        masked = [(term, _mask(term.scope, params)) for term in self.terms]
+        alpha = [sum(term.strength * term.l1 * mask[i] for term, mask in masked) for i in range(len(leaves))]
+        beta = [sum(term.strength * term.l2 * mask[i] for term, mask in masked) for i in range(len(leaves))]
         return tree.unflatten(alpha), tree.unflatten(beta)
 
     def value(self, params: Params) -> Array:
@@ -102,8 +99,10 @@ class Penalty:
         return prox(*self._arrays(params), params, jnp.asarray(_checks.positive("step", step), _checks.default_float()))
 
     def _arrays(self, params: Params) -> tuple[Params, Params]:
+        def convert(leaf: Any, coefficient: Any) -> Array:
+            return jnp.asarray(coefficient, _trees.wide(jnp.asarray(leaf)))
+
         alpha, beta = self.coefficients(params)
-        convert = lambda p, c: jnp.asarray(c, _trees.wide(jnp.asarray(p)))  # noqa: E731
         return jax.tree.map(convert, params, alpha), jax.tree.map(convert, params, beta)
 
     def __str__(self) -> str:
@@ -218,8 +217,9 @@ def _mask(scope: Any, params: Params) -> list[Any]:
             )
         inside = [_leaf_mask(m, p) for m, p in zip(jax.tree.leaves(scope), leaves, strict=True)]
     if not any(np.any(m) for m in inside):
+        given = scope if isinstance(scope, str) else "mask"
         raise ValueError(
-            f"`scope` {scope if isinstance(scope, str) else 'mask'!r} matches no leaf of the params ({_trees.layout(params)}). "
+            f"`scope` {given!r} matches no leaf of the params ({_trees.layout(params)}). "
             'Pass `scope="all"`, or a mask: a tree of booleans with the structure of the params.'
         )
     return inside
@@ -241,9 +241,8 @@ def _weights(params: Params) -> list[float]:
 
 def _text(term: Term, style: str) -> str:
     """One term, such as 0.1·‖θ‖²; ‖W‖ stands for a penalty on the weights alone, ‖mθ‖ for one under a mask."""
-    vector = {"all": ("θ", r"\theta"), "weights": ("W", "W")}.get(
-        term.scope if isinstance(term.scope, str) else "mask", ("mθ", r"m\theta")
-    )
+    scope = term.scope if isinstance(term.scope, str) else "mask"
+    vector = {"all": ("θ", r"\theta"), "weights": ("W", "W")}.get(scope, ("mθ", r"m\theta"))
     number = f"{term.strength * term.factor:.10g}"
     if style == "latex":
         return rf"{number}\,\lVert {vector[1]}\rVert" + ("_2^2" if term.l2 else "_1")

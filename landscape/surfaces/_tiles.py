@@ -43,9 +43,8 @@ def run(
     results: dict[str, np.ndarray] = {}
     for tile in tiles(grid, shape):
         inside = tuple(slice(0, s.stop - s.start) for s in tile)
-        for name, values in compute(
-            tuple(_padded(a[s], size) for a, s, size in zip(axes, tile, shape, strict=True))
-        ).items():
+        positions = tuple(_padded(axis[s], size) for axis, s, size in zip(axes, tile, shape, strict=True))
+        for name, values in compute(positions).items():
             if shape == grid:
                 results[name] = np.asarray(values)
                 continue

@@ -57,11 +57,12 @@ def evaluate(
     axes:        coordinate name -> 1-D positions, any spacing, 1 to 3 of them: all of the chart's names. The result's
                  dimensions follow the order of this mapping.
     quantities:  names out of "risk_stderr", "risk_gradient_norm", "gradient_norm", "slope", and own `Quantity` objects.
-    penalties:   label -> Penalty, a sweep: replaces the objective's own penalty and adds the dimension `penalty` in front.
-                 Risk and its gradient are computed once a cell however many there are.
+    penalties:   label -> Penalty, a sweep: replaces the objective's own penalty and adds the dimension `penalty` in
+                 front. Risk and its gradient are computed once a cell however many there are.
     batch_size:  examples at a time; chosen from `memory` by default.
     memory:      bytes that temporaries may take (default 2 GiB on CPU).
-    precision:   of matrix products, "highest" unless asked otherwise (JAX's default is TF32 on NVIDIA, bfloat16 on TPU).
+    precision:   of matrix products, "highest" unless asked otherwise (JAX's default is TF32 on NVIDIA and
+                 bfloat16 on TPU).
     progress:    show a bar; by default where a run lasts over two seconds and standard error is a terminal.
 
     Returns a Dataset over the axes:
@@ -70,7 +71,8 @@ def evaluate(
         risk_gradient_norm   ‖∇R‖ over ALL params, not only in the chart
         gradient_norm        minimum norm over the subdifferential of R + Ω; comes with risk_gradient_norm
         slope                in-chart gradient of the risk, with a last dimension `coordinate`
-    objective, penalty_* and gradient_norm carry `penalty` in a sweep. NaN and inf stay as they are; `finite` is False there.
+    objective, penalty_* and gradient_norm carry `penalty` in a sweep. NaN and inf stay as they are, and `finite` is
+    False there.
     Attributes hold the provenance: versions, device, dtype, precision, fingerprints, plan and wall time.
     Raises: ValueError or TypeError, naming the argument.
     """
@@ -118,7 +120,7 @@ def _tile(
     sweep: Sweep,
     positions: tuple[Array, ...],
 ) -> dict[str, Array]:
-    """All cells of one tile, `plan.in_flight` at a time vmapped, the chunks one after another; arrays end with its shape."""
+    """All cells of one tile, vmapped `plan.in_flight` at a time, chunk after chunk; arrays end with its shape."""
     shape = tuple(len(p) for p in positions)
     grid = jnp.stack([c.reshape(-1) for c in jnp.meshgrid(*positions, indexing="ij")], axis=1)  # (cells, k)
     cells = math.prod(shape)
@@ -130,20 +132,21 @@ def _tile(
 
     def unchunk(values: Array) -> Array:  # (chunks, …, in_flight)
         values = jnp.moveaxis(values, 0, -2)
-        return values.reshape(*values.shape[:-2], chunks * plan.in_flight)[..., :cells].reshape(
-            *values.shape[:-2], *shape
-        )
+        leading = values.shape[:-2]
+        flat = values.reshape(*leading, chunks * plan.in_flight)
+        return flat[..., :cells].reshape(*leading, *shape)
 
     return _spread({name: unchunk(values) for name, values in out.items()}, units, sweep.strengths)
 
 
-def _spread(out: dict[str, Array], units: tuple[int, ...], strengths: Array) -> dict[str, Array]:
-    """Add what follows from risk and penalty_unit, (P, …): outside the loop over cells, where it is one pass over memory."""
+def _spread(out: dict[str, Array], units: tuple[int, ...], strengths: Array | np.ndarray) -> dict[str, Array]:
+    """Add what follows from risk and penalty_unit, (P, …): outside the loop over cells, in one pass over memory."""
     unit = out["penalty_unit"]  # (U, …)
-    spread = (
-        jnp.broadcast_to(unit, (len(units), *unit.shape[1:])) if len(unit) == 1 else jnp.stack([unit[u] for u in units])
-    )
-    value = strengths.astype(unit.dtype).reshape(-1, *[1] * (unit.ndim - 1)) * spread
+    if len(unit) == 1:
+        spread = jnp.broadcast_to(unit, (len(units), *unit.shape[1:]))
+    else:
+        spread = jnp.stack([unit[u] for u in units])
+    value = jnp.asarray(strengths, unit.dtype).reshape(-1, *[1] * (unit.ndim - 1)) * spread
     out["penalty_value"], out["objective"] = value, out["risk"][None] + value
     return out
 
@@ -166,10 +169,8 @@ def _cell(
         out |= measure.finish(point, sums, sweep)
     # The penalty grows with its strength: where the largest is finite, all are. (One number a cell, not one a penalty.)
     highest = out["risk"] + jnp.max(sweep.largest.astype(out["risk"].dtype) * out["penalty_unit"])
-    checked = [
-        highest,
-        *(values for name, values in out.items() if name not in ("risk_stderr", "penalty_unit", "gradient_norm")),
-    ]
+    left_out = ("risk_stderr", "penalty_unit", "gradient_norm")
+    checked = [highest, *(values for name, values in out.items() if name not in left_out)]
     return out | {"finite": jnp.stack([jnp.isfinite(values).all() for values in checked]).all()}
 
 
@@ -194,7 +195,8 @@ def _over_batches(
 def _checked_axes(chart: Chart, axes: Mapping[str, Any]) -> dict[str, np.ndarray]:
     if not isinstance(chart, Chart):
         raise TypeError(
-            f"`chart` is a {type(chart).__name__}; give a Plane, Polar or Boundary, such as ls.axes_plane(params, 'w', 'b')."
+            f"`chart` is a {type(chart).__name__}; give a Plane, Polar or Boundary, such as "
+            "ls.axes_plane(params, 'w', 'b')."
         )
     if not isinstance(axes, Mapping):
         raise TypeError(
@@ -207,14 +209,11 @@ def _checked_axes(chart: Chart, axes: Mapping[str, Any]) -> dict[str, np.ndarray
             )
     missing, unknown = [n for n in chart.names if n not in axes], [n for n in axes if n not in chart.names]
     if missing or unknown:
+        wrong = {"missing": missing, "unknown": unknown}
+        listed = "; ".join(f"{what}: {', '.join(map(repr, names))}" for what, names in wrong.items() if names)
         raise ValueError(
-            f"`axes` must name the chart's coordinates, {', '.join(chart.names)}; "
-            + "; ".join(
-                f"{what} {', '.join(map(repr, which))}"
-                for what, which in (("missing:", missing), ("unknown:", unknown))
-                if which
-            )
-            + ". Give every coordinate a 1-D array of positions."
+            f"`axes` must name the chart's coordinates, {', '.join(chart.names)}; {listed}. "
+            "Give every coordinate a 1-D array of positions."
         )
     if len(axes) > 3:
         raise ValueError(
@@ -264,11 +263,12 @@ def _measures(objective: Objective, quantities: Sequence[str | Quantity]) -> tup
 
 def _warn_below_resolution(chart: Chart, axes: dict[str, np.ndarray]) -> None:
     """Where a step of an axis is lost in the rounding of a leaf, neighboring cells are the same point."""
-    for name, direction in zip(getattr(chart, "names", ()), getattr(chart, "directions", ()), strict=False):
+    directions, origin = getattr(chart, "directions", ()), getattr(chart, "origin", None)
+    for name, direction in zip(chart.names, directions, strict=False):
         steps = np.diff(np.sort(axes[name].astype(np.float64)))
         if not len(steps):
             continue
-        leaves = _trees.named_leaves(chart.origin)  # type: ignore[attr-defined]
+        leaves = _trees.named_leaves(origin)
         for (leaf_name, leaf), d in zip(leaves.items(), jax.tree.leaves(direction), strict=True):
             # In float32: of a large model no second copy is made. Only entries that the axis moves count.
             moves, sizes = steps.min() * np.abs(np.asarray(d, np.float32)), np.abs(np.asarray(leaf, np.float32))

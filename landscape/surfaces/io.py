@@ -23,26 +23,30 @@ FORMAT = 1
 def save(result: xarray.Dataset | Trajectory, path: str | os.PathLike[str]) -> None:
     """Write a surface or a trajectory as a zarr store (format 3, Zstandard, CRC-32C on every chunk).
 
-    `xarray.open_zarr(path)` reads it too; labels (penalties, optimizers) are then JSON in the attribute `labels`. The store is
-    written beside its place and renamed, so an interrupted save leaves nothing half-written.
-    Raises: FileExistsError if the path is taken: nothing is overwritten. ValueError for a trajectory whose params are not
-    nested dictionaries; TypeError for anything else.
+    `xarray.open_zarr(path)` reads it too; labels (penalties, optimizers) are then JSON in the attribute `labels`. The
+    store is written beside its place and renamed, so an interrupted save leaves nothing half-written.
+    Raises: FileExistsError if the path is taken: nothing is overwritten. ValueError for a trajectory whose params are
+    not nested dictionaries; TypeError for anything else.
     """
+    import zarr
+
     target = Path(path)
     check_free(target)
     dataset = _flattened(result)
-    labels = {
-        str(name): [str(v) for v in coordinate.to_numpy()]
+    labels = {  # as JSON: zarr has no stable string type yet
+        str(name): coordinate.to_numpy().astype(str).tolist()
         for name, coordinate in dataset.coords.items()
-        if coordinate.dtype.kind in "UO"  # zarr has no stable string type yet
+        if coordinate.dtype.kind in "UO"
     }
     dataset = dataset.drop_vars(labels).assign_attrs(labels=json.dumps(labels, ensure_ascii=False))
     partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
     try:
         with warnings.catch_warnings():
-            # xarray.open_zarr looks for consolidated metadata first; that they are no part of zarr 3 yet is not the user's worry.
+            # xarray.open_zarr looks for consolidated metadata first; that they are no part of zarr 3 yet need not worry
+            # the user.
             warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
-            dataset.to_zarr(partial, mode="w", zarr_format=3, consolidated=True, encoding=_checksummed(dataset))
+            with zarr.config.set({"array.write_empty_chunks": True}):  # a chunk that is not there is then a lost one
+                dataset.to_zarr(partial, mode="w", zarr_format=3, consolidated=True, encoding=_checksummed(dataset))
         os.rename(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -59,7 +63,8 @@ def check_free(path: Path) -> None:
 def open_surface(path: str | os.PathLike[str]) -> xarray.Dataset:
     """The surface saved at `path`, in memory, as `evaluate` returned it.
 
-    Raises: FileNotFoundError if there is none; ValueError if it is no surface, or a checksum fails (naming the variable).
+    Raises: FileNotFoundError if there is none; ValueError if it is no surface, or if a checksum fails
+    (naming the variable).
     """
     return _open(Path(path), "surface")
 
@@ -87,14 +92,28 @@ def _open(path: Path, kind: str) -> xarray.Dataset:
         raise ValueError(
             f"{str(path)!r} has format {attributes['format']}; this version reads up to {FORMAT}: upgrade landscape."
         )
-    dataset = xarray.open_zarr(path, chunks=None)
-    for name in dataset.variables:
+    try:
+        dataset = xarray.open_zarr(path, chunks=None).load()
+    except (ValueError, RuntimeError, OSError):
+        _check_chunks(path, read=True)  # which one it is, xarray does not say
+        raise
+    _check_chunks(path, read=False)
+    labels = json.loads(dataset.attrs.pop("labels", "{}"))
+    return dataset.assign_coords({name: v if isinstance(v, str) else (name, v) for name, v in labels.items()})
+
+
+def _check_chunks(path: Path, read: bool) -> None:
+    """Raise ValueError, naming the variable, unless every chunk is there and, if `read`, has its checksum."""
+    import zarr
+
+    for name, array in zarr.open_group(path, mode="r").arrays():
+        missing = array.nchunks - array.nchunks_initialized  # zarr reads the fill value in their place, without a word
         try:
-            dataset[name].load()
+            if missing:
+                raise ValueError(f"{missing} of {array.nchunks} chunks are missing")
+            array[...] if read else None
         except (ValueError, RuntimeError, OSError) as error:
             raise ValueError(f"{str(path)!r} is damaged: {name!r} cannot be read ({error}).") from error
-    labels = json.loads(dataset.attrs.pop("labels"))
-    return dataset.assign_coords({name: (name, values) for name, values in labels.items()})
 
 
 def _attributes(path: Path) -> dict[str, Any]:

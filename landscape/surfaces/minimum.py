@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 def minimum(surface: xarray.Dataset, variable: str = "objective") -> xarray.Dataset:
     """The least finite value of a variable on the grid, one for each penalty of a sweep.
 
-    Returns a Dataset (over `penalty` in a sweep) with the variable's least value, the coordinates where it is taken (to the
-    grid's spacing), and `interior`: False where it lies on the border, so that the window holds no minimum. An axis
+    Returns a Dataset (over `penalty` in a sweep) with the variable's least value, the coordinates where it is taken (to
+    the grid's spacing), and `interior`: False where it lies on the border, so that the window holds no minimum. An axis
     of one position has no border.
     Raises: ValueError if the variable is missing, or nowhere finite.
 

@@ -90,7 +90,7 @@ class Risk:
         else:
             (loss, weight), gradient = total(point.params), None
         zero = jnp.zeros_like(loss)
-        moments = self._moments(point, batch, loss / weight) if self.stderr else (zero, zero, zero)
+        moments = self._moments(point, batch, _mean(loss, weight)) if self.stderr else (zero, zero, zero)
         return RiskSums(loss, zero, weight, *moments, gradient)
 
     def _moments(self, point: Point, batch: Batch, mean: Array) -> tuple[Array, Array, Array]:
@@ -107,14 +107,14 @@ class Risk:
         weight, carry = a.weight + b.weight, a.carry + b.carry + lost
         first, second = jnp.zeros_like(a.first), jnp.zeros_like(a.second)
         for part in (a, b) if self.stderr else ():
-            shift = (part.loss + part.carry) / part.weight - (loss + carry) / weight
+            shift = _mean(part.loss + part.carry, part.weight) - _mean(loss + carry, weight)
             first += part.first + shift * part.squares
             second += part.second + 2 * shift * part.first + jnp.square(shift) * part.squares
         gradient = None if a.gradient is None else jax.tree.map(jnp.add, a.gradient, b.gradient)
         return RiskSums(loss, carry, weight, a.squares + b.squares, first, second, gradient)
 
     def finish(self, point: Point, sums: RiskSums, sweep: Sweep) -> dict[str, Array]:
-        """The cell's variables: penalty_unit is (U,), gradient_norm (P,); the engine derives what follows from these."""
+        """The cell's variables: penalty_unit (U,), gradient_norm (P,), …; the engine derives what follows from them."""
         divisor = sums.weight if self.reduction == "mean" else jnp.ones_like(sums.weight)
         risk = (sums.loss + sums.carry) / divisor
         unit = jax.vmap(lambda a, b: penalties.value(a, b, point.params))(sweep.unit_alpha, sweep.unit_beta)
@@ -136,9 +136,15 @@ class Risk:
         if self.gradient_norm:
             out["risk_gradient_norm"] = _trees.norm(gradient)
 
-            # Straight from its definition: ‖g‖² + 4λ g·θ + 4λ²‖θ‖² would cancel near the minimizer, where it matters most.
+            # By its definition: ‖g‖² + 4λ g·θ + 4λ²‖θ‖² would cancel near the minimizer, where it matters most.
             def norm(alpha: Params, beta: Params) -> Array:
                 return _trees.norm(penalties.subgradient(alpha, beta, point.params, gradient))
 
             out["gradient_norm"] = jax.vmap(norm)(sweep.alpha, sweep.beta)
         return out
+
+
+def _mean(total: Array, weight: Array) -> Array:
+    """total / weight; 0 for a batch of padding alone, whose 0/0 would reach the moments of all."""
+    nothing = weight == 0
+    return jnp.where(nothing, 0, total / jnp.where(nothing, 1, weight))

@@ -16,10 +16,13 @@ from landscape.objectives.penalties import Penalty
 
 
 class Sweep(NamedTuple):
-    """P penalties as arrays, of which U differ at strength 1 (a sweep of l2 strengths has U = 1). Trees are like params."""
+    """P penalties as arrays, of which U differ at strength 1 (U = 1 in a sweep of l2 strengths). Trees are like params.
 
-    strengths: Array  # (P,)
-    largest: Array  # (U,): the largest strength of each unit penalty
+    NumPy arrays as `stacked` makes them, traced ones inside compiled code.
+    """
+
+    strengths: Array | np.ndarray  # (P,)
+    largest: Array | np.ndarray  # (U,): the largest strength of each unit penalty
     alpha: Params  # αᵢ of each penalty, leaves (P,) or (P, *leaf)
     beta: Params  # βᵢ
     unit_alpha: Params  # αᵢ at strength 1, leaves (U,) or (U, *leaf)
@@ -44,10 +47,14 @@ def penalties_of(objective: Objective, penalties: Mapping[str, Penalty] | None) 
 
 
 def stacked(penalties: tuple[Penalty, ...], params: Any) -> tuple[Sweep, tuple[int, ...]]:
-    """The penalties as arrays with a leading axis (traced: other strengths compile nothing), and each one's unit penalty."""
+    """The penalties as arrays with a leading axis, and the index of each one's unit penalty.
+
+    The arrays are traced: other strengths compile nothing.
+    """
     scaled = [penalty.coefficients(params) for penalty in penalties]
     every_unit = [penalty.unit().coefficients(params) for penalty in penalties]
-    keys = [str([np.asarray(c).tolist() for c in jax.tree.leaves(unit)]) for unit in every_unit]
+    # Rounded: 0.1·Ω and 0.7·Ω have the same unit, though their shares differ in the last bit.
+    keys = [str([np.round(c, 12).tolist() for c in jax.tree.leaves(unit)]) for unit in every_unit]
     first = {key: keys.index(key) for key in keys}  # insertion order
     distinct = [every_unit[i] for i in first.values()]
 
@@ -59,7 +66,7 @@ def stacked(penalties: tuple[Penalty, ...], params: Any) -> tuple[Sweep, tuple[i
     strengths = np.array([p.strength for p in penalties], _checks.default_float())
     units = np.array([list(first).index(key) for key in keys])
     largest = np.array([strengths[units == u].max() for u in range(len(distinct))])
-    return Sweep(strengths, largest, *trees), tuple(units.tolist())  # type: ignore[arg-type]
+    return Sweep(strengths, largest, *trees), tuple(units.tolist())
 
 
 def sweep_coordinates(penalties: Mapping[str, Penalty]) -> dict[str, Any]:

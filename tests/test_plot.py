@@ -1,0 +1,606 @@
+"""Pictures: what they hold, which way around, what they refuse, and that the same data give the same bytes."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import to_rgba
+from matplotlib.patches import PathPatch
+from mpl_toolkits.mplot3d.art3d import Poly3DCollection
+from problems import PAIR_L2, pair_gradient, pair_risk
+
+import landscape as ls
+from landscape.plot import _paths, _runs, style
+
+SWEEP = {"λ=0": 0.0, "λ=0.01": 0.01, "λ=0.1": 0.1, "λ=1": 1.0}
+W = np.array([-10.0, -7, -5, -3, -1, 0, 0.5, 1, 1.25, 2, 3, 5, 6, 7.5, 8, 9, 10])  # uneven, and not as long as b
+B = np.linspace(-4, 6, 11)
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    """No figure outlives its test."""
+    yield
+    plt.close("all")
+
+
+def formulas(strengths):
+    return json.dumps({label: f"{strength:g}·‖θ‖²" for label, strength in strengths.items()})
+
+
+def pair_surface(w=W, b=B, strengths=SWEEP, bad=None):
+    """The pair's surface in closed form, as `evaluate` returns it. `strengths` {"": λ}: no sweep. `bad(w, b)`: NaN."""
+    grid_w, grid_b = np.meshgrid(w, b, indexing="ij")
+    finite = np.ones(grid_w.shape, bool) if bad is None else ~bad(grid_w, grid_b)
+    risk = np.where(finite, pair_risk(grid_w, grid_b), np.nan)
+    slope = np.stack(pair_gradient(grid_w, grid_b))
+    swept = list(strengths) != [""]
+    dims = ("penalty", "w", "b") if swept else ("w", "b")
+    each = [
+        (risk + s * (grid_w**2 + grid_b**2), slope + 2 * s * np.stack([grid_w, grid_b])) for s in strengths.values()
+    ]
+    objective = np.stack([j for j, _ in each]) if swept else each[0][0]
+    norm = np.stack([np.hypot(*g) for _, g in each]) if swept else np.hypot(*each[0][1])
+    surface = xr.Dataset(
+        {
+            "risk": (("w", "b"), risk, {"long_name": "risk", "units": "1"}),
+            "objective": (dims, objective, {"long_name": "objective", "units": "1"}),
+            "gradient_norm": (dims, norm, {"long_name": "norm of the gradient", "units": "1"}),
+            "risk_gradient_norm": (("w", "b"), np.hypot(*slope), {"long_name": "norm of the risk's gradient"}),
+            "finite": (("w", "b"), finite),
+        },
+        {"w": ("w", w, {"long_name": "w", "units": "1"}), "b": ("b", b, {"long_name": "bias", "units": "°F"})},
+        {"kind": "surface", "objective": "R(w, b)", "objective_id": "pair", "chart": "{}", "chart_id": "axes"},
+    )
+    surface.attrs["penalties"] = formulas(strengths)
+    return (
+        surface.assign_coords(penalty=list(strengths), strength=("penalty", list(strengths.values())))
+        if swept
+        else surface
+    )
+
+
+class Walks:
+    """A stand-in for a Trajectory: `data`, and `on` that adds the coordinates."""
+
+    def __init__(self, data, w, b):
+        self.data, self._w, self._b = data, w, b
+
+    def on(self, surface):
+        dims = self.data.objective.dims
+        return self.data.assign(w=(dims, self._w), b=(dims, self._b)).assign_attrs(chart_id="axes")
+
+
+def walks(optimizers=("sgd", "adam"), strengths=SWEEP, starts=3, steps=12, end=None, fails=None):
+    """Straight lines from starts inside the window to each penalty's own end point (w = 4 − index, b = 0)."""
+    leading = {"optimizer": list(optimizers), "penalty": list(strengths), "start": list(range(starts))}
+    o, p, s, t = np.meshgrid(*map(np.arange, map(len, leading.values())), np.linspace(0, 1, steps + 1), indexing="ij")
+    goal = 4.0 - p if end is None else np.full(p.shape, end[0])
+    w = (1 - t) * (-6 + s) + t * goal
+    b = (1 - t) * (4 - 2 * s / max(starts - 1, 1) + 0.1 * o) + t * (0.0 if end is None else end[1])
+    finite = np.ones(w.shape, bool)
+    if fails is not None:
+        finite[fails] = False
+        w, b = np.where(finite, w, np.nan), np.where(finite, b, np.nan)
+    strength = np.array(list(strengths.values()))[:, None, None]
+    with np.errstate(invalid="ignore"):
+        risk = np.where(finite, pair_risk(np.nan_to_num(w), np.nan_to_num(b)), np.nan)
+        norm = np.where(finite, np.hypot(*pair_gradient(np.nan_to_num(w), np.nan_to_num(b))), np.nan)
+    dims = (*leading, "step")
+    data = xr.Dataset(
+        {
+            "risk": (dims, risk, {"long_name": "risk"}),
+            "objective": (dims, risk + strength * (w**2 + b**2), {"long_name": "objective"}),
+            "gradient_norm": (dims, norm, {"long_name": "norm of the gradient"}),
+            "finite": (dims, finite),
+        },
+        {**leading, "step": np.arange(steps + 1), "strength": ("penalty", list(strengths.values()))},
+        {"kind": "trajectory", "objective": "R(w, b)", "objective_id": "pair", "penalties": formulas(strengths)},
+    )
+    if list(strengths) == [""]:
+        data, w, b = data.isel(penalty=0, drop=True), w[:, 0], b[:, 0]
+    return Walks(data, w, b)
+
+
+def meshes(figure):
+    """The panels' meshes, in order; color bars left out."""
+    found = [
+        (ax, c)
+        for ax in figure.axes
+        for c in ax.collections
+        if isinstance(c, QuadMesh) and ax.get_title() + ax.get_xlabel()
+    ]
+    return [c for ax, c in found if ax.get_label() != "<colorbar>"]
+
+
+def panels(figure):
+    return [ax for ax in figure.axes if ax.get_label() != "<colorbar>"]
+
+
+def bars(figure):
+    return [ax for ax in figure.axes if ax.get_label() == "<colorbar>"]
+
+
+def legend_labels(figure):
+    return {text.get_text() for legend in figure.legends for text in legend.get_texts()}
+
+
+def lines_of(axes, label):
+    return [line for line in axes.lines if line.get_label() == label]
+
+
+def rendered(figure, kind="png"):
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind)
+    return buffer.getvalue()
+
+
+# ---- dark_minimum
+
+
+def test_dark_minimum_has_a_panel_a_penalty_with_titles_labels_and_one_bar():
+    figure = ls.plot.dark_minimum(pair_surface(), walks())
+    assert len(panels(figure)) == 4 and len(bars(figure)) == 1
+    assert [ax.get_title() for ax in panels(figure)] == ["λ = 0", "λ = 0.01", "λ = 0.1", "λ = 1"]
+    assert {ax.get_xlabel() for ax in panels(figure)} == {"$w$"}
+    assert panels(figure)[0].get_ylabel() == "bias (°F)"
+    assert bars(figure)[0].get_ylabel().replace("\n", " ") == "objective − its least value in the panel"
+    assert {"sgd", "adam", "start", "minimizer on the grid"} <= legend_labels(figure)
+    assert len(figure.legends) == 1
+
+
+@pytest.mark.parametrize("width", [style.SINGLE, style.DOUBLE])
+def test_dark_minimum_keeps_the_columns_width(width):
+    figure = ls.plot.dark_minimum(pair_surface(), width=width)
+    assert figure.get_figwidth() == pytest.approx(width)
+    assert len({ax.get_subplotspec().rowspan.start for ax in panels(figure)}) == (2 if width == style.SINGLE else 1)
+
+
+def test_black_is_the_least_cell_and_only_it_is_zero():
+    """The color is the excess over the panel's own least value, and its 0 is black."""
+    surface = pair_surface()
+    figure = ls.plot.dark_minimum(surface)
+    for i, mesh in enumerate(meshes(figure)):
+        excess = np.ma.filled(mesh.get_array(), np.nan).reshape(len(B), len(W))
+        expected = surface.objective.isel(penalty=i)
+        np.testing.assert_allclose(excess, (expected - expected.min()).transpose("b", "w"), atol=1e-12)
+        assert np.unravel_index(excess.argmin(), excess.shape) == np.unravel_index(
+            expected.values.T.argmin(), excess.shape
+        )
+        assert tuple(mesh.cmap(mesh.norm(0.0))) == (0, 0, 0, 1)
+        assert sum(mesh.cmap(mesh.norm(excess.max()))[:3]) > 0.5
+
+
+def test_first_coordinate_is_horizontal_on_an_uneven_grid():
+    """Reading the mesh back: columns are w at its own uneven positions, rows are b."""
+    surface = pair_surface()
+    mesh = meshes(ls.plot.dark_minimum(surface))[2]
+    positions = mesh.get_coordinates()
+    assert positions.shape[:2] == (len(B), len(W))
+    np.testing.assert_allclose(positions[0, :, 0], W)
+    np.testing.assert_allclose(positions[:, 0, 1], B)
+    flat = surface.isel(w=slice(None, None, -1)).transpose("penalty", "w", "b")  # a descending axis is the same picture
+    np.testing.assert_allclose(meshes(ls.plot.dark_minimum(flat))[2].get_array(), mesh.get_array())
+
+
+def test_shared_scale_is_one_norm_and_unshared_a_bar_each():
+    shared = meshes(ls.plot.dark_minimum(pair_surface()))
+    assert len({id(mesh.norm) for mesh in shared}) == 1
+    figure = ls.plot.dark_minimum(pair_surface(), shared_scale=False)
+    assert len(bars(figure)) == 4
+    tops = [mesh.norm.vmax for mesh in meshes(figure)]
+    assert tops == sorted(tops) and tops[0] < tops[-1]
+
+
+def test_minimizer_is_a_star_and_a_border_is_no_minimum():
+    figure = ls.plot.dark_minimum(pair_surface(np.linspace(-8, 8, 161), np.linspace(-3, 3, 61)))
+    free, *penalized = panels(figure)
+    assert [line.get_marker() for line in free.lines] == ["D"]
+    assert any(text.get_text() == "no minimum in this window" for text in free.texts)
+    for ax, strength in zip(penalized, (0.01, 0.1, 1.0), strict=True):
+        (star,) = (line for line in ax.lines if line.get_marker() == "*")
+        assert star.get_xdata()[0] == pytest.approx(PAIR_L2[strength][0], abs=0.05)
+        assert star.get_ydata()[0] == pytest.approx(0, abs=1e-9)
+        assert not any("no minimum" in text.get_text() for text in ax.texts)
+    assert {"minimizer on the grid", "least value, at the border"} <= legend_labels(figure)
+
+
+def test_each_panel_has_its_own_runs_and_no_others():
+    runs = walks(starts=2, steps=5)
+    figure = ls.plot.dark_minimum(pair_surface(), runs)
+    seen = runs.on(None)
+    for i, ax in enumerate(panels(figure)):
+        for optimizer in ("sgd", "adam"):
+            (line,) = lines_of(ax, optimizer)
+            own = seen.sel(optimizer=optimizer).isel(penalty=i)
+            expected = np.concatenate([own.w[0], [np.nan], own.w[1]])
+            np.testing.assert_allclose(line.get_xdata(), expected)
+
+
+def test_runs_match_their_panel_by_formula_whatever_the_order():
+    """The runs' sweep in another order, and only a part of it: the labels' formulas decide."""
+    runs = walks(strengths={"λ=1": 1.0, "λ=0.01": 0.01})
+    figure = ls.plot.dark_minimum(pair_surface(), runs)
+    assert [bool(lines_of(ax, "sgd")) for ax in panels(figure)] == [False, True, False, True]
+    assert lines_of(panels(figure)[3], "sgd")[0].get_xdata()[-1] == pytest.approx(4.0)  # the first of the runs' two
+
+
+def test_without_a_sweep_there_is_one_panel():
+    figure = ls.plot.dark_minimum(pair_surface(strengths={"": 0.1}), walks(strengths={"": 0.1}), width=style.SINGLE)
+    assert len(panels(figure)) == 1
+    assert bars(figure)[0].get_ylabel() == "objective − its least value"
+
+
+def test_runs_that_leave_are_clipped_with_an_arrow_at_the_border():
+    runs = walks(starts=1, end=(25.0, 4.0))
+    figure = ls.plot.dark_minimum(pair_surface(), runs)
+    for ax in panels(figure):
+        assert ax.get_xlim() == (-10, 10) and ax.get_ylim() == (-4, 6)
+        arrows = [line for line in ax.lines if line.get_marker() == ">"]
+        assert len(arrows) == 2  # one an optimizer
+        np.testing.assert_allclose([a.get_xdata()[0] for a in arrows], 10.0)
+    assert "leaves the window" in legend_labels(figure)
+
+
+def test_runs_that_fail_end_in_a_cross_at_their_last_finite_point():
+    runs = walks(starts=2, fails=(1, 2, 0, slice(5, None)))  # adam, λ=0.1, first start, from step 5 on
+    figure = ls.plot.dark_minimum(pair_surface(), runs)
+    crosses = [[line for line in ax.lines if line.get_marker() == "x"] for ax in panels(figure)]
+    assert [len(found) for found in crosses] == [0, 0, 1, 0]
+    own = runs.on(None).isel(optimizer=1, penalty=2, start=0, step=4)
+    assert crosses[2][0].get_xdata()[0] == pytest.approx(float(own.w))
+    assert "became non-finite" in legend_labels(figure)
+
+
+# ---- non-finite cells
+
+
+def corner(w, b):
+    return (w > 4) & (b > 2)
+
+
+@pytest.mark.parametrize("draw", [ls.plot.dark_minimum, ls.plot.gradient_norm, lambda s: ls.plot.contour(s, "risk")])
+def test_cells_that_are_not_finite_are_masked_hatched_and_named(draw):
+    figure = draw(pair_surface(bad=corner))
+    for ax, mesh in zip(panels(figure), meshes(figure), strict=True):
+        masked = np.ma.getmaskarray(mesh.get_array()).reshape(len(B), len(W))
+        np.testing.assert_array_equal(masked, corner(*np.meshgrid(W, B)))
+        (patch,) = (p for p in ax.patches if isinstance(p, PathPatch) and p.get_hatch())
+        box = patch.get_path().get_extents()
+        np.testing.assert_allclose([box.x0, box.y0], [4.0, 2.5])  # half way to the finite neighbors 3 and 2
+    assert "not finite" in legend_labels(figure)
+
+
+def test_infinity_and_the_finite_flag_count_as_not_finite():
+    surface = pair_surface()
+    surface["objective"][1, 3, 4] = np.inf
+    surface["finite"][5, 6] = False
+    masked = [np.ma.getmaskarray(mesh.get_array()).sum() for mesh in meshes(ls.plot.dark_minimum(surface))]
+    assert masked == [1, 2, 1, 1]
+
+
+def test_a_panel_without_a_finite_cell_is_drawn_and_says_so():
+    surface = pair_surface()
+    surface["objective"][3] = np.nan
+    figure = ls.plot.dark_minimum(surface)
+    assert any("nothing finite" in text.get_text() for text in panels(figure)[3].texts)
+    everywhere = pair_surface(bad=lambda w, b: w > -100)
+    for draw in (ls.plot.dark_minimum, ls.plot.gradient_norm, lambda s: ls.plot.contour(s, "risk")):
+        rendered(draw(everywhere))
+    rendered(ls.plot.surface3d(everywhere.isel(penalty=0)))
+
+
+# ---- refusals
+
+
+@pytest.mark.parametrize("draw", [ls.plot.dark_minimum, ls.plot.gradient_norm])
+def test_runs_of_another_objective_chart_or_penalty_are_refused(draw):
+    surface = pair_surface()
+    other = walks()
+    other.data = other.data.assign_attrs(objective_id="o_rings", objective="R of the O-rings")
+    with pytest.raises(ValueError, match=r"`runs` belong to another objective(.|\n)*R of the O-rings"):
+        draw(surface, other)
+    with pytest.raises(ValueError, match=r"`runs` belong to another chart(.|\n)*trajectory.on\(surface\)"):
+        draw(surface, walks().on(surface).assign_attrs(chart_id="polar"))
+    with pytest.raises(ValueError, match=r"does not show: 'λ=0.5' is 0.5·‖θ‖²(.|\n)*select"):
+        draw(surface, walks(strengths={"λ=0.5": 0.5}))
+    with pytest.raises(ValueError, match="does not show: 'λ=1' is 2"):  # the label agrees, the penalty does not
+        draw(surface, walks(strengths={"λ=1": 2.0}))
+    with pytest.raises(ValueError, match="does not show: 'λ=0' is 0"):  # a selected surface shows what was selected
+        draw(surface.sel(penalty=["λ=0.1"]), walks())
+    with pytest.raises(TypeError, match="`runs` is a list"):
+        draw(surface, [1, 2])
+
+
+def test_a_slice_refuses_runs():
+    surface = pair_surface().sel(penalty="λ=0.1")
+    runs = walks().on(surface).sel(penalty="λ=0.1")
+    with pytest.raises(ValueError, match="slice, with b held"):
+        ls.plot.contour(surface.isel(b=3), runs=runs)
+
+
+def test_surfaces_of_the_wrong_kind_are_refused():
+    surface = pair_surface()
+    solid = surface.expand_dims(c=[0.0, 1.0]).transpose("penalty", "w", "b", "c")
+    with pytest.raises(ValueError, match=r"3 coordinates(.|\n)*\.isel\(c=0\)"):
+        ls.plot.contour(solid, "risk")
+    with pytest.raises(ValueError, match=r"4 penalties.*dark_minimum"):
+        ls.plot.contour(surface)
+    with pytest.raises(ValueError, match="4 penalties"):
+        ls.plot.surface3d(surface)
+    with pytest.raises(ValueError, match=r"no variable 'slope'.*quantities"):
+        ls.plot.contour(surface, "slope")
+    with pytest.raises(ValueError, match="1 of the two coordinates"):
+        ls.plot.dark_minimum(surface.isel(b=0))
+    with pytest.raises(ValueError, match="one value of 'b'"):
+        ls.plot.dark_minimum(surface.isel(b=[0]))
+    with pytest.raises(TypeError, match=r"`surface` is a ndarray"):
+        ls.plot.dark_minimum(np.zeros((3, 3)))
+    with pytest.raises(ValueError, match="0 < floor < ceiling"):
+        ls.plot.dark_minimum(surface, floor=2.0, ceiling=1.0)
+
+
+# ---- the other pictures
+
+
+def test_contour_labels_its_bar_and_takes_the_callers_axes():
+    figure, ax = plt.subplots()
+    assert ls.plot.contour(pair_surface(), "risk", ax=ax) is figure
+    assert ax.get_xlabel() == "$w$" and bars(figure)[0].get_ylabel() == "risk"
+    (mesh,) = meshes(figure)
+    np.testing.assert_allclose(mesh.get_array(), pair_surface().risk.values.T)
+    assert tuple(mesh.cmap(mesh.norm(mesh.get_array().min()))) == (0, 0, 0, 1)
+
+
+def test_contour_of_one_coordinate_is_a_curve_a_penalty():
+    surface = pair_surface(bad=lambda w, b: w > 8)
+    figure = ls.plot.contour(surface.isel(b=4))
+    (ax,) = figure.axes
+    assert [line.get_color() for line in ax.lines] == [style.penalty_color(s) for s in SWEEP.values()]
+    np.testing.assert_allclose(ax.lines[3].get_ydata(), surface.objective.isel(penalty=3, b=4))
+    assert {"λ = 0.1", "not finite"} <= legend_labels(figure)
+    assert any(patch.get_hatch() for patch in ax.patches)
+
+
+def test_runs_of_several_penalties_in_one_panel_have_the_colors_of_their_strengths():
+    figure = ls.plot.contour(pair_surface(), "risk", walks())
+    (ax,) = panels(figure)
+    (line,) = lines_of(ax, "sgd, λ = 0.1")
+    assert line.get_color() == style.penalty_color(0.1)
+    assert {"sgd", "adam", "λ = 0.1"} <= legend_labels(figure)
+
+
+def test_gradient_norm_is_logarithmic_and_black_in_every_panel():
+    figure = ls.plot.gradient_norm(pair_surface(np.linspace(-8, 8, 41), np.linspace(-3, 3, 21)))
+    assert len({id(mesh.norm) for mesh in meshes(figure)}) == 1
+    for mesh in meshes(figure):
+        assert mesh.norm(mesh.get_array().min()) == pytest.approx(0, abs=0.2)
+    assert bars(figure)[0].get_ylabel().replace("\n", " ") == "norm of the gradient"
+
+
+def test_surface3d_draws_the_heights_and_the_runs_at_their_own_values():
+    surface = pair_surface(bad=corner).sel(penalty="λ=0.1")
+    runs = walks().on(surface).sel(penalty="λ=0.1")
+    figure = ls.plot.surface3d(surface, runs)
+    (ax,) = panels(figure)
+    assert ax.get_zlabel() == "objective" and ax.get_xlabel() == "$w$" and ax.get_title() == "λ = 0.1"
+    assert bars(figure)[0].get_xlabel() == "objective − its least value"
+    assert any(isinstance(c, Poly3DCollection) and c.get_hatch() for c in ax.collections)
+    ends = [line.get_data_3d()[2][-1] for line in ax.lines]
+    assert any(np.isclose(z, float(runs.objective[0, 0, -1])) for z in ends)
+    with pytest.raises(ValueError, match="`ceiling` is 0"):
+        ls.plot.surface3d(surface, ceiling=0.0)
+    rendered(ls.plot.surface3d(surface, ceiling=5.0))
+
+
+def test_trajectory_has_a_panel_a_penalty_for_several_optimizers():
+    runs = walks()
+    figure = ls.plot.trajectory(runs, "objective")
+    assert [ax.get_title() for ax in figure.axes] == ["λ = 0", "λ = 0.01", "λ = 0.1", "λ = 1"]
+    assert {ax.get_xlabel() for ax in figure.axes} == {"step"} and figure.axes[0].get_ylabel() == "objective"
+    assert [len(ax.lines) for ax in figure.axes] == [6, 6, 6, 6]
+    top = float(runs.data.objective.max())
+    assert all(ax.get_ylim()[1] >= top for ax in figure.axes)  # no panel cuts another's values
+    np.testing.assert_allclose(figure.axes[2].lines[0].get_ydata(), runs.data.objective[0, 2, 0])
+
+
+def test_trajectory_of_one_optimizer_colors_the_penalties():
+    figure = ls.plot.trajectory(walks(optimizers=("adam",), starts=1), "risk")
+    (ax,) = figure.axes
+    assert [line.get_color() for line in ax.lines] == [style.penalty_color(s) for s in SWEEP.values()]
+    assert {"λ = 0", "λ = 1"} <= legend_labels(figure)
+
+
+def test_trajectory_of_many_starts_is_median_and_band():
+    runs = walks(optimizers=("sgd",), strengths={"": 0.1}, starts=20, fails=(0, 0, 3, slice(6, None)))
+    figure = ls.plot.trajectory(runs, "objective")
+    (ax,) = figure.axes
+    curve = ax.lines[0].get_ydata()
+    np.testing.assert_allclose(curve, np.nanmedian(runs.data.objective[0], axis=0))
+    assert len(ax.collections) == 1
+    assert [line.get_marker() for line in ax.lines].count("x") == 1
+    assert {"median and 10–90% of 20 starts", "became non-finite"} <= legend_labels(figure)
+
+
+def test_trajectory_refuses_what_it_cannot_draw():
+    with pytest.raises(ValueError, match="`variable` is 'accuracy'; the runs recorded"):
+        ls.plot.trajectory(walks(), "accuracy")
+    with pytest.raises(ValueError, match="`xscale` is 'cubic'"):
+        ls.plot.trajectory(walks(), xscale="cubic")
+    with pytest.raises(ValueError, match="`ax` takes one panel"):
+        ls.plot.trajectory(walks(), ax=plt.figure().add_subplot())
+    with pytest.raises(TypeError, match="`runs` is a dict"):
+        ls.plot.trajectory({})
+
+
+def test_neuron_output_shows_curves_and_data():
+    pair = ls.neuron(np.float32([-1, 1, 1]), np.float32([0, 1, 1]))
+    figure = ls.plot.neuron_output(pair, {f"w={w}": {"w": float(w), "b": 0.0} for w in (1, 5, 20)})
+    (ax,) = figure.axes
+    curves = [line for line in ax.lines if line.get_label().startswith("w")]
+    assert [line.get_label() for line in curves] == ["w = 1", "w = 5", "w = 20"]
+    x, y = curves[1].get_data()
+    np.testing.assert_allclose(y, 1 / (1 + np.exp(-5 * x)), rtol=1e-5)
+    (points,) = ax.collections
+    np.testing.assert_allclose(points.get_offsets(), [[-1, 0], [1, 1]])
+    np.testing.assert_allclose(points.get_sizes()[1], 2 * points.get_sizes()[0])  # seen twice, twice the area
+    with pytest.raises(ValueError, match="`params_by_label` is empty"):
+        ls.plot.neuron_output(pair, {})
+    with pytest.raises(ValueError, match=r"`objective.data` is \(2, 3\)"):
+        ls.plot.neuron_output(ls.neuron(np.ones((2, 3), np.float32), np.float32([0, 1])), {"zero": {}})
+    with pytest.raises(ValueError, match="no `predict`"):
+        ls.plot.neuron_output(ls.function(lambda p: p["w"] ** 2, {"w": np.float32(1)}), {"zero": {}})
+
+
+# ---- one visual language
+
+
+def test_the_same_optimizer_and_strength_look_the_same_everywhere():
+    surface, runs = pair_surface(), walks(optimizers=("momentum", "adam"))
+    expected = style.optimizer_style("adam")
+    drawn = lines_of(panels(ls.plot.dark_minimum(surface, runs))[0], "adam")[0]
+    alone = walks(optimizers=("adam",), strengths={"": 0.1}, starts=1)
+    curve = ls.plot.trajectory(alone).axes[0].lines[0]
+    assert drawn.get_color() == curve.get_color() == expected.color
+    assert curve.get_marker() == expected.marker
+    colors = [
+        ls.plot.contour(s.isel(b=2)).axes[0].lines[-1].get_color() for s in (surface, surface.sel(penalty=["λ=1"]))
+    ]
+    assert colors[0] == colors[1] == style.penalty_color(1.0)
+
+
+def test_optimizers_are_told_apart_without_color():
+    names = [
+        "sgd",
+        "momentum",
+        "nesterov",
+        "adam",
+        "adamw",
+        "rmsprop",
+        "lbfgs",
+        "proximal gradient",
+        "gradient flow",
+        "lion",
+    ]
+    looks = [style.optimizer_style(name) for name in names]
+    assert len({(look.marker, look.linestyle) for look in looks}) == len(names)
+    assert style.optimizer_style("L-BFGS") == style.optimizer_style("lbfgs")
+    assert style.optimizer_style("adam 0.1").color == style.optimizer_style("adam").color
+    assert style.optimizer_style("adam 0.1") != style.optimizer_style("adam 0.01")
+    assert style.optimizer_style("of my own") == style.optimizer_style("of my own")
+    assert _runs.look("run") == style.optimizer_style("sgd")
+
+
+def test_strengths_grow_lighter_from_black():
+    strengths = [0.0, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0]
+    lightness = [luminance(to_rgba(style.penalty_color(s))) for s in strengths]
+    assert style.penalty_color(0.0) == "#000000"
+    assert lightness == sorted(lightness) and len(set(lightness)) == len(lightness)
+    assert style.penalty_color(np.nan) not in {style.penalty_color(s) for s in strengths}
+
+
+def luminance(rgba):
+    """Relative luminance of an sRGB color."""
+    rgb = np.asarray(rgba[:3], float)
+    linear = np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def test_the_color_map_is_black_first_and_even_in_lightness():
+    """L* grows linearly from 0 to 97: the map reads in grey, and equal steps look equal."""
+    values = np.array([luminance(c) for c in style.SEQUENTIAL(np.linspace(0, 1, 256))])
+    lightness = np.where(values > (6 / 29) ** 3, 116 * np.cbrt(values) - 16, values * (29 / 3) ** 3)
+    np.testing.assert_allclose(lightness, np.linspace(0, 97, 256), atol=0.5)
+    assert tuple(style.SEQUENTIAL(0.0)) == (0, 0, 0, 1)
+
+
+def test_the_callers_settings_neither_matter_nor_change():
+    surface = pair_surface()
+    plain = rendered(ls.plot.dark_minimum(surface))
+    with matplotlib.rc_context({"font.size": 30, "axes.grid": True, "savefig.dpi": 50, "image.cmap": "jet"}):
+        before = dict(matplotlib.rcParams)
+        assert rendered(ls.plot.dark_minimum(surface)) == plain
+        assert dict(matplotlib.rcParams) == before
+
+
+# ---- files
+
+
+@pytest.mark.parametrize("kind", ["png", "pdf", "svg"])
+def test_the_same_data_give_the_same_bytes(kind):
+    surface, runs = pair_surface(bad=corner), walks()
+    files = [rendered(ls.plot.dark_minimum(surface, runs), kind) for _ in range(2)]
+    assert files[0] == files[1]
+
+
+def test_pdfs_embed_truetype_fonts_and_stay_small():
+    surface = pair_surface(np.linspace(-8, 8, 201), np.linspace(-8, 8, 201))
+    pdf = rendered(ls.plot.dark_minimum(surface, walks(starts=50)), "pdf")
+    assert b"/FontFile2" in pdf and b"/Type3" not in pdf
+    assert len(pdf) < 400_000
+
+
+def test_hatching_merges_cells():
+    """A region of 10⁴ cells that are not finite is one rectangle, not 10⁴."""
+    surface = pair_surface(np.linspace(-5, 5, 101), np.linspace(-5, 5, 101), bad=lambda w, b: w > 0)
+    (patch,) = panels(ls.plot.contour(surface, "risk"))[0].patches
+    assert len(patch.get_path().vertices) == 5
+
+
+def test_importing_landscape_does_not_import_matplotlib():
+    code = "import sys, landscape; assert not any(m.split('.')[0] == 'matplotlib' for m in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ)
+
+
+def test_all_names_are_there():
+    assert set(ls.plot.__all__) == {
+        "contour", "dark_minimum", "gradient_norm", "neuron_output", "style", "surface3d", "trajectory",
+    }  # fmt: skip
+    assert all(callable(getattr(ls.plot, name)) for name in ls.plot.__all__ if name != "style")
+
+
+# ---- with the real thing
+
+
+@pytest.mark.lenient("optax's Adam raises a float to an int32 step count")
+def test_real_surfaces_and_trajectories_are_drawn():
+    import optax
+
+    pair = ls.neuron(*ls.datasets.pair())
+    penalties = {"λ=0": ls.none(), "λ=0.1": ls.l2(0.1)}
+    axes = {"w": np.linspace(-4, 6, 21, dtype=np.float32), "b": np.linspace(-3, 3, 13, dtype=np.float32)}
+    plane = ls.axes_plane(pair.params, "w", "b")
+    surface = ls.evaluate(pair, plane, axes, quantities=("risk", "gradient_norm"), penalties=penalties)
+    starts = {"w": np.float32([-3, 5]), "b": np.float32([2, -2])}
+    runs = ls.descend(pair, {"sgd": optax.sgd(0.5), "adam": optax.adam(0.1)}, starts, steps=20, penalties=penalties)
+    figures = [
+        ls.plot.dark_minimum(surface, runs),
+        ls.plot.gradient_norm(surface, runs),
+        ls.plot.surface3d(surface.sel(penalty="λ=0.1"), runs.on(surface).sel(penalty="λ=0.1")),
+        ls.plot.contour(surface, "risk", runs),
+        ls.plot.trajectory(runs, "gradient_norm"),
+    ]
+    for figure in figures:
+        assert len(rendered(figure)) > 10_000
+    with pytest.raises(ValueError, match="another objective"):
+        ls.plot.dark_minimum(
+            surface, ls.descend(ls.neuron(*ls.datasets.o_rings()), optax.sgd(0.1), pair.params, steps=2)
+        )
+
+
+def test_a_run_beyond_the_window_has_no_last_point():
+    figure, ax = plt.subplots()
+    ax.set(xlim=(0, 1), ylim=(0, 1))
+    steps = np.array([2.0, 3.0])
+    run = _runs.Run("sgd", "sgd", _runs.look("sgd"), "", 0.0, (steps, steps), {}, True)
+    _paths.draw(ax, [run])
+    assert not [line for line in ax.lines if line.get_marker() in "<>v^"]
+    assert figure is ax.figure
