@@ -1,4 +1,4 @@
-"""What pages of several panels share: their layout, a letter and a heading for each panel, one legend under all."""
+"""What pages of several panels share: their layout, a heading for each panel, one legend under all of them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +13,7 @@ STAR = {
     "markerfacecolor": "white",
     "markeredgecolor": "black",
     "markeredgewidth": 0.6,
+    "linestyle": "none",
 }
 
 
@@ -38,7 +39,7 @@ def without_legend(axes: Axes) -> list[Any]:
 
 
 def unique(entries: Sequence[Any]) -> list[Any]:
-    """Legend entries, each label once."""
+    """Legend entries, each label once, in the order in which they came."""
     return list({entry.get_label(): entry for entry in reversed(entries)}.values())[::-1]
 
 

@@ -202,7 +202,7 @@ _LINES = (_SOLID, _DASHED, _DASH_DOT, _LONG, _DOTTED, _DASH_DOT_DOT)
 
 
 def optimizer_style(name: str) -> LineStyle:
-    """The look of the optimizer called `name`, the same in every figure and every session.
+    """The look of the optimizer called `name`, the same in every figure and on every machine.
 
     Known names (sgd, momentum, nesterov, adam, adamw, rmsprop, lbfgs, proximal gradient, gradient flow, ...) have a
     fixed look, whatever their case and spacing; "adam 0.1" keeps adam's color with marker and dashes of its own; any

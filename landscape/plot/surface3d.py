@@ -88,10 +88,9 @@ def _floor(axes: Axes3D, panel: Panel, norm: AsinhNorm, height: float) -> None:
         steps = [least + float(norm.inverse(t)) for t in np.linspace(0, 1, 13)]
         steps = [s for s in steps if s < greatest] + [greatest]
         colors = style.SEQUENTIAL(np.linspace(0.0, 1.0, len(steps) - 1))
-        filled = axes.contourf(
+        axes.contourf(
             x, y, np.ma.masked_invalid(panel.values), levels=steps, colors=colors, zdir="z", offset=height, zorder=0
         )
-        filled.set_rasterized(True)
     rows, columns = np.nonzero(~np.isfinite(panel.values))
     if rows.size:
         xs, ys = (np.clip(_mesh.edges(v), v[0], v[-1]) for v in (panel.x, panel.y))

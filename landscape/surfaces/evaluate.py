@@ -126,17 +126,19 @@ def _tile(
     cells = math.prod(shape)
     chunks = -(-cells // plan.in_flight)
     padded = jnp.concatenate([grid, jnp.broadcast_to(grid[-1:], (chunks * plan.in_flight - cells, len(shape)))])
-    cell = partial(_cell, measures, plan.batch_size, order, chart, data, sweep)
-    # Cells last: a chunk's values for one penalty are then one run of memory.
-    out = jax.lax.map(jax.vmap(cell, out_axes=-1), padded.reshape(chunks, plan.in_flight, len(shape)))
+    cell = jax.vmap(partial(_cell, measures, plan.batch_size, order, chart, data, sweep), out_axes=-1)
 
-    def unchunk(values: Array) -> Array:  # (chunks, …, in_flight)
-        values = jnp.moveaxis(values, 0, -2)
-        leading = values.shape[:-2]
-        flat = values.reshape(*leading, chunks * plan.in_flight)
-        return flat[..., :cells].reshape(*leading, *shape)
+    # Not lax.map: it would stack the chunks in front, and putting the cells last then copies everything once more.
+    def fill(i: Array, filled: dict[str, Array]) -> dict[str, Array]:
+        start = i * plan.in_flight
+        values = cell(jax.lax.dynamic_slice_in_dim(padded, start, plan.in_flight))
+        return {k: jax.lax.dynamic_update_slice_in_dim(v, values[k], start, axis=-1) for k, v in filled.items()}
 
-    return _spread({name: unchunk(values) for name, values in out.items()}, units, sweep.strengths)
+    shapes = jax.eval_shape(cell, padded[: plan.in_flight])
+    empty = {k: jnp.zeros((*v.shape[:-1], chunks * plan.in_flight), v.dtype) for k, v in shapes.items()}
+    out = jax.lax.fori_loop(0, chunks, fill, empty)
+    out = {name: values[..., :cells].reshape(*values.shape[:-1], *shape) for name, values in out.items()}
+    return _spread(out, units, sweep.strengths)
 
 
 def _spread(out: dict[str, Array], units: tuple[int, ...], strengths: Array | np.ndarray) -> dict[str, Array]:
