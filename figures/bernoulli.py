@@ -171,7 +171,7 @@ def _legend(figure):
             Line2D(
                 [], [], marker="o", linestyle="none", color="white", markeredgecolor="black", label="risk's minimizer"
             ),
-            Line2D([], [], linestyle="none", label="objective's minimizer", **STAR),
+            Line2D([], [], label="objective's minimizer", **STAR),
             Line2D([], [], color=style.VERMILLION, label="its path as the prior narrows"),
             Line2D([], [], color=style.ORANGE, linestyle="--", linewidth=0.7, label="prior"),
         ],

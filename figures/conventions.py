@@ -79,7 +79,7 @@ def compute():
 
 @style.context()
 def draw(data):
-    figure = style.figure(style.DOUBLE, 4.6)
+    figure = style.figure(style.DOUBLE, 4.75)
     figure.get_layout_engine().set(wspace=0.05)
     upper, lower = figure.subfigures(2, 1, height_ratios=(1.15, 1))
     top, bottom = upper.subplots(1, 4, sharex=True, sharey=True), lower.subplots(1, 3, sharey=True)
@@ -127,7 +127,8 @@ def _draw_surface(figure, ax, surface, run, kept):
     ax.plot(run.w[-1], run.b[-1], **STAR)
     if surface.convention != "mean":
         ax.plot(kept.w, kept.b, **DIAMOND)
-    figure.colorbar(mesh, ax=ax, location="bottom", aspect=22, pad=0.03, ticks=levels[[0, 2, 4]], format="%.3g")
+    bar = figure.colorbar(mesh, ax=ax, location="bottom", aspect=22, pad=0.03, ticks=levels[[0, 2, 4]], format="%.3g")
+    bar.set_label("objective")
 
 
 def _legend(figure):
@@ -135,7 +136,7 @@ def _legend(figure):
     entries = [Line2D([], [], color=color, linewidth=width, label=label) for label, (color, width) in LOOKS.items()]
     entries += [
         Line2D([], [], color=gd.color, marker=gd.marker, markersize=2, label="gradient descent"),
-        Line2D([], [], linestyle="none", label="minimizer", **STAR),
+        Line2D([], [], label="minimizer", **STAR),
         Line2D([], [], label="number carried over", **DIAMOND),
     ]
     figure.legend(handles=entries, loc="outside lower center", ncols=7)

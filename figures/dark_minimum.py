@@ -10,9 +10,9 @@ Without a penalty there is no minimum: the least value lies on the border of the
 w. With a penalty there is one, inside the window, at b = 0. It moves toward the origin as λ grows. The dark region
 closes around it as λ grows. Under l2 it solves 1/(1 + e^w) = 2λw: w = 2.818, 1.178 and 0.222 for λ = 0.01, 0.1 and 1.
 Under l1 it is w = log((1 − λ)/λ) for λ < ½: 4.595 and 2.197 for λ = 0.01 and 0.1. The risk's slope at the origin is
-½, so from λ = ½ on l1's minimizer is exactly 0. The elastic net's lies between the two. Under l2 all runs end at the
-minimizer, to six digits. At λ = 1 under l1 only proximal gradient comes to rest, at w = b = 0.0 exactly, while
-gradient descent and Adam keep hopping across the kinks.
+½, so from λ = ½ on l1's minimizer is exactly 0. The elastic net's lies between the two. Without a penalty proximal
+gradient is gradient descent. Under l2 all runs end at the minimizer, to six digits. At λ = 1 under l1 only proximal
+gradient comes to rest, at w = b = 0.0 exactly, while gradient descent and Adam keep hopping across the kinks.
 
 Source: the textbook picture of weight decay (Goodfellow, Bengio & Courville 2016, section 7.1), for a problem whose
 minimizers have known values; proximal gradient after Beck & Teboulle (2009).
@@ -25,6 +25,7 @@ import xarray as xr
 from _page import settle
 
 import landscape as ls
+from landscape.plot import style
 
 STRENGTHS = (0.0, 0.01, 0.1, 1.0)
 KINDS = {"l2": ls.l2, "l1": ls.l1, "elastic net": lambda strength: ls.elastic_net(strength / 2, strength / 2)}
@@ -60,6 +61,7 @@ def compute():
     return {"surface": surface, "runs": runs.sel(step=np.unique(SHOWN))}
 
 
+@style.context()
 def draw(data):
     return settle(ls.plot.dark_minimum(data["surface"], data["runs"], columns=len(STRENGTHS)))
 
@@ -77,9 +79,10 @@ def claims(data):
         "Under l1 it is w = log((1 − λ)/λ) for λ < ½: 4.595 and 2.197 for λ = 0.01 and 0.1.": surface["l1"],
         "The risk's slope at the origin is ½, so from λ = ½ on l1's minimizer is exactly 0.": surface["zero"],
         "The elastic net's lies between the two.": surface["between"],
+        "Without a penalty proximal gradient is gradient descent.": runs["same"],
         "Under l2 all runs end at the minimizer, to six digits.": runs["reach"],
-        "At λ = 1 under l1 only proximal gradient comes to rest, at w = b = 0.0 exactly, while gradient descent and Adam "
-        "keep hopping across the kinks.": runs["rest"] and runs["hop"],
+        "At λ = 1 under l1 only proximal gradient comes to rest, at w = b = 0.0 exactly, while gradient descent and "
+        "Adam keep hopping across the kinks.": runs["rest"] and runs["hop"],
     }
 
 
@@ -110,8 +113,12 @@ def _run_claims(runs, surface):
     ends, last = runs.isel(step=-1), runs.isel(step=slice(-20, None)).sel(penalty=labels("l1")[-1])
     free, l2 = ends.sel(penalty=[labels(kind)[0] for kind in KINDS]), ends.sel(penalty=labels("l2")[1:])
     minimizer = xr.DataArray([2.817989135949, 1.177505264154, 0.222323471278], dims="penalty")
+    same = runs.sel(penalty=free.penalty, optimizer="proximal gradient") - runs.sel(
+        penalty=free.penalty, optimizer="gradient descent"
+    )
     rest, hop = last.sel(optimizer="proximal gradient"), last.sel(optimizer=["gradient descent", "adam"])
     return {
+        "same": bool((abs(same.w) + abs(same.b) < 1e-12).all()),
         "leave along w": bool(((free.w > surface.w[-1]) & (abs(free.b) < surface.b[-1])).all()),
         "reach": bool((abs(l2.w - minimizer) < 1e-6).all() and (abs(l2.b) < 1e-6).all()),
         "rest": bool((rest.w == 0).all() and (rest.b == 0).all()),

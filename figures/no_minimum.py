@@ -90,7 +90,7 @@ def draw(data):
 
 
 def _draw_outputs(ax):
-    params = {f"{w:g}": {"w": np.float32(w), "b": np.float32(0)} for w in WEIGHTS}
+    params = {f"{w:g}": {"w": w, "b": 0.0} for w in WEIGHTS}
     ls.plot.neuron_output(ls.neuron(*ls.datasets.pair()), params, ax=ax)
     lines = ax.get_legend().legend_handles[: len(WEIGHTS)]
     ax.legend(handles=lines, title="$w$", title_fontsize=7.5, loc="upper left", handlelength=1.4)
@@ -127,7 +127,7 @@ def _draw_normalized(ax, circle, unit_weight):
     ax.plot(
         unit_weight.threshold, unit_weight.risk[0], color=style.ORANGE, linestyle="--", label="$‖w‖$ = 1, by threshold"
     )
-    ax.plot(0, circle.risk.min(), label="minimum", linestyle="none", **STAR)
+    ax.plot(0, circle.risk.min(), label="minimum", **STAR)
     open_frame(ax)
     ax.legend(loc="upper center", borderaxespad=0)
     ax.set(xlabel="angle or threshold", ylabel="risk", ylim=(0, 1.9))

@@ -100,7 +100,7 @@ def _held_out(x, y):
 @style.context()
 def draw(data):
     figure = style.figure(style.DOUBLE, 4.5)
-    figure.get_layout_engine().set(wspace=0.06)
+    figure.get_layout_engine().set(wspace=0.1)
     upper, lower = figure.subfigures(2, 1, height_ratios=(1, 1.05))
     top, bottom = upper.subplots(1, 3), lower.subplots(1, 3)
     entries = []
@@ -114,10 +114,10 @@ def draw(data):
         ls.plot.trajectory(runs, "excess", ax=bottom[i])
         without_legend(bottom[i])
         bottom[i].set(ylim=(1e-13, 10), ylabel="risk − least risk")
-        head(bottom[i], "cd"[i], f"on the {shape}")
+        head(bottom[i], "cd"[i], f"{name}: excess risk")
     _draw_held_out(top[2], data["held_out"])
     _draw_decision(bottom[2], data["held_out"])
-    entries.append(Line2D([], [], label="minimizer", linestyle="none", **STAR))
+    entries.append(Line2D([], [], label="minimizer", **STAR))
     lower.legend(handles=unique(entries), loc="outside lower center", ncols=7)
     return settle(figure)
 
@@ -147,7 +147,7 @@ def _draw_decision(ax, data):
     params = {}
     for label, one in (("λ = 0", data.isel(strength=0)), (f"λ = {float(best.strength):.2g}", best)):
         w = float(one.w) / raw.std()
-        params[label] = {"w": np.float32(w), "b": np.float32(float(one.b) - w * raw.mean())}
+        params[label] = {"w": w, "b": float(one.b - w * raw.mean())}
     ls.plot.neuron_output(neuron, params, x=np.linspace(28, 85, 300), ax=ax)
     for line, strength in zip(ax.lines[-2:], (0.0, float(best.strength)), strict=True):
         line.set_color(style.penalty_color(strength))

@@ -117,7 +117,9 @@ def is_mapping(value: Any) -> bool:
 
 
 def labels(name: str, mapping: Mapping[Any, Any]) -> None:
-    """Raise unless the mapping has entries and its keys are strings."""
+    """Raise unless it is a mapping that has entries, with strings as keys."""
+    if not is_mapping(mapping):
+        raise TypeError(f"`{name}` is a {type(mapping).__name__}; give a mapping from labels.")
     if not mapping:
         raise ValueError(f"`{name}` is an empty mapping; give at least one entry, or leave it out.")
     for key in mapping:

@@ -98,9 +98,14 @@ def descend(
     by_label = _checked_optimizers(optimizers)
     initial, many = _checked_starts(starts, objective.params)
     _check_plan(objective, steps, batch_size, key, record_every)
-    swept = penalties if isinstance(penalties, Mapping) else None
+    if record is not None and not isinstance(record, Chart):
+        raise TypeError(
+            f"`record` is a {type(record).__name__}; give a chart, such as ls.axes_plane(params, 'w', 'b')."
+        )
     if isinstance(penalties, Penalty):
-        objective = objective.with_penalty(penalties)
+        objective, swept = objective.with_penalty(penalties), None
+    else:
+        swept = penalties
     sweep, _ = stacked(penalties_of(objective, swept), objective.params)
     inputs = Inputs(objective.data, (sweep.alpha, sweep.beta), record)
     order = None if batch_size is None else _batch_order(key, objective.n, batch_size, steps)
@@ -228,7 +233,8 @@ def _risk(program: Program, batch: Batch, params: Params) -> Array:
     """The risk on a batch; a sum over a mini-batch is scaled up to the whole data."""
     total, weight = weighted_sum(program.losses, params, batch)
     if program.reduction == "mean":
-        return total / weight
+        # A batch of padding alone says nothing: its risk is 0, not 0/0.
+        return total / jnp.where(weight == 0, 1, weight)
     return total if program.batch_size is None else total * (program.num_examples / program.batch_size)
 
 
@@ -261,7 +267,7 @@ def _checked_optimizers(optimizers: Any) -> dict[str, Optimizer]:
         if not isinstance(optimizer, (optax.GradientTransformation, ProximalGradient)):
             key = f"[{label!r}]" if label else ""
             raise TypeError(
-                f"`optimizers`{key} is a {type(optimizer).__name__}; give an optax optimizer such as optax.adam(0.1), "
+                f"`optimizers{key}` is a {type(optimizer).__name__}; give an optax optimizer such as optax.adam(0.1), "
                 "or ls.proximal_gradient(0.1)."
             )
     return dict(mapping)

@@ -136,8 +136,8 @@ def _check_probabilities(y: np.ndarray) -> None:
         first = int(np.argmax(outside))
         hint = " For labels ±1 pass (y + 1) / 2." if set(np.unique(y)) <= {-1, 1} else ""
         raise ValueError(
-            f"`y` holds labels outside [0, 1] ({int(outside.sum())} of {len(y)}), the first is {y[first]} at index {first}; "
-            f'cross-entropy needs probabilities.{hint} For other targets use loss="half_squared_error".'
+            f"`y` holds labels outside [0, 1] ({int(outside.sum())} of {len(y)}), the first is {y[first]} at index "
+            f'{first}; cross-entropy needs probabilities.{hint} For other targets use loss="half_squared_error".'
         )
 
 

@@ -1,0 +1,286 @@
+"""`descend`: paths against loops written out, dimensions, recording, mini-batches, runs that fail, bad input."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import landscape as ls
+from tests import problems
+from tests.closeness import assert_close
+
+PAIR = ls.neuron(*ls.datasets.pair())
+PLANE = ls.axes_plane(PAIR.params, "w", "b")
+START = {"w": np.float32(1.0), "b": np.float32(-2.0)}
+STARTS = {"w": np.array([1.0, 0.0, -3.0], np.float32), "b": np.array([-2.0, 0.5, 1.0], np.float32)}
+SGD = optax.sgd(0.5)
+
+
+def path_by_hand(w, b, strength, steps, rate=0.5):
+    """Gradient descent on the pair under l2(strength), NumPy: points (steps + 1, 2), risks, objectives, norms."""
+    rows = []
+    for _ in range(steps + 1):
+        dw, db = problems.pair_gradient(w, b)
+        dw, db = dw + 2 * strength * w, db + 2 * strength * b
+        risk = problems.pair_risk(w, b)
+        rows.append((w, b, risk, risk + strength * (w**2 + b**2), np.hypot(dw, db)))
+        w, b = w - rate * dw, b - rate * db
+    return np.array(rows).T
+
+
+def test_a_run_is_the_loop_written_out():
+    """Points, and at each point risk, objective and gradient norm of the full data; step 0 is the start."""
+    run = ls.descend(PAIR, SGD, START, 20, penalties=ls.l2(0.1))
+    w, b, risk, objective, norm = path_by_hand(1.0, -2.0, 0.1, 20)
+    assert_close(run.params["w"], w, eps=32, scale=1.0)
+    assert_close(run.params["b"], b, eps=32, scale=1.0)
+    assert_close(run.data.risk, risk, eps=32, scale=1.0)
+    assert_close(run.data.objective, objective, eps=32, scale=1.0)
+    assert_close(run.data.gradient_norm, norm, eps=32, scale=1.0)
+    assert run.data.step.values.tolist() == list(range(21))
+    assert run.data.finite.all() and run.data.finite.dtype == bool
+
+
+TWO = {"sgd": SGD, "prox": ls.proximal_gradient(0.5)}
+
+
+@pytest.mark.parametrize(
+    ("optimizers", "starts", "penalties", "dims", "sizes"),
+    [
+        (SGD, START, None, (), ()),
+        (SGD, START, ls.l2(0.1), (), ()),
+        (SGD, STARTS, None, ("start",), (3,)),
+        (SGD, {name: leaf[None] for name, leaf in START.items()}, None, ("start",), (1,)),
+        ({"sgd": SGD}, START, {"λ=0.1": ls.l2(0.1)}, ("optimizer", "penalty"), (1, 1)),
+        (TWO, STARTS, {"none": ls.none(), "λ=0.1": ls.l2(0.1)}, ("optimizer", "penalty", "start"), (2, 2, 3)),
+    ],
+)
+def test_dimensions_are_there_if_asked_for(optimizers, starts, penalties, dims, sizes):
+    """optimizer and penalty for a mapping (of one, too), start for a leading axis, step always, in this order."""
+    run = ls.descend(PAIR, optimizers, starts, 3, penalties=penalties)
+    assert run.data.risk.dims == (*dims, "step") and run.data.risk.shape == (*sizes, 4)
+    assert run.params["w"].shape == run.params["b"].shape == (*sizes, 4)
+    labels = {"optimizer": optimizers, "penalty": penalties, "start": np.arange(len(np.atleast_1d(starts["w"])))}
+    assert {dim: run.data[dim].values.tolist() for dim in dims} == {dim: list(labels[dim]) for dim in dims}
+    last, strength = run.data.objective.isel(step=-1), 0.0 if penalties is None else 0.1
+    if "penalty" in dims:
+        np.testing.assert_allclose(run.data.strength, [p.strength for p in penalties.values()])
+        last = last.sel(optimizer="sgd", penalty="λ=0.1")
+    pairs = zip(np.atleast_1d(starts["w"]), np.atleast_1d(starts["b"]), strict=True)
+    expected = [path_by_hand(w, b, strength, 3)[3, -1] for w, b in pairs]
+    assert_close(np.atleast_1d(last.to_numpy()), np.array(expected), eps=32)
+
+
+def test_many_starts_are_many_single_runs():
+    """Start by start and penalty by penalty, the same numbers to rounding."""
+    penalties = {"a": ls.l1(0.1), "b": ls.l2(0.3)}
+    together = ls.descend(PAIR, SGD, STARTS, 9, penalties=penalties)
+    for i in range(3):
+        one = {name: leaf[i] for name, leaf in STARTS.items()}
+        for j, penalty in enumerate(penalties.values()):
+            alone = ls.descend(PAIR.with_penalty(penalty), SGD, one, 9)
+            for name in ("risk", "objective", "gradient_norm"):
+                assert_close(together.data[name][j, i], alone.data[name].to_numpy(), eps=4, scale=1.0)
+            assert_close(together.params["w"][j, i], alone.params["w"], eps=4, scale=1.0)
+
+
+def test_a_mapping_of_penalties_replaces_the_objectives_own():
+    """They are not added."""
+    ridge = PAIR.with_penalty(ls.l2(5.0))
+    run = ls.descend(ridge, SGD, START, 2, penalties={"l2": ls.l2(0.1)})
+    assert_close(run.data.objective[0], path_by_hand(1.0, -2.0, 0.1, 2)[3], eps=16)
+    own = ls.descend(PAIR.with_penalty(ls.l2(0.1)), SGD, START, 2)
+    assert_close(own.data.objective, path_by_hand(1.0, -2.0, 0.1, 2)[3], eps=16)
+
+
+@pytest.mark.parametrize(("every", "kept"), [(1, list(range(11))), (4, [0, 4, 8, 10]), (5, [0, 5, 10]), (30, [0, 10])])
+def test_recording_every_so_many_steps(every, kept):
+    """Also where that does not divide the steps: the start and the last step are always kept; the path is the same."""
+    run = ls.descend(PAIR, SGD, STARTS, 10, record_every=every)
+    assert run.data.step.values.tolist() == kept
+    for i in range(3):
+        w, _, risk, _, norm = path_by_hand(STARTS["w"][i], STARTS["b"][i], 0.0, 10)[:, kept]
+        assert_close(run.params["w"][i], w, eps=64, scale=1.0)
+        assert_close(run.data.risk[i], risk, eps=64, scale=1.0)
+        assert_close(run.data.gradient_norm[i], norm, eps=64, scale=1.0)
+
+
+def test_long_runs_in_segments_are_the_same(monkeypatch):
+    """However many compiled calls a run is cut into."""
+    whole = ls.descend(PAIR, SGD, STARTS, 10, record_every=3)
+    monkeypatch.setattr("landscape.analysis.descent.SEGMENT_WORK", 1)
+    cut = ls.descend(PAIR, SGD, STARTS, 10, record_every=3)
+    assert cut.data.step.equals(whole.data.step)
+    assert_close(cut.data.objective, whole.data.objective.to_numpy(), eps=4)
+
+
+def test_recording_coordinates_only():
+    """For params too large to keep: what `on` gives, without the params."""
+    network = problems.network(0)
+    direction = jax.tree.map(jnp.ones_like, network.params)
+    chart = ls.Plane(network.params, (direction,), names=("c",))
+    starts = jax.tree.map(lambda p: jnp.stack([p, 2 * p]), network.params)
+    full = ls.descend(network, SGD, starts, 5)
+    brief = ls.descend(network, SGD, starts, 5, record=chart)
+    assert brief.params is None
+    expected = full.on(chart)
+    assert set(brief.data.data_vars) == set(expected.data_vars) == {*full.data.data_vars, "c", "residual"}
+    for name in ("c", "residual", "risk", "gradient_norm"):
+        assert brief.data[name].dims == ("start", "step")
+        assert_close(brief.data[name], expected[name].to_numpy(), eps=64, scale=1.0)
+    assert float(brief.data.residual[0, 0]) == 0.0 and float(brief.data.residual[1, 0]) > 0.1
+
+
+def visits(n, batch_size, steps, key=0, starts=None, **options):
+    """How often each example was seen: lossᵢ = θᵢ, so sgd at the rate of the batch size takes 1 off θᵢ at each visit."""
+    objective = ls.Objective(lambda p, i: p["theta"][i], np.arange(n), params={"theta": jnp.zeros(n)}, **options)
+    starts = {"theta": np.zeros(n, np.float32)} if starts is None else starts
+    run = ls.descend(
+        objective, optax.sgd(float(batch_size)), starts, steps, batch_size=batch_size, key=jax.random.key(key)
+    )
+    return -run.params["theta"]
+
+
+@pytest.mark.parametrize(("n", "batch_size"), [(6, 2), (7, 3)])
+def test_every_epoch_visits_every_example_once(n, batch_size):
+    """Also where the batches do not divide the examples: after any number of steps no example is two visits ahead."""
+    steps = 2 * n
+    counts = visits(n, batch_size, steps)
+    assert np.array_equal(counts.sum(axis=1), batch_size * np.arange(steps + 1))
+    assert (counts.max(axis=1) - counts.min(axis=1) <= 1 + (batch_size > 1) * (n % batch_size > 0)).all()
+    whole = [step for step in range(steps + 1) if step * batch_size % n == 0]
+    for step in whole:
+        assert (counts[step] == step * batch_size // n).all()
+
+
+def test_one_order_for_all_runs_drawn_by_the_key():
+    """Starts and optimizers see the same batches; the same key the same again, another key others, each epoch its own."""
+    starts = {"theta": np.array([[0.0] * 8, [5.0] * 8], np.float32)}
+    both = visits(8, 2, 12, starts=starts)
+    assert np.array_equal(both[0], both[1] + 5)
+    assert np.array_equal(both[0], visits(8, 2, 12))
+    assert not np.array_equal(both[0], visits(8, 2, 12, key=1))
+    order = [tuple(np.flatnonzero(np.diff(both[0], axis=0)[i])) for i in range(12)]
+    assert order[:4] != order[4:8] and order[4:8] != order[8:12]
+
+
+def test_a_sum_over_a_batch_stands_for_the_whole():
+    """reduction="sum": the batch's gradient is scaled by n over its size, so that an epoch adds up to n/B full steps."""
+    assert np.array_equal(visits(6, 2, 3, reduction="sum")[-1], np.full(6, 6.0))
+
+
+def test_what_is_recorded_beside_mini_batches_is_of_the_full_data():
+    """Risk and gradient norm at the recorded point, not of the batch that came next."""
+    x, y = problems.classification(0, 10, 1)
+    objective = ls.neuron(x[:, 0], y)
+    run = ls.descend(objective, SGD, START, 6, batch_size=4, key=jax.random.key(0))
+    for step in range(7):
+        params = {name: run.params[name][step] for name in "wb"}
+        assert_close(run.data.risk[step], np.asarray(float(objective.risk(params))), eps=8)
+        norm = float(jnp.hypot(*objective.gradient(params).values()))
+        assert_close(run.data.gradient_norm[step], np.asarray(norm), eps=8, scale=1.0)
+    assert run.data.attrs["batch_size"] == 4
+
+
+def test_a_batch_of_padding_alone_takes_no_step():
+    """All its weights are 0: it says nothing, and must not end the run."""
+    weights = np.array([1.0, 0.0, 0.0, 1.0], np.float32)
+    objective = ls.neuron([1.0, 5.0, -5.0, 2.0], [1, 0, 1, 0], weights=weights)
+    run = ls.descend(objective, SGD, START, 8, batch_size=1, key=jax.random.key(0))
+    assert run.data.finite.all()
+    assert (np.diff(run.params["w"]) != 0).sum() == 4  # two epochs, two examples each
+    plain = ls.descend(ls.neuron([1.0, 2.0], [1, 0]), SGD, START, 8)
+    assert_close(run.data.risk[0], plain.data.risk[0].to_numpy())
+
+
+def test_a_run_that_becomes_non_finite_stops_and_is_marked():
+    """θ⁴ from 10 explodes at this rate: from there on `finite` is False and the params stay; the others go on as alone."""
+    objective = ls.function(lambda p: p["u"] ** 4, {"u": 0.0})
+    starts = {"u": np.array([0.1, 10.0, -0.2], np.float32)}
+    run = ls.descend(objective, optax.sgd(0.1), starts, 12)
+    finite = run.data.finite.to_numpy()
+    assert finite[0].all() and finite[2].all() and finite[1, 0] and not finite[1, -1]
+    first = int(np.argmin(finite[1]))
+    assert not finite[1, first:].any()
+    frozen = run.params["u"][1, first:]
+    assert len({str(value) for value in frozen}) == 1
+    assert not np.isfinite(run.data.objective[1, first:] + run.data.gradient_norm[1, first:]).any()
+    alone = ls.descend(objective, optax.sgd(0.1), {"u": np.array([0.1, 0.1, -0.2], np.float32)}, 12)
+    for i in (0, 2):
+        assert np.array_equal(run.params["u"][i], alone.params["u"][i])
+
+
+def test_a_start_outside_the_domain_is_marked_at_once():
+    """log of a negative number: not finite at step 0, and the start is kept."""
+    objective = ls.function(lambda p: jnp.log(p["u"]) + p["u"] ** 2, {"u": 1.0})
+    run = ls.descend(objective, optax.sgd(0.01), {"u": np.array([-1.0, 1.0], np.float32)}, 3)
+    assert run.data.finite.values.tolist() == [[False] * 4, [True] * 4]
+    assert (run.params["u"][0] == -1.0).all() and np.isnan(run.data.risk[0]).all()
+
+
+def test_params_keep_their_dtypes_and_shapes():
+    """bfloat16 and float32 leaves, matrices and scalars; the norm is taken in float32."""
+    params = {"w": jnp.ones((2, 3), jnp.bfloat16), "b": jnp.float32(1.0)}
+    objective = ls.function(lambda p: jnp.sum(jnp.square(p["w"].astype(jnp.float32))) + p["b"] ** 2, params)
+    run = ls.descend(objective, SGD, params, 2, penalties=ls.l2(0.0))
+    assert (run.params["w"].dtype, run.params["w"].shape) == (jnp.bfloat16, (3, 2, 3))
+    assert run.data.gradient_norm.dtype == np.float32
+    assert_close(run.data.gradient_norm[0], np.asarray(2 * np.sqrt(7.0)))
+
+
+def test_provenance():
+    """Attributes are JSON and name the objective and the penalties."""
+    run = ls.descend(PAIR, SGD, START, 1, penalties={"λ": ls.l2(0.1)}, record=PLANE)
+    attributes = json.loads(json.dumps(run.data.attrs))
+    assert (attributes["kind"], attributes["objective_id"], attributes["objective"]) == (
+        "trajectory",
+        PAIR.id,
+        str(PAIR),
+    )
+    assert json.loads(attributes["penalties"]) == {"λ": "0.1·‖θ‖²"}
+    assert attributes["batch_size"] == 2 and len(attributes["chart_id"]) == 16
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (
+            {"optimizers": "adam"},
+            TypeError,
+            r"`optimizers` is a str; give an optax optimizer such as optax.adam\(0.1\)",
+        ),
+        ({"optimizers": {"a": 0.1}}, TypeError, r"`optimizers\['a'\]` is a float"),
+        ({"optimizers": {}}, ValueError, "`optimizers` is an empty mapping"),
+        ({"optimizers": {1: SGD}}, TypeError, r"`optimizers` has the label 1 \(int\); labels are strings"),
+        (
+            {"starts": {"w": 0.0}},
+            ValueError,
+            "(?s)`starts` must have the structure of the objective's params.*b: float32",
+        ),
+        ({"starts": {"w": [0.0, 1.0], "b": 0.0}}, ValueError, "`starts` must have the structure"),
+        ({"starts": {"w": np.zeros(2), "b": np.zeros(3)}}, ValueError, "`starts` must have the shapes"),
+        ({"starts": {"w": np.zeros((2, 2)), "b": np.zeros((2, 2))}}, ValueError, "`starts` must have the shapes"),
+        (
+            {"starts": {"w": np.zeros(2), "b": 0.0}},
+            ValueError,
+            "one more leading axis of the same length on every leaf",
+        ),
+        ({"starts": {"w": np.zeros(0), "b": np.zeros(0)}}, ValueError, "`starts` has a leading axis of length 0"),
+        ({"starts": {"w": np.nan, "b": 0.0}}, ValueError, r"`starts 'w'` holds 1 of 1 values that are not finite"),
+        ({"steps": 0}, ValueError, "`steps` is 0; it must be at least 1"),
+        ({"steps": 1.5}, TypeError, r"`steps` is 1.5 \(float\); it must be a whole number"),
+        ({"record_every": 0}, ValueError, "`record_every` is 0; it must be at least 1"),
+        ({"batch_size": 3, "key": jax.random.key(0)}, ValueError, "`batch_size` is 3 but there are 2 examples"),
+        ({"batch_size": 1}, TypeError, "`key` is needed beside `batch_size`"),
+        ({"penalties": {}}, ValueError, "`penalties` is an empty mapping"),
+        ({"penalties": {"a": 0.1}}, TypeError, r"`penalties\['a'\]` is a float"),
+        ({"penalties": 0.1}, TypeError, "`penalties` is a float"),
+        ({"record": "w"}, TypeError, "`record` is a str; give a chart"),
+    ],
+)
+def test_bad_input(change, error, message):
+    with pytest.raises(error, match=message):
+        ls.descend(**({"objective": PAIR, "optimizers": SGD, "starts": START, "steps": 3} | change))
