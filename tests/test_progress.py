@@ -1,0 +1,53 @@
+"""The progress bar: silent where nobody looks, there when asked for, complete."""
+
+import io
+import sys
+
+import numpy as np
+import optax
+import pytest
+
+import landscape as ls
+from landscape.surfaces.progress import Progress
+
+PAIR = ls.neuron(*ls.datasets.pair())
+PLANE = ls.axes_plane(PAIR.params, "w", "b")
+AXES = {"w": np.linspace(-1, 1, 5), "b": [0.0, 1.0]}
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("progress", [None, False])
+def test_short_or_unwatched_runs_are_silent(capsys, progress):
+    """Standard error is no terminal here."""
+    ls.evaluate(PAIR, PLANE, AXES, progress=progress)
+    ls.descend(PAIR, optax.sgd(0.1), PAIR.params, 3, progress=progress)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_bar_that_is_asked_for_counts_cells_and_steps(capsys):
+    """On standard error, whether or not that is a terminal."""
+    ls.evaluate(PAIR, PLANE, AXES, progress=True)
+    captured = capsys.readouterr()
+    assert captured.out == "" and "10.0/10.0" in captured.err and "cells" in captured.err
+    ls.descend(PAIR, optax.sgd(0.1), PAIR.params, 30, progress=True)
+    assert "30.0/30.0" in (err := capsys.readouterr().err) and "steps" in err
+
+
+def test_a_terminal_sees_a_bar_after_two_seconds_only(monkeypatch):
+    """Nothing before; rate and time left from then on."""
+    for elapsed, seen in ((0.1, False), (3.0, True)):
+        stream, now = Terminal(), [1000.0]
+        monkeypatch.setattr(sys, "stderr", stream)
+        monkeypatch.setattr("time.time", lambda now=now: now[0])
+        with Progress(10, "cells", None) as bar:
+            bar._bar.start_t = bar._bar.last_print_t = now[0]
+            bar._bar._time = lambda now=now: now[0]
+            now[0] += elapsed
+            bar.update(4)
+        assert ("4.00/10.0" in stream.getvalue()) is seen
