@@ -110,16 +110,15 @@ def _surface_claims(surface, least):
 
 
 def _run_claims(runs, surface):
-    ends, last = runs.isel(step=-1), runs.isel(step=slice(-20, None)).sel(penalty=labels("l1")[-1])
-    free, l2 = ends.sel(penalty=[labels(kind)[0] for kind in KINDS]), ends.sel(penalty=labels("l2")[1:])
+    free = runs[["w", "b"]].sel(penalty=[labels(kind)[0] for kind in KINDS])
+    last = runs.isel(step=slice(-20, None)).sel(penalty=labels("l1")[-1])
+    away, l2 = free.isel(step=-1), runs.isel(step=-1).sel(penalty=labels("l2")[1:])
     minimizer = xr.DataArray([2.817989135949, 1.177505264154, 0.222323471278], dims="penalty")
-    same = runs.sel(penalty=free.penalty, optimizer="proximal gradient") - runs.sel(
-        penalty=free.penalty, optimizer="gradient descent"
-    )
+    same = free.sel(optimizer="proximal gradient") - free.sel(optimizer="gradient descent")
     rest, hop = last.sel(optimizer="proximal gradient"), last.sel(optimizer=["gradient descent", "adam"])
     return {
         "same": bool((abs(same.w) + abs(same.b) < 1e-12).all()),
-        "leave along w": bool(((free.w > surface.w[-1]) & (abs(free.b) < surface.b[-1])).all()),
+        "leave along w": bool(((away.w > surface.w[-1]) & (abs(away.b) < surface.b[-1])).all()),
         "reach": bool((abs(l2.w - minimizer) < 1e-6).all() and (abs(l2.b) < 1e-6).all()),
         "rest": bool((rest.w == 0).all() and (rest.b == 0).all()),
         "hop": bool((np.sign(hop.b).diff("step") != 0).any("step").all()),

@@ -67,7 +67,7 @@ class Fit:
 
     w: float = -0.23216274
     b: float = 15.04290165
-    risk: float = 0.44163462362924886
+    risk: float = 0.44163462364927888  # in 40 decimals
     condition: float = 8.26e5  # of the Hessian
     standard_errors: tuple[float, float] = (0.1082, 7.3786)  # of w and b
 

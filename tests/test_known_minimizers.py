@@ -23,6 +23,7 @@ FIRST_ORDER = {"sgd": SGD, "nesterov": NESTEROV, "adam": ADAM}
 # The first start is far from b* = 0. l1's kink at b = 0 stops subgradient steps from nearby only, so l1 has the second.
 STARTS = {"w": np.array([-1.0, 0.5]), "b": np.array([2.0, 0.0])}
 INT_STEPS = "optax raises a Python float to the power of an int32 step count"
+INT_COUNT = "the line search of optax.lbfgs adds int32 and int64 counts when x64 is on"
 
 
 def pair():
@@ -135,6 +136,7 @@ def test_the_o_ring_fit_in_standardized_temperature(optimizer, x64):
     assert_is_the_published_fit(w, b - w * mean, float(run.data.risk[-1]))
 
 
+@pytest.mark.lenient(INT_COUNT)
 def test_the_o_ring_fit_in_degrees_fahrenheit(x64):
     """A valley, condition number 8.26e5: lbfgs finds it; standard errors are those of the inverse of the information."""
     objective, _, _ = o_rings(standardized=False)

@@ -31,12 +31,15 @@ def test_short_or_unwatched_runs_are_silent(capsys, progress):
 
 
 def test_a_bar_that_is_asked_for_counts_cells_and_steps(capsys):
-    """On standard error, whether or not that is a terminal."""
+    """On standard error, whether or not that is a terminal; it leaves nothing behind."""
     ls.evaluate(PAIR, PLANE, AXES, progress=True)
-    captured = capsys.readouterr()
-    assert captured.out == "" and "10.0/10.0" in captured.err and "cells" in captured.err
+    cells = capsys.readouterr()
     ls.descend(PAIR, optax.sgd(0.1), PAIR.params, 30, progress=True)
-    assert "30.0/30.0" in (err := capsys.readouterr().err) and "steps" in err
+    steps = capsys.readouterr()
+    assert cells.out == steps.out == ""
+    assert "/10.0 [" in cells.err and " cells/s]" in cells.err
+    assert "/30.0 [" in steps.err and " steps/s]" in steps.err
+    assert cells.err.rsplit("\r", 2)[1].strip() == cells.err.rsplit("\r", 2)[2] == ""
 
 
 def test_a_terminal_sees_a_bar_after_two_seconds_only(monkeypatch):

@@ -107,8 +107,8 @@ def test_a_text_becomes_a_program_line_by_line(monkeypatch):
         5: 'with open("made.txt", "w") as file:',
         6: "    file.write(str(a + \\",
         7: "                   1))",
-        13: "_run(['/none/python', '-m', 'landscape.cli', 'surface', 'b c', '--flag'])",
-        21: "_run(['/none/python', '-m', 'landscape.cli', 'show', 'it'])",
+        13: "_run(['/none/python', '-m', 'landscape', 'surface', 'b c', '--flag'])",
+        21: "_run(['/none/python', '-m', 'landscape', 'show', 'it'])",
         26: 'b = open("made.txt").read() + str(a)',
     }
 

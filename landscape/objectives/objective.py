@@ -257,8 +257,9 @@ def _losses_id(losses: Losses, params: Any, data: Any) -> str:
         structure, leaves = described
         return structure.unflatten([jax.ShapeDtypeStruct(shape, np.dtype(dtype)) for shape, dtype in leaves])
 
-    traced = jax.jit(losses).trace(rebuild(params), rebuild(data))
-    digest = hashlib.blake2b(traced.lower().as_text().encode(), digest_size=8)
+    with jax.default_matmul_precision("highest"):  # one text, whatever the caller's context
+        traced = jax.jit(losses).trace(rebuild(params), rebuild(data))
+        digest = hashlib.blake2b(traced.lower().as_text().encode(), digest_size=8)
     for constant in traced.jaxpr.consts:  # arrays that the losses close over
         digest.update(_bytes(np.asarray(constant)))
     return digest.hexdigest()

@@ -83,7 +83,7 @@ class Penalty:
 
     def value(self, params: Params) -> Array:
         """Ω(θ), a scalar in float32 or wider."""
-        return value(*self._arrays(params), params)
+        return value(*self._arrays(params))
 
     def subgradient(self, params: Params, gradient: Params) -> Params:
         """The element of least norm in gradient + ∂Ω(θ): zero exactly where θ is stationary.
@@ -92,18 +92,21 @@ class Penalty:
 
         Returns: a tree like `params`. `jax.grad` of |θ| is no substitute: it is 1 at 0.
         """
-        return subgradient(*self._arrays(params), params, gradient)
+        return subgradient(*self._arrays(params), jax.tree.map(jnp.asarray, gradient))
 
     def prox(self, params: Params, step: float) -> Params:
         """argmin over u of Ω(u) + ‖u − θ‖²/(2·step), the proximal step: soft(θᵢ, step·αᵢ) / (1 + 2·step·βᵢ)."""
-        return prox(*self._arrays(params), params, jnp.asarray(_checks.positive("step", step), _checks.default_float()))
+        return prox(*self._arrays(params), jnp.asarray(_checks.positive("step", step), _checks.default_float()))
 
-    def _arrays(self, params: Params) -> tuple[Params, Params]:
-        def convert(leaf: Any, coefficient: Any) -> Array:
-            return jnp.asarray(coefficient, _trees.wide(jnp.asarray(leaf)))
+    def _arrays(self, params: Params) -> tuple[Params, Params, Params]:
+        """(α, β, params), all leaves arrays."""
 
+        def convert(leaf: Array, coefficient: Any) -> Array:
+            return jnp.asarray(coefficient, _trees.wide(leaf))
+
+        params = jax.tree.map(jnp.asarray, params)
         alpha, beta = self.coefficients(params)
-        return jax.tree.map(convert, params, alpha), jax.tree.map(convert, params, beta)
+        return jax.tree.map(convert, params, alpha), jax.tree.map(convert, params, beta), params
 
     def __str__(self) -> str:
         return " + ".join(_text(term, "text") for term in self.terms) or "0"
