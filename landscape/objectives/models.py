@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -38,7 +39,7 @@ class NeuronOutput:
 
     def __call__(self, params: Params, x: Array) -> Array:
         """The neuron's output for x (m,) or (m, d)."""
-        return self.activation(preactivation(params, jnp.asarray(x)))
+        return self.activation(preactivation(jax.tree.map(jnp.asarray, params), jnp.asarray(x)))
 
 
 def preactivation(params: Params, x: Array) -> Array:
