@@ -3,9 +3,13 @@
 Private helpers shared by the public functions; every message is matched by a test.
 """
 
+import inspect
 import math
+import numbers
+import re
 import warnings
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 from typing import Any, TypeVar
 
 import jax
@@ -15,54 +19,97 @@ import numpy as np
 T = TypeVar("T")
 
 
-def one_of(name: str, value: Any, known: Mapping[str, T]) -> T:
-    """The entry of `known` called `value`."""
+def kind(value: Any) -> str:
+    """What came, for messages: "a function", "the class Polar", "a dict"."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if inspect.isroutine(value):
+        return "a function"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'AEIOaeio' else 'a'} {name}"
+
+
+def instance(name: str, value: Any, wanted: type | tuple[type, ...], give: str) -> None:
+    """Raise TypeError unless `value` is a `wanted`."""
+    if not isinstance(value, wanted):
+        raise TypeError(f"`{name}` is {kind(value)}; give {give}.")
+
+
+def hashable(name: str, value: Any) -> None:
+    """Raise TypeError unless `value` can be hashed: JAX finds compiled code by it."""
+    try:
+        hash(value)
+    except TypeError as error:
+        unfrozen = is_dataclass(value) and type(value).__hash__ is None
+        cure = "make it frozen: @dataclass(frozen=True)" if unfrozen else "keep arrays and lists out of its fields"
+        raise TypeError(f"`{name}` is {kind(value)} that cannot be hashed ({error}); {cure}.") from None
+
+
+def one_of(name: str, value: Any, known: Mapping[str, T], otherwise: str = "") -> T:
+    """The entry of `known` called `value`; `otherwise` says what else may be given."""
     if not isinstance(value, str) or value not in known:
-        raise ValueError(f"`{name}` is {value!r}; it must be one of {', '.join(map(repr, known))}.")
+        raise ValueError(f"`{name}` is {value!r}; it must be one of {', '.join(map(repr, known))}{otherwise}.")
     return known[value]
+
+
+def precision(value: str) -> None:
+    """Raise ValueError unless JAX knows a precision of matrix products by this name; which ones varies by version."""
+    try:
+        with jax.default_matmul_precision("" if value is None else value):
+            return
+    except (TypeError, ValueError) as error:
+        known = re.findall(r"'\w+'", str(error).rpartition(", got")[0]) or ["'default'", "'high'", "'highest'"]
+        raise ValueError(f"`precision` is {value!r}; it must be one of {', '.join(known)}.") from None
+
+
+def number(name: str, value: float, hint: str = "") -> float:
+    """`value` as a float, if it is one real number."""
+    dtype = getattr(value, "dtype", None)
+    if dtype is None:
+        real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    else:
+        real = np.ndim(value) == 0 and (jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer))
+    if not real:
+        raise TypeError(f"`{name}` must be one number, got {type(value).__name__} {value!r}{hint}.")
+    return float(value)
 
 
 def strength(name: str, value: float) -> float:
     """`value` as a penalty's strength: a finite number ≥ 0."""
-    if value is None or isinstance(value, (bool, str, complex)) or np.ndim(value) != 0:
-        raise TypeError(
-            f"`{name}` must be one number, got {type(value).__name__} {value!r}; for a sweep, make a penalty each."
-        )
-    number = float(value)
-    if math.isnan(number) or math.isinf(number) or number < 0:
-        raise ValueError(f"`{name}` is {number}; a penalty's strength must be a finite number ≥ 0.")
-    return number
+    size = number(name, value, "; for a sweep, make a penalty each")
+    if not (math.isfinite(size) and size >= 0):
+        raise ValueError(f"`{name}` is {size}; a penalty's strength must be a finite number ≥ 0.")
+    return size
 
 
 def positive(name: str, value: float) -> float:
     """`value` as a finite number > 0."""
-    number = float(value)
-    if not (number > 0 and math.isfinite(number)):
+    size = number(name, value)
+    if not (size > 0 and math.isfinite(size)):
         raise ValueError(f"`{name}` is {value}; it must be a finite number > 0.")
-    return number
+    return size
 
 
-def count(name: str, value: int, least: int = 1) -> int:
-    """`value` as a whole number ≥ `least`."""
+def count(name: str, value: int, least: int = 1, unit: str = "") -> int:
+    """`value` as a whole number ≥ `least`; `unit` is what it counts, such as " bytes"."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"`{name}` is {value!r} ({type(value).__name__}); it must be a whole number ≥ {least}.")
+        raise TypeError(f"`{name}` is {value!r} ({type(value).__name__}); it must be a whole number ≥ {least}{unit}.")
     if value < least:
-        raise ValueError(f"`{name}` is {value}; it must be at least {least}.")
+        raise ValueError(f"`{name}` is {value}; it must be at least {least}{unit}.")
     return int(value)
 
 
-def finite(name: str, values: np.ndarray) -> None:
+def finite(name: str, values: np.ndarray, cure: str = "Drop or fill those examples") -> None:
     """Raise ValueError if the numbers hold NaN or inf, with their count and the first one's index."""
-    if not np.issubdtype(values.dtype, np.floating):
+    if not jnp.issubdtype(values.dtype, jnp.floating):  # NumPy's own issubdtype does not know bfloat16
         return
     bad = ~np.isfinite(values)
     if bad.any():
         first = tuple(int(i) for i in np.argwhere(bad)[0])
-        kind = "NaN" if np.isnan(values[first]) else "infinite"
-        index = first[0] if len(first) == 1 else first
+        what = "NaN" if np.isnan(values[first]) else "infinite"
+        where = f"the first is {what}, at index {first[0] if len(first) == 1 else first}" if first else f"it is {what}"
         raise ValueError(
-            f"`{name}` holds {int(bad.sum())} of {values.size} values that are not finite; the first is {kind}, at "
-            f"index {index}. Drop or fill those examples."
+            f"`{name}` holds {int(bad.sum())} of {values.size} values that are not finite; {where}. {cure}."
         )
 
 
@@ -86,6 +133,12 @@ def default_float() -> np.dtype:
     return np.dtype(jnp.zeros(()).dtype)
 
 
+def floating(value: Any) -> jax.Array:
+    """`value` as a JAX array of floating-point numbers: integers become the default float."""
+    array = jnp.asarray(value)
+    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(default_float())
+
+
 def warn_if_narrowed(name: str, arrays: Any, stacklevel: int) -> None:
     """One warning if float64 input is about to become float32 because JAX's x64 mode is off."""
     if jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
@@ -101,13 +154,13 @@ def warn_if_narrowed(name: str, arrays: Any, stacklevel: int) -> None:
 
 
 def axis(name: str, values: Any) -> np.ndarray:
-    """`values` as the grid positions along one coordinate: 1-D, not empty, finite, without repeats."""
+    """`values` as the grid positions along one coordinate: 1-D, not empty, finite."""
     array = numeric(f"axes[{name!r}]", values)
     if array.ndim != 1:
         raise ValueError(f"`axes[{name!r}]` has shape {array.shape}; an axis is 1-D, such as np.linspace(-1, 1, 51).")
     if array.size == 0:
         raise ValueError(f"`axes[{name!r}]` is empty; an axis needs at least one position.")
-    finite(f"axes[{name!r}]", array)
+    finite(f"axes[{name!r}]", array, "An axis has finite positions")
     return array
 
 
@@ -116,10 +169,10 @@ def is_mapping(value: Any) -> bool:
     return isinstance(value, Mapping)
 
 
-def labels(name: str, mapping: Mapping[Any, Any]) -> None:
-    """Raise unless it is a mapping that has entries, with strings as keys."""
+def labels(name: str, mapping: Mapping[Any, Any], example: str) -> None:
+    """Raise unless it is a mapping, such as `example`, that has entries, with strings as keys."""
     if not is_mapping(mapping):
-        raise TypeError(f"`{name}` is a {type(mapping).__name__}; give a mapping from labels.")
+        raise TypeError(f"`{name}` is {kind(mapping)}; give a mapping from labels, {example}.")
     if not mapping:
         raise ValueError(f"`{name}` is an empty mapping; give at least one entry, or leave it out.")
     for key in mapping:

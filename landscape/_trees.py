@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 Params = Any  # a pytree of arrays
@@ -51,10 +52,24 @@ def named_leaves(tree: Params) -> dict[str, Any]:
 
 
 def layout(tree: Params) -> str:
-    """The leaves' names, dtypes and shapes as one line, for messages."""
-    named = {name: leaf if hasattr(leaf, "dtype") else jnp.asarray(leaf) for name, leaf in named_leaves(tree).items()}
-    described = [f"{name or 'params'}: {leaf.dtype}{list(leaf.shape)}" for name, leaf in named.items()]
-    return ", ".join(described) or "no leaves"
+    """The leaves' names, dtypes and shapes as one line, for messages; the kind of a leaf that is no number."""
+
+    def described(leaf: Any) -> str:
+        if not hasattr(leaf, "dtype") and isinstance(leaf, (bool, int, float, complex)):
+            leaf = np.asarray(leaf, jax.dtypes.result_type(leaf))
+        return f"{leaf.dtype}{list(leaf.shape)}" if hasattr(leaf, "dtype") else type(leaf).__name__
+
+    return ", ".join(f"{name or 'params'}: {described(leaf)}" for name, leaf in named_leaves(tree).items()) or "no leaves"
+
+
+def layouts(**trees: Params) -> str:
+    """Two trees that differ in structure, a line each under their names; with containers where only those differ."""
+    same = len({tuple(named_leaves(tree)) for tree in trees.values()}) == 1
+    width = max(map(len, trees)) + 1
+    return "\n".join(
+        f"  {name + ':':{width}} {layout(tree)}{f' in {jax.tree.structure(tree)}' if same else ''}"
+        for name, tree in trees.items()
+    )
 
 
 def nested(named: dict[str, Any]) -> Params:

@@ -1,4 +1,4 @@
-"""What holds for every test: strict promotion of dtypes and ranks, a fixed profile of hypothesis, compilations counted."""
+"""What holds for every test: strict promotion of dtypes and ranks, fixed examples, counted compilations."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Problems whose answers are known before they are solved. NumPy float64 throughout; nothing here uses the package's formulas."""
+"""Problems whose answers are known before they are solved, in NumPy float64 and without the package's own formulas."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -81,7 +81,7 @@ def test_every_entry_of_nested_params_is_named():
 
 
 def test_a_formula_of_another_shape_is_refused():
-    with pytest.raises(ValueError, match="(?s)`formula` must return a tree like the params.*w: float64"):
+    with pytest.raises(ValueError, match=r"(?s)`formula` must return a tree like the params.*w: float64"):
         ls.check_gradient(PAIR, lambda p: {"w": 0.0})
     with pytest.raises(ValueError, match=r"`formula` returned shape \(2,\) for 'w'; wanted \(\)"):
         ls.check_gradient(PAIR, lambda p: {"w": np.zeros(2), "b": 0.0})

@@ -49,7 +49,7 @@ def test_a_scaled_objective_takes_the_same_steps_at_a_scaled_rate(x64):
 
 
 def test_input_noise_is_l2_on_the_weights_of_a_linear_model(x64):
-    """E over ε of ½(w(x + ε) + b − y)² needs two moments of ε only, which ε = ±σ has: the expectation is a mean over 2n examples."""
+    """E over ε of ½(w(x + ε) + b − y)² needs two moments of ε only: ε = ±σ has them, so E is a mean of 2n examples."""
     generator = np.random.default_rng(2)
     x, y, variance = generator.normal(size=9), generator.normal(size=9), 0.49
     options = {"loss": "half_squared_error", "activation": "identity"}

@@ -135,7 +135,7 @@ def test_recording_coordinates_only():
 
 
 def visits(n, batch_size, steps, key=0, starts=None, **options):
-    """How often each example was seen: lossᵢ = θᵢ, so sgd at the rate of the batch size takes 1 off θᵢ at each visit."""
+    """How often each example was seen: lossᵢ = θᵢ, so sgd at the rate of the batch size takes 1 off θᵢ each time."""
     objective = ls.Objective(lambda p, i: p["theta"][i], np.arange(n), params={"theta": jnp.zeros(n)}, **options)
     starts = {"theta": np.zeros(n, np.float32)} if starts is None else starts
     run = ls.descend(
@@ -157,7 +157,7 @@ def test_every_epoch_visits_every_example_once(n, batch_size):
 
 
 def test_one_order_for_all_runs_drawn_by_the_key():
-    """Starts and optimizers see the same batches; the same key the same again, another key others, each epoch its own."""
+    """Starts and optimizers see the same batches; the same key the same again, another key others."""
     starts = {"theta": np.array([[0.0] * 8, [5.0] * 8], np.float32)}
     both = visits(8, 2, 12, starts=starts)
     assert np.array_equal(both[0], both[1] + 5)
@@ -168,7 +168,7 @@ def test_one_order_for_all_runs_drawn_by_the_key():
 
 
 def test_a_sum_over_a_batch_stands_for_the_whole():
-    """reduction="sum": the batch's gradient is scaled by n over its size, so that an epoch adds up to n/B full steps."""
+    """reduction="sum": the batch's gradient is scaled by n over its size: an epoch adds up to n/B full steps."""
     assert np.array_equal(visits(6, 2, 3, reduction="sum")[-1], np.full(6, 6.0))
 
 
@@ -197,7 +197,7 @@ def test_a_batch_of_padding_alone_takes_no_step():
 
 
 def test_a_run_that_becomes_non_finite_stops_and_is_marked():
-    """θ⁴ from 10 explodes at this rate: from there on `finite` is False and the params stay; the others go on as alone."""
+    """θ⁴ from 10 explodes at this rate: from then on `finite` is False and the params stay; the others go on."""
     objective = ls.function(lambda p: p["u"] ** 4, {"u": 0.0})
     starts = {"u": np.array([0.1, 10.0, -0.2], np.float32)}
     run = ls.descend(objective, optax.sgd(0.1), starts, 12)

@@ -14,7 +14,7 @@ from tests.closeness import assert_close
 
 PAIR = ls.neuron(*ls.datasets.pair())
 PLANE = ls.axes_plane(PAIR.params, "w", "b")
-# Multiples of ¼ are exact in float32, so is w ± b; both diagonals and the origin are on the grid; the grid is not square.
+# Multiples of ¼ are exact in float32, and so is w ± b. Diagonals and origin are on the grid, which is not square.
 DYADIC = {"w": np.arange(-10, 10.1, 0.5), "b": np.arange(-6, 6.1, 0.25)}
 
 
@@ -125,7 +125,7 @@ def test_axes_of_any_spacing_and_order():
 
 
 def test_every_cell_is_evaluated_from_the_origin():
-    """Never by walking: each cell equals one evaluation of its own point, and the params that were given are untouched."""
+    """Never by walking: each cell equals one evaluation of its own point, and the params given are untouched."""
     network = problems.network(3)
     before = jax.tree.map(np.array, network.params)
     generator = np.random.default_rng(4)
@@ -250,7 +250,7 @@ def test_a_large_entry_that_does_not_move_is_no_reason_to_warn():
 
 
 def test_provenance():
-    """Attributes are JSON, and say what was computed, on what, and how; every variable and axis has a name and a unit."""
+    """Attributes are JSON: what was computed, on what, and how; every variable and axis has a name and a unit."""
     surface = ls.evaluate(PAIR, PLANE, {"w": [0.0, 1.0], "b": [0.0]}, penalties={"λ=0.1": ls.l2(0.1)})
     attributes = json.loads(json.dumps(surface.attrs))
     assert (attributes["kind"], attributes["format"]) == ("surface", 1)

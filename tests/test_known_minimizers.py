@@ -65,30 +65,24 @@ def test_l1_minimizers_of_the_pair_by_subgradients(optimizer, x64):
     np.testing.assert_allclose(end.params["w"][:, -1], np.log((1 - np.array(strengths)) / strengths), atol=1e-8)
 
 
-@pytest.mark.parametrize("rate", [0.5, 2.0])
+@pytest.mark.parametrize("rate", [0.5, 4.0])  # 4 is one over the largest curvature
 def test_l1_minimizers_of_the_pair_by_proximal_steps(rate, x64):
-    """From anywhere: b* is 0.0 exactly for every λ, and so is w* from λ = ½ on."""
+    """From anywhere: b* is 0.0 exactly for every λ, and so is w* from λ = ½ on.
+
+    At λ = ½ itself the way to 0 is geometric, w ← (1 − rate/4)·w: short steps end one rounding error before it.
+    """
     penalties = {str(strength): ls.l1(strength) for strength in problems.PAIR_L1}
     end = ls.descend(pair(), ls.proximal_gradient(rate), STARTS, 4000, penalties=penalties, record_every=4000)
     for i, (strength, w) in enumerate(problems.PAIR_L1.items()):
         assert (end.params["b"][i, :, -1] == 0.0).all()
-        if strength > 0.5:
+        if strength > 0.5 or (strength == 0.5 and rate == 4.0):
             assert (end.params["w"][i, :, -1] == 0.0).all()
-        if strength != 0.5:
-            np.testing.assert_allclose(end.params["w"][i, :, -1], w, atol=1e-8)
-            assert (end.data.gradient_norm[i, :, -1] < 1e-9).all()
-
-
-def test_l1_at_one_half_is_zero_exactly(x64):
-    """There the gradient at 0 is λ itself, so the way to 0 is slow (w″ = −w²/8): from 0, or in one step onto it, it stays."""
-    objective = pair().with_penalty(ls.l1(0.5))
-    run = ls.descend(objective, ls.proximal_gradient(4.0), {"w": np.array([0.0, -1.0]), "b": np.array([0.0, 0.5])}, 50)
-    assert (run.params["w"][:, -1] == 0.0).all() and (run.params["b"][:, -1] == 0.0).all()
-    assert (run.data.gradient_norm[:, -1] == 0.0).all()
+        np.testing.assert_allclose(end.params["w"][i, :, -1], w, atol=1e-8)
+        assert (end.data.gradient_norm[i, :, -1] < 1e-9).all()
 
 
 def test_gradient_flow_of_the_pair(x64):
-    """sgd with steps h, h/2, h/4 from (0, 0), extrapolated to h = 0: w + e^w = t + 1 on b = 0, to 1e-8 at t = 1, 10, 100."""
+    """sgd with steps h, h/2, h/4 from (0, 0), extrapolated to h = 0: w + e^w = t + 1 on b = 0, at t = 1, 10, 100."""
     ends = []
     for refinement in (1, 2, 4):
         h = 0.05 / refinement
@@ -138,7 +132,7 @@ def test_the_o_ring_fit_in_standardized_temperature(optimizer, x64):
 
 @pytest.mark.lenient(INT_COUNT)
 def test_the_o_ring_fit_in_degrees_fahrenheit(x64):
-    """A valley, condition number 8.26e5: lbfgs finds it; standard errors are those of the inverse of the information."""
+    """A valley, condition number 8.26e5: lbfgs finds the fit; standard errors come from the inverse information."""
     objective, _, _ = o_rings(standardized=False)
     run = ls.descend(objective, LBFGS, {"w": 0.0, "b": 0.0}, 60, record_every=60)
     end = {name: jnp.asarray(run.params[name][-1]) for name in "wb"}
@@ -170,10 +164,10 @@ def sklearn_fit(x, y, C, fit_intercept):
 @pytest.mark.parametrize("C", [0.01, 1.0])
 @pytest.mark.parametrize("bias", ["free", "penalized"])
 def test_agreement_with_scikit_learn(bias, C, x64):
-    """C = 1/(2nλ). scikit-learn leaves the intercept free: scope="weights"; with a column of ones it is penalized as well."""
+    """C = 1/(2nλ). scikit-learn leaves the intercept free (scope="weights"); a column of ones is penalized too."""
     x, y = breast_cancer()
     strength = ls.strength_from(sklearn_C=C, n=len(y))
-    assert C == pytest.approx(1 / (2 * len(y) * strength))
+    assert strength == pytest.approx(1 / (2 * len(y) * C))
     objective = ls.neuron(x, y, penalty=ls.l2(strength, scope="weights" if bias == "free" else "all"))
     run = ls.descend(objective, NESTEROV, {"w": np.zeros(4), "b": 0.0}, 3000, record_every=3000)
     if bias == "free":

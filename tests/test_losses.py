@@ -1,4 +1,4 @@
-"""Losses of one example: digits of tiny losses, derivatives of three orders, soft labels, what a loss says of itself."""
+"""Losses of one example: digits of tiny ones, derivatives of three orders, soft labels, what a loss says of itself."""
 
 import math
 
@@ -116,7 +116,7 @@ def test_relu_is_flat_on_its_dead_side():
 
 @pytest.mark.parametrize("label", [0.1, 0.3, 0.5, 0.7, 0.9])
 def test_soft_labels(label, dtype):
-    """softplus(z) − yz relative to itself (it is at least the label's entropy), and its minimum at the label's logit."""
+    """softplus(z) − yz relative to itself (at least the label's entropy), and its minimum at the label's logit."""
     z = np.array([-90.0, -20.0, -3.0, -0.5, 0.0, 0.5, 3.0, 20.0, 90.0])
     label = float(np.asarray(label, dtype))
     expected = np.where(z <= 0, problems.softplus(z) - label * z, problems.softplus(-z) + (1 - label) * z)

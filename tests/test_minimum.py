@@ -83,5 +83,5 @@ def test_any_variable_of_any_number_of_dimensions():
 def test_bad_input():
     with pytest.raises(ValueError, match="`variable` is 'loss', which the surface has not; it has objective"):
         ls.minimum(surface([1.0], u=[0.0]), "loss")
-    with pytest.raises(ValueError, match="`objective` is nowhere finite on this grid; look at `surface.finite`"):
+    with pytest.raises(ValueError, match=r"`objective` is nowhere finite on this grid; look at `surface.finite`"):
         ls.minimum(surface([np.nan, np.inf], u=[0.0, 1.0]))

@@ -34,7 +34,9 @@ def test_half_squared_error(activation, features, bias):
     output = NUMPY[activation](z - 0.3 * bias)
     assert_close(objective.risk(params), np.mean(0.5 * (output - y) ** 2), eps=8)
     assert_close(objective.predict(params, x), output, eps=8, scale=1.0)
-    assert {name: leaf.shape for name, leaf in objective.params.items()} == {name: p.shape for name, p in params.items()}
+    assert {name: leaf.shape for name, leaf in objective.params.items()} == {
+        name: p.shape for name, p in params.items()
+    }
 
 
 @pytest.mark.parametrize("features", [None, 3])
@@ -111,10 +113,9 @@ def test_data_sets():
 @pytest.mark.parametrize(
     ("x", "y", "options", "error", "message"),
     [
-        ([1.0, np.nan, np.inf], [0, 1, 1], {}, ValueError, r"`x` holds 2 of 3 values that are not finite; the first is NaN, at"
-            " index 1"),
+        ([1.0, np.nan, np.inf], [0, 1, 1], {}, ValueError, r"`x` holds 2 of 3 values that are not .* NaN, at index 1"),
         ([[1.0, 2.0], [3.0, -np.inf]], [0, 1], {}, ValueError, r"`x` holds 1 of 4 .* is infinite, at index \(1, 1\)"),
-        ([1, 2], [0.0, np.nan], {}, ValueError, r"`y` holds 1 of 2 values that are not finite; the first is NaN, at index 1"),
+        ([1, 2], [0.0, np.nan], {}, ValueError, r"`y` holds 1 of 2 values that are not finite; .* NaN, at index 1"),
         ([], [], {}, ValueError, "`x` has no examples; give at least one"),
         ([1, 2, 3], [0, 1], {}, ValueError, "`x` has 3 examples but `y` has 2; give one label an example"),
         ([1, 2], [[0], [1]], {}, ValueError, r"`y` has shape \(2, 1\); labels are \(n,\).*: pass y\[:, 0\]"),
@@ -122,8 +123,8 @@ def test_data_sets():
         (1.0, [1], {}, ValueError, r"`x` has shape \(\); inputs are \(n,\) for one feature or \(n, d\)"),
         (np.zeros((2, 0), int), [0, 1], {}, ValueError, r"`x` has shape \(2, 0\); inputs are"),
         (np.zeros((2, 1, 1), int), [0, 1], {}, ValueError, r"`x` has shape \(2, 1, 1\)"),
-        ([1, 2, 3], [-1, 1, -1], {}, ValueError, r"`y` holds labels outside \[0, 1\] \(2 of 3\), the first is -1 at index 0;"
-            r".*For labels ±1 pass \(y \+ 1\) / 2"),
+        ([1, 2, 3], [-1, 1, -1], {}, ValueError, r"`y` holds labels outside \[0, 1\] \(2 of 3\), the first is -1 at"
+            r" index 0;.*For labels ±1 pass \(y \+ 1\) / 2"),
         ([1, 2], [0, 2], {}, ValueError, r"`y` holds labels outside \[0, 1\] \(1 of 2\), the first is 2 at index 1;"
             r" cross-entropy needs probabilities\. For other targets"),
         (["a", "b"], [0, 1], {}, TypeError, r"`x` must hold real numbers, got dtype <U1"),
@@ -131,7 +132,7 @@ def test_data_sets():
         ([[1, 2], [3]], [0, 1], {}, ValueError, r"`x` is not one array: .*Give rows of equal length"),
         ([1, 2], [0, 1], {"loss": "hinge"}, ValueError, r"`loss` is 'hinge'; it must be one of 'cross_entropy',"),
         ([1, 2], [0, 1], {"activation": "gelu"}, ValueError, r"`activation` is 'gelu'; it must be one of"),
-        ([1, 2], [0, 1], {"activation": "tanh"}, ValueError, r"`activation` is 'tanh', but loss=\"cross_entropy\" needs"),
+        ([1, 2], [0, 1], {"activation": "tanh"}, ValueError, r"`activation` is 'tanh', but loss=.cross_entropy. needs"),
         ([1, 2], [0, 1], {"reduction": "max"}, ValueError, r"`reduction` is 'max'; it must be one of 'mean', 'sum'"),
         ([1, 2], [0, 1], {"weights": [1]}, ValueError, r"`weights` has shape \(1,\); wanted \(2,\)"),
         ([1, 2], [0, 1], {"weights": [1, -1]}, ValueError, r"`weights` must be ≥ 0 and not all 0"),

@@ -1,4 +1,4 @@
-"""Objectives: risk and penalty, weighted losses, gradients at kinks, functions without data, fingerprints, bad input."""
+"""Objectives: risk and penalty, weighted losses, gradients at kinks, functions without data, fingerprints, refusals."""
 
 import subprocess
 import sys
@@ -127,7 +127,13 @@ def test_objectives_print_their_formula():
 @pytest.mark.parametrize(
     ("losses", "data", "options", "error", "message"),
     [
-        (squares, X, {"params": {"theta": 0}}, TypeError, "`params` leaf 'theta' is int; parameters are floating-point"),
+        (
+            squares,
+            X,
+            {"params": {"theta": 0}},
+            TypeError,
+            "`params` leaf 'theta' is int; parameters are floating-point",
+        ),
         (squares, X, {"params": {"theta": np.arange(3)}}, TypeError, "`params` leaf 'theta' is int64"),
         (squares, X, {"params": {}}, ValueError, "`params` has no leaves"),
         (squares, X, {"params": {"theta": 0.0}, "reduction": "total"}, ValueError, "`reduction` is 'total'"),

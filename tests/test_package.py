@@ -66,7 +66,7 @@ def test_evaluate_loads_jax_and_optax_at_most():
 
 def test_nothing_is_left_on():
     """No import touches JAX's configuration: precision and promotion are the user's."""
-    names = "enable_x64, numpy_dtype_promotion, numpy_rank_promotion, default_matmul_precision".split(", ")
+    names = ("enable_x64", "numpy_dtype_promotion", "numpy_rank_promotion", "default_matmul_precision")
     values = "; ".join(f"print(jax.config.jax_{name})" for name in names)
     programs = (f"import jax; {values}", f"import jax, landscape as ls; [getattr(ls, n) for n in ls.__all__]; {values}")
     outputs = [

@@ -194,7 +194,7 @@ def test_strengths_are_finite_and_not_negative(make, strength):
 
 @pytest.mark.parametrize("strength", [[0.1, 0.2], np.array([0.1]), "0.1", True, None])
 def test_a_strength_is_one_number(strength):
-    with pytest.raises(TypeError, match="`strength` must be one number, got .*; for a sweep, make a penalty each"):
+    with pytest.raises(TypeError, match=r"`strength` must be one number, got .*; for a sweep, make a penalty each"):
         ls.l2(strength)
 
 
@@ -208,7 +208,7 @@ def test_only_penalties_add_and_only_strengths_scale():
     """Mistakes are told apart: a kind is a TypeError, a value a ValueError."""
     with pytest.raises(TypeError, match="unsupported operand"):
         ls.l2(0.1) + 0.1  # type: ignore[operator]
-    with pytest.raises(ValueError, match="`factor` is -1.0"):
+    with pytest.raises(ValueError, match=r"`factor` is -1\.0"):
         -1.0 * ls.l2(0.1)
     with pytest.raises(ValueError, match="`step` is 0; it must be a finite number > 0"):
         ls.l2(0.1).prox(PARAMS, 0)

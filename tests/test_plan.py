@@ -18,7 +18,7 @@ def neuron(n):
 @pytest.mark.parametrize("n", [1, 256, 4096, 10**6])
 @pytest.mark.parametrize("grid", [(1,), (512, 512), (4096, 4096), (60, 60, 60)])
 def test_the_temporaries_fit(n, grid, memory):
-    """Cells in flight × examples a batch × three arrays of a float stay within the memory; a tile is at least a chunk."""
+    """Cells in flight × examples a batch × three arrays of floats fit the memory; a tile is at least a chunk."""
     chosen = plan(neuron(n), grid, None, memory)
     assert 12 * chosen.in_flight * chosen.batch_size <= (memory or 2**31)
     assert 1 <= chosen.in_flight <= chosen.tile_cells <= np.prod(grid)

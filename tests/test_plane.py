@@ -21,7 +21,11 @@ def random_plane(seed: int, k: int, dtype: str = "float32") -> tuple[ls.Plane, n
     directions = tuple(
         jax.tree.map(lambda leaf: jnp.asarray(generator.normal(size=leaf.shape), dtype), params) for _ in range(k)
     )
-    return ls.Plane(params, directions, names=("a", "b", "c")[:k]), flat(params), np.stack([flat(d) for d in directions])
+    return (
+        ls.Plane(params, directions, names=("a", "b", "c")[:k]),
+        flat(params),
+        np.stack([flat(d) for d in directions]),
+    )
 
 
 def flat(tree) -> np.ndarray:
@@ -145,7 +149,12 @@ def test_axes_plane_refuses(names, message):
     [
         (({"w": 1.0, "b": 0.0},), ("a", "b"), ValueError, r"`names` is \('a', 'b'\) for 1 directions"),
         ((), (), ValueError, r"`names` is \(\) for 0 directions"),
-        (({"w": 1.0},), ("a",), ValueError, r"(?s)`directions\[0\]` must match `origin` leaf for leaf.*origin: .*w: float32"),
+        (
+            ({"w": 1.0},),
+            ("a",),
+            ValueError,
+            r"(?s)`directions\[0\]` must match `origin` leaf for leaf.*origin: .*w: float32",
+        ),
         (({"w": np.ones(2), "b": 0.0},), ("a",), ValueError, r"`directions\[0\]` must match"),
     ],
 )
@@ -155,5 +164,7 @@ def test_directions_must_fit(directions, names, error, message):
 
 
 def test_integer_origins_are_refused():
-    with pytest.raises(TypeError, match="`origin` leaf 'b' is int32; parameters are floating-point: write 0.0 instead of 0"):
+    with pytest.raises(
+        TypeError, match=r"`origin` leaf 'b' is int32; parameters are floating-point: write 0.0 instead of 0"
+    ):
         ls.Plane({"w": 0.0, "b": 0}, ({"w": 1.0, "b": 0.0},), names=("a",))

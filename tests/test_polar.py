@@ -70,7 +70,7 @@ def test_residual_is_the_distance_from_the_plane():
 
 @pytest.mark.parametrize("log_scale", [0.0, 1.0, -2.0])
 def test_on_a_circle_the_pair_has_a_minimum(log_scale):
-    """‖(w, b)‖ = r fixed: the risk has an interior minimum at angle 0, w = r and b = 0, where without it there is none."""
+    """‖(w, b)‖ = r fixed: the risk has an interior minimum, w = r and b = 0; without that it has none."""
     angles = np.linspace(-np.pi, np.pi, 181)
     surface = ls.evaluate(PAIR, ls.Polar(PLANE), {"log_scale": [log_scale], "angle": angles})
     best = ls.minimum(surface)
@@ -78,13 +78,13 @@ def test_on_a_circle_the_pair_has_a_minimum(log_scale):
     assert float(best.angle) == pytest.approx(0.0, abs=1e-12)
     assert bool(best.interior)
     r = math.exp(log_scale)
-    assert float(best.risk if "risk" in best else best.objective) == pytest.approx(math.log1p(math.exp(-r)), rel=1e-6)
+    assert float(best.objective) == pytest.approx(math.log1p(math.exp(-r)), rel=1e-6)
     expected = problems.pair_risk(r * np.cos(angles), r * np.sin(angles))
     assert_close(surface.risk[0], expected, eps=16)
 
 
 def test_at_unit_weight_the_pair_has_a_minimum():
-    """‖w‖ = 1: the threshold half way between the two points, 0; without the restriction the least value is at the border."""
+    """‖w‖ = 1: the threshold half way between the points, 0; without the restriction the border is lowest."""
     thresholds = np.linspace(-4, 4, 81)
     chart = ls.Boundary(PLANE)
     surface = ls.evaluate(PAIR, chart, {"w": [1.0], "threshold": thresholds})
@@ -118,5 +118,7 @@ def test_slope_is_the_gradient_in_the_charts_own_coordinates():
 @pytest.mark.parametrize("chart", [ls.Polar, ls.Boundary])
 @pytest.mark.parametrize("plane", [ls.axes_plane(PAIR.params, "w"), "w, b", None])
 def test_a_plane_of_two_coordinates_is_wanted(chart, plane):
-    with pytest.raises(ValueError, match=r"`plane` must be a Plane with two coordinates \(weight, bias\), got .*ls.axes_plane"):
+    with pytest.raises(
+        ValueError, match=r"`plane` must be a Plane with two coordinates \(weight, bias\), got .*ls.axes_plane"
+    ):
         chart(plane)

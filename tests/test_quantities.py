@@ -85,7 +85,7 @@ def test_a_batch_of_padding_alone_changes_nothing():
 
 
 def test_standard_error_of_equal_losses_and_of_one_example():
-    """0 at the origin, where every loss is log 2; NaN for one example, which is no reason to call the cell not finite."""
+    """0 at the origin, where every loss is log 2; NaN for one example, whose cell is finite all the same."""
     origin = {"w": [0.0], "b": [0.0]}
     assert float(ls.evaluate(PAIR, PLANE, origin, quantities=("risk_stderr",)).risk_stderr[0, 0]) == 0.0
     one = ls.evaluate(ls.neuron([1.0], [1.0]), PLANE, origin, quantities=("risk_stderr",))
@@ -112,7 +112,7 @@ def test_sums_over_batches_are_compensated():
 
 @pytest.mark.parametrize(("work", "chunk"), [(1, 4), (200, 64), (2**28, 400), (2**28, 2**20)])
 def test_cells_in_flight_and_tiles_make_no_difference(monkeypatch, work, chunk):
-    """One cell at a time, odd tiles with ragged edges, all at once: the same numbers to rounding, in the same places."""
+    """One cell at a time, odd tiles with ragged edges, all at once: the same numbers in the same places."""
     objective = ls.neuron(X, Y, penalty=ls.l1(0.1))
     whole = surface_of(objective, penalties={"a": ls.l1(0.1), "b": ls.l2(1.0)})
     monkeypatch.setattr(_plan, "TILE_WORK", work)

@@ -69,7 +69,7 @@ def test_a_surface_without_its_chart_is_refused():
     surface = ls.evaluate(PAIR, PLANE, AXES)
     with pytest.raises(ValueError, match="`chart` is a surface whose chart was too large to be stored with it; pass"):
         runs().on(surface.assign_attrs(chart=""))
-    with pytest.raises(TypeError, match="`chart` is a str; give a chart, or a surface from ls.evaluate"):
+    with pytest.raises(TypeError, match=r"`chart` is a str; give a chart, or a surface from ls.evaluate"):
         runs().on("w")
     with pytest.raises(TypeError, match="`chart` is a Dataset; give a chart, or a surface"):
         runs().on(surface.drop_attrs())
@@ -94,7 +94,7 @@ def test_steps_to_a_tolerance():
     assert float(steps[1]) == 0.0 and np.isnan(float(steps[2]))
     first = int(float(steps[0]))
     index = run.data.step.values.tolist().index(first)
-    assert 0 < first and norms[0, index] <= 1e-2 < norms[0, :index].min()
+    assert first > 0 and norms[0, index] <= 1e-2 < norms[0, :index].min()
     assert "0.01" in steps.attrs["long_name"]
     assert "step" not in steps.coords
     whole = ls.descend(PAIR, SGD, {"w": 0.0, "b": 0.0}, 40).steps_to(1e-2)

@@ -20,7 +20,7 @@ from landscape.analysis.optimizers import Optimizer, ProximalGradient, Slope
 from landscape.charts.chart import Chart
 from landscape.charts.trajectory import Trajectory, from_records
 from landscape.objectives import penalties as _penalties
-from landscape.objectives.objective import Batch, Losses, Objective, weighted_sum
+from landscape.objectives.objective import Batch, Losses, Objective, num_examples, reduced, weighted_sum
 from landscape.objectives.penalties import Penalty
 from landscape.surfaces.progress import Progress
 from landscape.surfaces.provenance import describe
@@ -44,6 +44,7 @@ class Inputs(NamedTuple):
     """What all runs read: traced."""
 
     data: Batch
+    weight: Array  # Σw over the data
     coefficients: tuple[Params, Params]  # α and β of P penalties, leaves (P, …)
     chart: Chart | None
 
@@ -107,7 +108,8 @@ def descend(
     else:
         swept = penalties
     sweep, _ = stacked(penalties_of(objective, swept), objective.params)
-    inputs = Inputs(objective.data, (sweep.alpha, sweep.beta), record)
+    weight = _total_weight(objective.losses, objective.params, objective.data)
+    inputs = Inputs(objective.data, weight, (sweep.alpha, sweep.beta), record)
     order = None if batch_size is None else _batch_order(key, objective.n, batch_size, steps)
     records = []
     with jax.default_matmul_precision("highest"), Progress(steps * len(by_label), "steps", progress) as bar:
@@ -145,7 +147,7 @@ def _trace(program: Program, inputs: Inputs, initial: Params, steps: int, order:
     for every, count in blocks:
         batches = None if order is None else order[done : done + every * count].reshape(count, every, -1)
         states, part = _advance(program._replace(record_every=every), count, inputs, states, batches)
-        records.append(part)
+        records.append(jax.device_get(part))  # waits for it: the bar tells the truth, and an interruption comes here
         done += every * count
         bar.update(every * count)
     records.append(jax.tree.map(lambda leaf: leaf[:, :, None], _measure_all(program, inputs, states)))
@@ -223,24 +225,28 @@ def _measure(program: Program, inputs: Inputs, state: State) -> tuple[dict[str, 
 
 def _slope(program: Program, inputs: Inputs, params: Params, batch: Batch) -> tuple[Array, Slope]:
     """(risk, Slope) at `params` on a batch."""
-    risk, gradient = jax.value_and_grad(partial(_risk, program, batch))(params)
+    risk, gradient = jax.value_and_grad(partial(_risk, program, inputs, batch))(params)
     alpha, beta = inputs.coefficients
     objective = risk + _penalties.value(alpha, beta, params).astype(risk.dtype)
     return risk, Slope(gradient, objective, _penalties.subgradient(alpha, beta, params, gradient))
 
 
-def _risk(program: Program, batch: Batch, params: Params) -> Array:
-    """The risk on a batch; a sum over a mini-batch is scaled up to the whole data."""
+def _risk(program: Program, inputs: Inputs, batch: Batch, params: Params) -> Array:
+    """The risk on a batch. On a mini-batch it is scaled to be right on average, under any example weights."""
     total, weight = weighted_sum(program.losses, params, batch)
-    if program.reduction == "mean":
-        # A batch of padding alone says nothing: its risk is 0, not 0/0.
-        return total / jnp.where(weight == 0, 1, weight)
-    return total if program.batch_size is None else total * (program.num_examples / program.batch_size)
+    if program.batch_size is None or num_examples(batch) == program.num_examples:
+        return reduced(total, weight, program.reduction)
+    return reduced(total * (program.num_examples / num_examples(batch)), inputs.weight, program.reduction)
+
+
+@partial(jax.jit, static_argnames="losses")
+def _total_weight(losses: Losses, params: Params, data: Batch) -> Array:
+    return weighted_sum(losses, params, data)[1]
 
 
 def _step(program: Program, inputs: Inputs, state: State, slope: Slope, batch: Batch) -> State:
     def objective(params: Params) -> Array:
-        risk = _risk(program, batch, params)
+        risk = _risk(program, inputs, batch, params)
         return risk + _penalties.value(*inputs.coefficients, params).astype(risk.dtype)
 
     def keep(new: Array, old: Array) -> Array:

@@ -2,14 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import jax
 import numpy as np
 from jax import Array
 
-from landscape import _trees
+from landscape import _checks, _trees
 from landscape._trees import Params
 
 STORED_UP_TO = 4096  # numbers: larger charts are recognized by their fingerprint, not stored with a surface
@@ -30,6 +30,35 @@ class Chart(Protocol):
     def coordinates(self, params: Params) -> tuple[Array, Array]:
         """(c, residual): the coordinates (k,) of the chart's nearest point, and the distance ‖θ − θ(c)‖ to it."""
         ...
+
+
+def check(name: str, chart: Any) -> None:
+    """Raise TypeError unless `chart` is one: with all that a chart needs, and a pytree."""
+    give = "give a Plane, Polar or Boundary, such as ls.axes_plane(params, 'w', 'b')."
+    missing = [attribute for attribute in ("names", "point", "coordinates") if not hasattr(chart, attribute)]
+    if isinstance(chart, type) and not missing:
+        raise TypeError(f"`{name}` is {_checks.kind(chart)}; make one: ls.Polar(ls.axes_plane(params, 'w', 'b')).")
+    if missing and not hasattr(chart, "point"):
+        raise TypeError(f"`{name}` is {_checks.kind(chart)}; {give}")
+    if missing:
+        raise TypeError(
+            f"`{name}` is {_checks.kind(chart)} without {' and '.join(f'`{m}`' for m in missing)}; a chart has names, "
+            "point(coordinates) -> params and coordinates(params) -> (coordinates, residual): see ls.Chart."
+        )
+    if jax.tree_util.all_leaves([chart]):
+        raise TypeError(
+            f"`{name}` is {_checks.kind(chart)}, which JAX does not know as a pytree; put "
+            "@jax.tree_util.register_dataclass above @dataclass(frozen=True), its names a static field."
+        )
+
+
+def check_position(names: tuple[str, ...], coordinates: Any) -> None:
+    """Raise unless `coordinates` has one number a name, in their order."""
+    wanted = f"give {len(names)}, in the order of the names ({', '.join(names)})"
+    if isinstance(coordinates, (Mapping, str)) or not hasattr(coordinates, "__len__") or np.shape(coordinates) == ():
+        raise TypeError(f"`coordinates` is {_checks.kind(coordinates)}; {wanted}.")
+    if len(coordinates) != len(names):
+        raise ValueError(f"`coordinates` has {len(coordinates)} numbers; {wanted}.")
 
 
 def register(data: tuple[str, ...], static: tuple[str, ...]) -> Any:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from landscape import _trees
+from landscape import _checks, _trees
 from landscape._trees import Params
 from landscape.charts import chart as _chart
 
@@ -61,6 +61,7 @@ class Plane:
 
     def point(self, coordinates: Sequence[Array]) -> Params:
         """θ(c), in the dtypes of `origin`."""
+        _chart.check_position(self.names, coordinates)
         return jax.tree.map(lambda moved, start: moved.astype(start.dtype), self._wide_point(coordinates), self.origin)
 
     def coordinates(self, params: Params) -> tuple[Array, Array]:
@@ -94,9 +95,16 @@ def axes_plane(params: Params, *names: str) -> Plane:
         >>> {name: float(leaf) for name, leaf in plane.point([1.0, 2.0]).items()}
         {'b': 2.0, 'w': 1.0}
     """
+    for name, leaf in _trees.named_leaves(params).items():
+        if not hasattr(leaf, "dtype") and not isinstance(leaf, (int, float)):
+            hint = "give its params: objective.params" if hasattr(leaf, "params") else "parameters are numbers or arrays"
+            raise TypeError(f"`params` {f'leaf {name!r} ' if name else ''}is {_checks.kind(leaf)}; {hint}.")
     params = jax.tree.map(jnp.asarray, params)
     leaves = _trees.named_leaves(params)
     structure = jax.tree.structure(params)
+    wrong = next((name for name in names if not isinstance(name, str)), None)
+    if wrong is not None:
+        raise TypeError(f"`names` has {wrong!r}, {_checks.kind(wrong)}; name each entry: axes_plane(params, 'w', 'b').")
     if not names:
         raise ValueError(f"`names` is empty; name the entries to vary, out of {', '.join(leaves)}.")
     origin = {name: np.array(leaf) for name, leaf in leaves.items()}

@@ -33,6 +33,7 @@ class Polar:
 
     def point(self, coordinates: Sequence[Array]) -> Params:
         """θ(log r, φ)."""
+        _chart.check_position(self.names, coordinates)
         log_scale, angle = coordinates
         scale = jnp.exp(log_scale)
         return self.plane.point((scale * jnp.cos(angle), scale * jnp.sin(angle)))
@@ -64,6 +65,7 @@ class Boundary:
 
     def point(self, coordinates: Sequence[Array]) -> Params:
         """θ(t, w) = plane.point(w, −t·w)."""
+        _chart.check_position(self.names, coordinates)
         threshold, weight = coordinates
         return self.plane.point((weight, -threshold * weight))
 

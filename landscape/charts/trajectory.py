@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from landscape import _trees
+from landscape import _checks, _trees
 from landscape._trees import Params
 from landscape.charts import chart as _chart
 from landscape.charts.chart import Chart
@@ -71,7 +71,7 @@ class Trajectory:
         The norm is that of the minimum-norm subgradient on the full data: 0 exactly at a stationary point.
         Raises: ValueError unless the tolerance is a number > 0.
         """
-        if not tolerance > 0:
+        if not _checks.number("tolerance", tolerance) > 0:
             raise ValueError(f"`tolerance` is {tolerance}; it must be a number > 0.")
         reached = self.data.gradient_norm <= tolerance
         first = self.data.step[reached.argmax("step")].where(reached.any("step")).drop_vars("step")
@@ -122,6 +122,7 @@ def _coordinates(chart: Chart, params: Params) -> Any:
 
 def _resolve(chart: Chart | xarray.Dataset) -> tuple[Chart, str]:
     if isinstance(chart, Chart):
+        _chart.check("chart", chart)
         return chart, _chart.chart_id(chart)
     attributes = getattr(chart, "attrs", {})
     if "chart_id" not in attributes:

@@ -44,18 +44,18 @@ class Activation:
 
     def __call__(self, z: ArrayLike) -> Array:
         """f(z), elementwise."""
-        return self._value(_floating(z))
+        return self._value(_checks.floating(z))
 
     def derivative(self, z: ArrayLike) -> Array:
         """f'(z), elementwise; relu'(0) = 0."""
-        return self._derivative(_floating(z))
+        return self._derivative(_checks.floating(z))
 
     def residual(self, z: ArrayLike, y: ArrayLike) -> Array:
         """f(z) − y without the cancellation that subtracting suffers where f saturates at y.
 
         For the sigmoid: (1 − y)·σ(z) − y·σ(−z), exact to rounding for y in {0, 1} however large |z|.
         """
-        z, y = _floating(z), _floating(y)
+        z, y = _checks.floating(z), _checks.floating(y)
         return self._value(z) - y if self._residual is None else self._residual(z, y)
 
     def inverse(self, t: ArrayLike) -> Array:
@@ -65,7 +65,7 @@ class Activation:
         """
         if self._inverse is None:
             raise ValueError(f"activation {self.name!r} has no inverse: it is not one-to-one.")
-        return self._inverse(_floating(t))
+        return self._inverse(_checks.floating(t))
 
     def saturation(self, z: ArrayLike) -> Array:
         """1 − |f'(z)| / max |f'|, elementwise: 0 where the unit is most sensitive, → 1 where its gradient vanishes."""
@@ -79,11 +79,6 @@ def activation(name: str) -> Activation:
     Raises: ValueError for any other name.
     """
     return _checks.one_of("activation", name, ACTIVATIONS)
-
-
-def _floating(z: ArrayLike) -> Array:
-    z = jnp.asarray(z)
-    return z if jnp.issubdtype(z.dtype, jnp.floating) else z.astype(jnp.zeros(()).dtype)
 
 
 def _with_derivative(value: _Function, derivative: _Function) -> _Function:

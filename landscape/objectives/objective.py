@@ -1,5 +1,6 @@
 """The objective: a mean (or sum) of per-example losses over data, plus a penalty."""
 
+import copy
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -71,18 +72,9 @@ class Objective:
     def __post_init__(self) -> None:  # safe here: not a pytree, so JAX never rebuilds it from tracers
         _checks.one_of("reduction", self.reduction, {"mean": None, "sum": None})
         _checks.warn_if_narrowed("data and params", (self.data, self.params), stacklevel=3)
-        penalty = penalties.none() if self.penalty is None else self.penalty
-        if not isinstance(penalty, Penalty):
-            raise TypeError(
-                f"`penalty` is a {type(penalty).__name__}; make one with ls.l2(0.1), ls.l1(…), ls.weight_decay(…)."
-            )
-        for name, value in {
-            "params": _checked_params(self.params),
-            "data": _checked_data(self.data),
-            "penalty": penalty,
-        }.items():
-            object.__setattr__(self, name, value)
-        penalty.coefficients(self.params)  # a scope that matches nothing is refused now, not in the middle of a run
+        object.__setattr__(self, "params", _checked_params(self.params))
+        object.__setattr__(self, "data", _checked_data(self.data))
+        object.__setattr__(self, "penalty", _checked_penalty(self.penalty, self.params))
         _check_losses(self)
 
     @property
@@ -93,7 +85,7 @@ class Objective:
     def risk(self, params: Params) -> Array:
         """R(θ), the data term: a scalar."""
         total, weight = weighted_sum(self.losses, self._read(params), self.data)
-        return total / weight if self.reduction == "mean" else total
+        return reduced(total, weight, self.reduction)
 
     def __call__(self, params: Params) -> Array:
         """J(θ) = R(θ) + Ω(θ), a scalar."""
@@ -108,7 +100,9 @@ class Objective:
 
     def with_penalty(self, penalty: Penalty) -> "Objective":
         """The same risk under another penalty."""
-        return replace(self, penalty=penalty)
+        other = copy.copy(self)  # not `replace`: neither data nor fingerprint are looked at again
+        object.__setattr__(other, "penalty", _checked_penalty(penalty, self.params))
+        return other
 
     @cached_property
     def id(self) -> str:
@@ -126,6 +120,11 @@ class Objective:
                 "`params` must have the structure of the objective's own.\n"
                 f"  wanted: {_trees.layout(self.params)}\n  got:    {jax.tree.structure(params)}"
             )
+        for (name, leaf), wanted in zip(
+            _trees.named_leaves(params).items(), jax.tree.leaves(self.params), strict=True
+        ):
+            if np.shape(leaf) != wanted.shape:
+                raise ValueError(f"`params` leaf {name!r} has shape {np.shape(leaf)}; the objective's has {wanted.shape}.")
         return jax.tree.map(lambda p, e: jnp.asarray(p, None if _is_floating(p) else e.dtype), params, self.params)
 
     def __str__(self) -> str:
@@ -176,6 +175,11 @@ def losses_and_weights(losses: Losses, params: Params, batch: Batch) -> tuple[Ar
     return values, jnp.ones_like(values)
 
 
+def reduced(total: Array, weight: Array, reduction: str) -> Array:
+    """The risk of a weighted sum Σwl and its Σw: their quotient for a mean, the sum itself for a sum."""
+    return total / weight if reduction == "mean" else total
+
+
 def weighted_sum(losses: Losses, params: Params, batch: Batch) -> tuple[Array, Array]:
     """(Σ wᵢlᵢ, Σ wᵢ). An example of weight 0 (padding) adds nothing, not even NaN."""
     values = losses(params, batch)
@@ -202,6 +206,16 @@ def _checked_params(params: Params) -> Params:
                 "or keep what is not trained out of `params`."
             )
     return jax.tree.map(jnp.asarray, params)
+
+
+def _checked_penalty(penalty: Penalty | None, params: Params) -> Penalty:
+    penalty = penalties.none() if penalty is None else penalty
+    if not isinstance(penalty, Penalty):
+        raise TypeError(
+            f"`penalty` is a {type(penalty).__name__}; make one with ls.l2(0.1), ls.l1(…), ls.weight_decay(…)."
+        )
+    penalty.coefficients(params)  # a scope that matches nothing is refused now, not in the middle of a run
+    return penalty
 
 
 def _checked_data(data: Batch) -> Batch:

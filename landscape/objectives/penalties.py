@@ -92,7 +92,7 @@ class Penalty:
 
         Returns: a tree like `params`. `jax.grad` of |θ| is no substitute: it is 1 at 0.
         """
-        return subgradient(*self._arrays(params), jax.tree.map(jnp.asarray, gradient))
+        return subgradient(*self._arrays(params), jax.tree.map(_checks.floating, gradient))
 
     def prox(self, params: Params, step: float) -> Params:
         """argmin over u of Ω(u) + ‖u − θ‖²/(2·step), the proximal step: soft(θᵢ, step·αᵢ) / (1 + 2·step·βᵢ)."""
@@ -104,7 +104,7 @@ class Penalty:
         def convert(leaf: Array, coefficient: Any) -> Array:
             return jnp.asarray(coefficient, _trees.wide(leaf))
 
-        params = jax.tree.map(jnp.asarray, params)
+        params = jax.tree.map(_checks.floating, params)
         alpha, beta = self.coefficients(params)
         return jax.tree.map(convert, params, alpha), jax.tree.map(convert, params, beta), params
 
@@ -176,7 +176,10 @@ def value(alpha: Params, beta: Params, params: Params) -> Array:
 
     def leaf(a: Array, b: Array, p: Array) -> Array:
         p = p.astype(_trees.wide(p))
-        return jnp.sum(a * (p * jax.lax.stop_gradient(jnp.sign(p))) + b * jnp.square(p))
+        # Masked, because 0·∞ is NaN: a penalty of strength 0 is 0, however large θ is.
+        absolute = jnp.where(a > 0, p * jax.lax.stop_gradient(jnp.sign(p)), 0)
+        squared = jnp.square(jnp.where(b > 0, p, 0))
+        return jnp.sum(a * absolute + b * squared)
 
     return _trees.total(jax.tree.map(leaf, alpha, beta, params))
 

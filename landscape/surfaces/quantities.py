@@ -22,7 +22,7 @@ from landscape import _trees
 from landscape._trees import Params
 from landscape.charts.chart import Chart
 from landscape.objectives import penalties
-from landscape.objectives.objective import Batch, Losses, weighted_sum
+from landscape.objectives.objective import Batch, Losses, reduced, weighted_sum
 from landscape.objectives.objective import losses_and_weights as losses_of
 from landscape.surfaces.sweep import Sweep
 
@@ -66,7 +66,8 @@ class RiskSums(NamedTuple):
     squares: Array  # Σw²
     first: Array  # Σw²(l − m), m = L/W
     second: Array  # Σw²(l − m)²
-    gradient: Params  # Σ w∇l, or None
+    gradient: Params  # Σ w∇l in float32 or wider, or None
+    gradient_carry: Params
 
 
 @dataclass(frozen=True)
@@ -82,16 +83,20 @@ class Risk:
     def accumulate(self, point: Point, batch: Batch) -> RiskSums:
         """The sums over one batch."""
 
-        def total(params: Params) -> tuple[Array, Array]:
-            return weighted_sum(self.losses, params, batch)
+        def mean(params: Params) -> tuple[Array, tuple[Array, Array]]:
+            loss, weight = weighted_sum(self.losses, params, batch)
+            return _mean(loss, weight), (loss, weight)
 
+        gradient = None
         if self.gradient_norm or self.slope:
-            (loss, weight), gradient = jax.value_and_grad(total, has_aux=True)(point.params)
+            # Of the mean, and widened before it is multiplied: a sum over examples overflows float16.
+            (_, (loss, weight)), gradient = jax.value_and_grad(mean, has_aux=True)(point.params)
+            gradient = jax.tree.map(lambda g: g.astype(_trees.wide(g)) * weight.astype(_trees.wide(g)), gradient)
         else:
-            (loss, weight), gradient = total(point.params), None
+            loss, weight = weighted_sum(self.losses, point.params, batch)
         zero = jnp.zeros_like(loss)
         moments = self._moments(point, batch, _mean(loss, weight)) if self.stderr else (zero, zero, zero)
-        return RiskSums(loss, zero, weight, *moments, gradient)
+        return RiskSums(loss, zero, weight, *moments, gradient, jax.tree.map(jnp.zeros_like, gradient))
 
     def _moments(self, point: Point, batch: Batch, mean: Array) -> tuple[Array, Array, Array]:
         # About the batch's own mean: Σl² − nm² would cancel where the losses are nearly equal.
@@ -101,30 +106,35 @@ class Risk:
         return jnp.sum(squares), jnp.sum(squares * away), jnp.sum(squares * jnp.square(away))
 
     def merge(self, a: RiskSums, b: RiskSums) -> RiskSums:
-        """Both shares: the loss by compensated addition, the moments about the joint mean (Chan et al. 1983)."""
-        loss = a.loss + b.loss
-        lost = jnp.where(jnp.abs(a.loss) >= jnp.abs(b.loss), (a.loss - loss) + b.loss, (b.loss - loss) + a.loss)
-        weight, carry = a.weight + b.weight, a.carry + b.carry + lost
+        """Both shares: sums by compensated addition, moments about the joint mean (Chan et al. 1983)."""
+        loss, carry = a.loss + b.loss, a.carry + b.carry + _lost(a.loss, b.loss)
+        weight = a.weight + b.weight
         first, second = jnp.zeros_like(a.first), jnp.zeros_like(a.second)
         for part in (a, b) if self.stderr else ():
             shift = _mean(part.loss + part.carry, part.weight) - _mean(loss + carry, weight)
             first += part.first + shift * part.squares
             second += part.second + 2 * shift * part.first + jnp.square(shift) * part.squares
-        gradient = None if a.gradient is None else jax.tree.map(jnp.add, a.gradient, b.gradient)
-        return RiskSums(loss, carry, weight, a.squares + b.squares, first, second, gradient)
+        gradient = jax.tree.map(jnp.add, a.gradient, b.gradient)
+        lost = jax.tree.map(_lost, a.gradient, b.gradient)
+        gradient_carry = jax.tree.map(lambda u, v, w: u + v + w, a.gradient_carry, b.gradient_carry, lost)
+        return RiskSums(loss, carry, weight, a.squares + b.squares, first, second, gradient, gradient_carry)
 
     def finish(self, point: Point, sums: RiskSums, sweep: Sweep) -> dict[str, Array]:
         """The cell's variables: penalty_unit (U,), gradient_norm (P,), …; the engine derives what follows from them."""
-        divisor = sums.weight if self.reduction == "mean" else jnp.ones_like(sums.weight)
-        risk = (sums.loss + sums.carry) / divisor
+        risk = reduced(sums.loss + sums.carry, sums.weight, self.reduction)
         unit = jax.vmap(lambda a, b: penalties.value(a, b, point.params))(sweep.unit_alpha, sweep.unit_beta)
         out = {"risk": risk, "penalty_unit": unit.astype(risk.dtype)}
         if self.stderr:
             # √(n/(n−1)) as for a sample's standard deviation; with unequal weights n is their effective number.
             effective = jnp.square(sums.weight) / sums.squares
-            out["risk_stderr"] = jnp.sqrt(sums.second * effective / (effective - 1)) / divisor
+            spread = jnp.sqrt(sums.second * effective / (effective - 1))
+            out["risk_stderr"] = reduced(spread, sums.weight, self.reduction)
         if sums.gradient is not None:
-            gradient = jax.tree.map(lambda g: g / divisor.astype(g.dtype), sums.gradient)
+            gradient = jax.tree.map(
+                lambda g, carry: reduced(g + carry, sums.weight.astype(g.dtype), self.reduction),
+                sums.gradient,
+                sums.gradient_carry,
+            )
             out |= self._derivatives(point, gradient, sweep)
         return out
 
@@ -142,6 +152,12 @@ class Risk:
 
             out["gradient_norm"] = jax.vmap(norm)(sweep.alpha, sweep.beta)
         return out
+
+
+def _lost(a: Array, b: Array) -> Array:
+    """What rounding loses from a + b (Neumaier 1974)."""
+    total = a + b
+    return jnp.where(jnp.abs(a) >= jnp.abs(b), (a - total) + b, (b - total) + a)
 
 
 def _mean(total: Array, weight: Array) -> Array:
