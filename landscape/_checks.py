@@ -26,7 +26,7 @@ def kind(value: Any) -> str:
     if inspect.isroutine(value):
         return "a function"
     name = type(value).__name__
-    return f"{'an' if name[0] in 'AEIOaeio' else 'a'} {name}"
+    return f"{'an' if name[0] in 'AEIOUaeio' else 'a'} {name}"
 
 
 def instance(name: str, value: Any, wanted: type | tuple[type, ...], give: str) -> None:
@@ -137,6 +137,16 @@ def floating(value: Any) -> jax.Array:
     """`value` as a JAX array of floating-point numbers: integers become the default float."""
     array = jnp.asarray(value)
     return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(default_float())
+
+
+def x64_matches(name: str, params: Any) -> None:
+    """Raise ValueError if params are float64 while JAX's x64 mode is off: results would be float32 and say otherwise."""
+    wide = [leaf for leaf in jax.tree.leaves(params) if leaf.dtype == np.float64]
+    if wide and not jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
+        raise ValueError(
+            f"`{name}` was built in float64 but JAX's x64 mode is off here; stay inside `with jax.enable_x64(True):`, or turn "
+            'it on for all with jax.config.update("jax_enable_x64", True).'
+        )
 
 
 def warn_if_narrowed(name: str, arrays: Any, stacklevel: int) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from jax import Array
 
 Params = Any  # a pytree of arrays
+Shapes = tuple[Any, tuple[tuple[tuple[int, ...], str], ...]]  # a tree's structure, and its leaves' shapes and dtypes
 
 
 def wide(leaf: Array) -> jnp.dtype:
@@ -59,17 +60,18 @@ def layout(tree: Params) -> str:
             leaf = np.asarray(leaf, jax.dtypes.result_type(leaf))
         return f"{leaf.dtype}{list(leaf.shape)}" if hasattr(leaf, "dtype") else type(leaf).__name__
 
-    return ", ".join(f"{name or 'params'}: {described(leaf)}" for name, leaf in named_leaves(tree).items()) or "no leaves"
+    return (
+        ", ".join(f"{name or 'params'}: {described(leaf)}" for name, leaf in named_leaves(tree).items()) or "no leaves"
+    )
 
 
 def layouts(**trees: Params) -> str:
-    """Two trees that differ in structure, a line each under their names; with containers where only those differ."""
-    same = len({tuple(named_leaves(tree)) for tree in trees.values()}) == 1
+    """Trees that should be alike, a line each under their names; with the containers where only those differ."""
+    lines = {name: layout(tree) for name, tree in trees.items()}
+    if len(set(lines.values())) == 1:
+        lines = {name: f"{line} in {jax.tree.structure(trees[name])}" for name, line in lines.items()}
     width = max(map(len, trees)) + 1
-    return "\n".join(
-        f"  {name + ':':{width}} {layout(tree)}{f' in {jax.tree.structure(tree)}' if same else ''}"
-        for name, tree in trees.items()
-    )
+    return "\n".join(f"  {name + ':':{width}} {line}" for name, line in lines.items())
 
 
 def nested(named: dict[str, Any]) -> Params:
@@ -93,3 +95,14 @@ def is_nested_dict(tree: Params) -> bool:
             isinstance(key, str) and key and "/" not in key and is_nested_dict(value) for key, value in tree.items()
         )
     return jax.tree_util.all_leaves([tree])
+
+
+def shapes(tree: Params) -> Shapes:
+    """The tree without its numbers: hashable, a key for caches."""
+    return jax.tree.structure(tree), tuple((leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(tree))
+
+
+def from_shapes(described: Shapes) -> Params:
+    """A tree of `jax.ShapeDtypeStruct` with these shapes."""
+    structure, leaves = described
+    return structure.unflatten([jax.ShapeDtypeStruct(shape, jnp.dtype(dtype)) for shape, dtype in leaves])

@@ -17,10 +17,19 @@ from landscape import _checks, _trees
 from landscape._trees import Params
 from landscape.analysis import optimizers as _optimizers
 from landscape.analysis.optimizers import Optimizer, ProximalGradient, Slope
+from landscape.charts import chart as _chart
 from landscape.charts.chart import Chart
 from landscape.charts.trajectory import Trajectory, from_records
 from landscape.objectives import penalties as _penalties
-from landscape.objectives.objective import Batch, Losses, Objective, num_examples, reduced, weighted_sum
+from landscape.objectives.objective import (
+    Batch,
+    Losses,
+    Objective,
+    check_objective,
+    num_examples,
+    reduced,
+    weighted_sum,
+)
 from landscape.objectives.penalties import Penalty
 from landscape.surfaces.progress import Progress
 from landscape.surfaces.provenance import describe
@@ -96,13 +105,14 @@ def descend(
         1.1775
     """
     started = time.perf_counter()
+    check_objective(objective)
     by_label = _checked_optimizers(optimizers)
+    _checks.x64_matches("objective", objective.params)
+    if record is not None:
+        _chart.check("record", record)
+        _chart.check_fits("record", record, objective.params)
     initial, many = _checked_starts(starts, objective.params)
     _check_plan(objective, steps, batch_size, key, record_every)
-    if record is not None and not isinstance(record, Chart):
-        raise TypeError(
-            f"`record` is a {type(record).__name__}; give a chart, such as ls.axes_plane(params, 'w', 'b')."
-        )
     if isinstance(penalties, Penalty):
         objective, swept = objective.with_penalty(penalties), None
     else:
@@ -268,28 +278,30 @@ def _batch_order(key: Array, n: int, batch_size: int, steps: int) -> Array:
 
 def _checked_optimizers(optimizers: Any) -> dict[str, Optimizer]:
     mapping = optimizers if isinstance(optimizers, Mapping) else {"": optimizers}
-    _checks.labels("optimizers", mapping)
+    _checks.labels("optimizers", mapping, "{'adam': optax.adam(0.1)}")
     for label, optimizer in mapping.items():
-        if not isinstance(optimizer, (optax.GradientTransformation, ProximalGradient)):
-            key = f"[{label!r}]" if label else ""
-            raise TypeError(
-                f"`optimizers{key}` is a {type(optimizer).__name__}; give an optax optimizer such as optax.adam(0.1), "
-                "or ls.proximal_gradient(0.1)."
-            )
+        name = f"optimizers[{label!r}]" if label else "optimizers"
+        give = "an optax optimizer such as optax.adam(0.1), or ls.proximal_gradient(0.1)"
+        _checks.instance(name, optimizer, (optax.GradientTransformation, ProximalGradient), give)
     return dict(mapping)
 
 
 def _checked_starts(starts: Params, params: Params) -> tuple[Params, bool]:
     """(starts with a leading axis on every leaf, whether there was one)."""
-    if jax.tree.structure(starts) != jax.tree.structure(params):
+    structure = jax.tree.structure(params)
+    if jax.tree.structure(starts) != structure:
+        listed = isinstance(starts, (list, tuple)) and all(jax.tree.structure(s) == structure for s in starts)
+        hint = "\nStack a list of starts: jax.tree.map(lambda *leaves: np.stack(leaves), *starts)."
         raise ValueError(
             "`starts` must have the structure of the objective's params.\n"
-            f"  params: {_trees.layout(params)}\n  starts: {jax.tree.structure(starts)}"
+            + _trees.layouts(params=params, starts=starts)
+            + (hint if listed and starts else "")
         )
-    arrays = jax.tree.map(lambda s, p: np.asarray(s).astype(p.dtype), starts, params)
+    leaves = [_checks.numeric(f"starts {name!r}", leaf) for name, leaf in _trees.named_leaves(starts).items()]
+    arrays = jax.tree.map(lambda s, p: s.astype(p.dtype), structure.unflatten(leaves), params)
     named, wanted = _trees.named_leaves(arrays), _trees.named_leaves(params)
     for name, leaf in named.items():
-        _checks.finite(f"starts {name!r}", leaf)
+        _checks.finite(f"starts {name!r}", leaf, "Start from finite params")
     if all(leaf.shape == wanted[name].shape for name, leaf in named.items()):
         return jax.tree.map(lambda a: a[None], arrays), False
     counts = {leaf.shape[:1] for leaf in named.values()}
@@ -317,3 +329,7 @@ def _check_plan(objective: Objective, steps: int, batch_size: int | None, key: A
         raise TypeError(
             "`key` is needed beside `batch_size`: it draws the order of the examples; pass jax.random.key(0)."
         )
+    dtype, shape = getattr(key, "dtype", np.dtype(object)), np.shape(key)
+    typed = shape == () and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    if not (typed or (len(shape) == 1 and dtype == np.uint32)):
+        raise TypeError(f"`key` is {_checks.kind(key)} ({key}), not one random key; pass jax.random.key(0).")

@@ -62,7 +62,14 @@ def step(
         return penalties.prox(*coefficients, moved, rate), state
     extended = optax.with_extra_args_support(optimizer)
     gradient = jax.tree.map(lambda g, p: g.astype(p.dtype), slope.gradient, params)
-    updates, state = extended.update(gradient, state, params, value=slope.objective, grad=gradient, value_fn=objective)
+    extra = {"value": slope.objective, "grad": gradient, "value_fn": objective}
+    try:
+        updates, state = extended.update(gradient, state, params, **extra)
+    except AttributeError as error:
+        raise ValueError(
+            f"`optimizers` holds one that wants other params than the objective's ({error}). Give one that updates the "
+            "params themselves; optax.lookahead, which keeps fast and slow ones, is not supported."
+        ) from error
     return optax.apply_updates(params, updates), state
 
 

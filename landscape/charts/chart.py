@@ -55,7 +55,8 @@ def check(name: str, chart: Any) -> None:
 def check_position(names: tuple[str, ...], coordinates: Any) -> None:
     """Raise unless `coordinates` has one number a name, in their order."""
     wanted = f"give {len(names)}, in the order of the names ({', '.join(names)})"
-    if isinstance(coordinates, (Mapping, str)) or not hasattr(coordinates, "__len__") or np.shape(coordinates) == ():
+    single = not hasattr(coordinates, "__len__") or getattr(coordinates, "shape", None) == ()
+    if single or isinstance(coordinates, (Mapping, str)):
         raise TypeError(f"`coordinates` is {_checks.kind(coordinates)}; {wanted}.")
     if len(coordinates) != len(names):
         raise ValueError(f"`coordinates` has {len(coordinates)} numbers; {wanted}.")
@@ -82,6 +83,37 @@ def register(data: tuple[str, ...], static: tuple[str, ...]) -> Any:
         return cls
 
     return decorate
+
+
+RESERVED = (  # what results and data sets are called: no coordinate may be
+    *("risk", "risk_stderr", "risk_gradient_norm", "slope", "finite", "penalty_value", "penalty_unit", "objective"),
+    *("gradient_norm", "plane_hessian", "hessian_min", "hessian_max", "penalty", "strength", "coordinate"),
+    *("optimizer", "start", "step", "residual", "interior"),
+)
+
+
+def check_fits(name: str, chart: Chart, params: Params) -> None:
+    """Raise ValueError unless the chart's names are free and it leads to params of these shapes and dtypes."""
+    for coordinate in chart.names:
+        if coordinate in RESERVED:
+            raise ValueError(
+                f"`{name}` calls a coordinate {coordinate!r}, which is the name of a result; choose another name."
+            )
+    position = jax.ShapeDtypeStruct((), jax.numpy.zeros(()).dtype)
+    point = jax.eval_shape(_point, chart, (position,) * len(chart.names))
+    found, wanted = (
+        {path: (leaf.shape, leaf.dtype) for path, leaf in _trees.named_leaves(tree).items()} for tree in (point, params)
+    )
+    if found != wanted:
+        raise ValueError(
+            f"`{name}` leads to params that are not like the objective's; build it from `objective.params`.\n"
+            f"  objective: {_trees.layout(params)}\n  chart:     {_trees.layout(point)}"
+        )
+
+
+@jax.jit  # for its cache of traces: `eval_shape` of a fresh function would trace at every call
+def _point(chart: Chart, coordinates: tuple[Array, ...]) -> Params:
+    return chart.point(coordinates)
 
 
 def chart_id(chart: Chart) -> str:

@@ -65,13 +65,21 @@ class Plane:
         return jax.tree.map(lambda moved, start: moved.astype(start.dtype), self._wide_point(coordinates), self.origin)
 
     def coordinates(self, params: Params) -> tuple[Array, Array]:
-        """(c, residual): least squares on the directions, (k,), and the distance ‖θ − θ(c)‖ left over."""
-        offset = jax.tree.map(lambda p, o: p.astype(_trees.wide(o)) - o.astype(_trees.wide(o)), params, self.origin)
-        gram = jnp.stack([jnp.stack([_trees.vdot(u, v) for v in self.directions]) for u in self.directions])
-        right = jnp.stack([_trees.vdot(u, offset) for u in self.directions])
-        found = jnp.linalg.solve(gram, right)  # exact for unit axes; NaN where directions are linearly dependent
-        nearest = self._wide_point(tuple(found))
-        return found, _trees.norm(jax.tree.map(lambda p, q: p.astype(q.dtype) - q, params, nearest))
+        """(c, residual): least squares on the directions, (k,), and the distance ‖θ − θ(c)‖ left over.
+
+        By orthonormalizing the directions, whose coordinates are exact for unit axes; NaN where they are dependent.
+        """
+        rest = jax.tree.map(lambda p, o: jnp.asarray(p, _trees.wide(o)) - o.astype(_trees.wide(o)), params, self.origin)
+        basis, triangle = _orthonormal(self.directions)
+        along = []
+        for axis in basis:
+            along.append(_trees.vdot(axis, rest))
+            rest = _minus(rest, along[-1], axis)
+        found: list[Array] = []  # back substitution, last coordinate first
+        for i in reversed(range(len(basis))):
+            known = [triangle[i][j] * found[len(basis) - 1 - j] for j in range(i + 1, len(basis))]
+            found.append(sum((-k for k in known), start=along[i]) / triangle[i][i])
+        return jnp.stack(found[::-1]), _trees.norm(rest)
 
     def _wide_point(self, coordinates: Sequence[Array]) -> Params:
         def leaf(start: Array, *directions: Array) -> Array:
@@ -80,6 +88,34 @@ class Plane:
             return sum(moves, start=start.astype(dtype))
 
         return jax.tree.map(leaf, self.origin, *self.directions)
+
+
+def _orthonormal(directions: tuple[Params, ...]) -> tuple[list[Params], list[list[Array]]]:
+    """(Q, R) of the directions as columns: Gram–Schmidt on trees, each projection done twice (Giraud et al. 2005)."""
+    basis: list[Params] = []
+    triangle: list[list[Array]] = [[] for _ in directions]
+    for direction in directions:
+        column = jax.tree.map(lambda d: d.astype(_trees.wide(d)), direction)
+        size = _trees.norm(column)
+        column = _over(column, size)
+        for i, axis in enumerate(basis):
+            first = _trees.vdot(axis, column)
+            column = _minus(column, first, axis)
+            again = _trees.vdot(axis, column)
+            column = _minus(column, again, axis)
+            triangle[i].append((first + again) * size)
+        length = _trees.norm(column)
+        basis.append(_over(column, length))
+        triangle[len(basis) - 1] += [jnp.zeros_like(size)] * (len(basis) - 1) + [length * size]
+    return basis, triangle
+
+
+def _over(tree: Params, size: Array) -> Params:
+    return jax.tree.map(lambda leaf: leaf / size.astype(leaf.dtype), tree)
+
+
+def _minus(tree: Params, amount: Array, axis: Params) -> Params:
+    return jax.tree.map(lambda leaf, a: leaf - amount.astype(leaf.dtype) * a, tree, axis)
 
 
 def axes_plane(params: Params, *names: str) -> Plane:
@@ -97,7 +133,9 @@ def axes_plane(params: Params, *names: str) -> Plane:
     """
     for name, leaf in _trees.named_leaves(params).items():
         if not hasattr(leaf, "dtype") and not isinstance(leaf, (int, float)):
-            hint = "give its params: objective.params" if hasattr(leaf, "params") else "parameters are numbers or arrays"
+            hint = (
+                "give its params: objective.params" if hasattr(leaf, "params") else "parameters are numbers or arrays"
+            )
             raise TypeError(f"`params` {f'leaf {name!r} ' if name else ''}is {_checks.kind(leaf)}; {hint}.")
     params = jax.tree.map(jnp.asarray, params)
     leaves = _trees.named_leaves(params)

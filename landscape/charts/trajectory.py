@@ -56,6 +56,7 @@ class Trajectory:
                 )
             return self.data
         dims, shape = self.data.risk.dims, self.data.risk.shape
+        _chart.check_fits("chart", chart, jax.tree.map(lambda leaf: leaf[(0,) * len(shape)], self.params))
         flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[len(shape) :]), self.params)
         coordinates, residual = jax.device_get(_coordinates(chart, flat))
         seen = {
@@ -129,5 +130,4 @@ def _resolve(chart: Chart | xarray.Dataset) -> tuple[Chart, str]:
         raise TypeError(f"`chart` is a {type(chart).__name__}; give a chart, or a surface from ls.evaluate.")
     if not attributes["chart"]:
         raise ValueError("`chart` is a surface whose chart was too large to be stored with it; pass the chart itself.")
-    rebuilt = _chart.from_json(attributes["chart"])
-    return rebuilt, attributes["chart_id"]
+    return _chart.from_json(attributes["chart"]), attributes["chart_id"]

@@ -4,6 +4,8 @@ Multiplying an objective by a positive constant moves no minimizer; it only chan
 Everything here converts to this package's own convention, `l2(λ)` or `l1(λ)` beside a MEAN risk.
 """
 
+from collections.abc import Sequence
+
 from landscape import _checks
 
 
@@ -75,6 +77,10 @@ def learning_rate_from(
     """
     ((name, value),) = _exactly_one({"sum_learning_rate": sum_learning_rate, "scaled": scaled}).items()
     if name == "scaled":
+        if not isinstance(value, Sequence) or len(value) != 2:
+            raise TypeError(
+                f"`scaled` is {value!r}; give a pair (η, c): the learning rate, and the objective's factor."
+            )
         rate, factor = value
         return _checks.positive("scaled[0]", rate) * _checks.positive("scaled[1]", factor)
     if n is None:

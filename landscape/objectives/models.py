@@ -153,4 +153,4 @@ def _checked_weights(weights: ArrayLike, y: np.ndarray) -> np.ndarray:
 
 
 def _as_float(values: np.ndarray) -> Array:
-    return jnp.asarray(values, None if np.issubdtype(values.dtype, np.floating) else _checks.default_float())
+    return jnp.asarray(values, None if jnp.issubdtype(values.dtype, jnp.floating) else _checks.default_float())

@@ -3,7 +3,7 @@
 import copy
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any, Literal, Protocol
 
@@ -108,7 +108,9 @@ class Objective:
     def id(self) -> str:
         """Fingerprint of the risk: losses, data, reduction (not the penalty, not `params`' values). 16 hex digits."""
         digest = hashlib.blake2b(digest_size=8)
-        digest.update(f"{_losses_id(self.losses, *_shapes(self.params, self.data))} {self.reduction}".encode())
+        digest.update(
+            f"{_losses_id(self.losses, _trees.shapes(self.params), _trees.shapes(self.data))} {self.reduction}".encode()
+        )
         for leaf in jax.tree.leaves(self.data):
             digest.update(_bytes(np.asarray(leaf)))
         return digest.hexdigest()
@@ -118,13 +120,13 @@ class Objective:
         if jax.tree.structure(params) != jax.tree.structure(self.params):
             raise ValueError(
                 "`params` must have the structure of the objective's own.\n"
-                f"  wanted: {_trees.layout(self.params)}\n  got:    {jax.tree.structure(params)}"
+                + _trees.layouts(wanted=self.params, got=params)
             )
-        for (name, leaf), wanted in zip(
-            _trees.named_leaves(params).items(), jax.tree.leaves(self.params), strict=True
-        ):
+        for (name, leaf), wanted in zip(_trees.named_leaves(params).items(), jax.tree.leaves(self.params), strict=True):
             if np.shape(leaf) != wanted.shape:
-                raise ValueError(f"`params` leaf {name!r} has shape {np.shape(leaf)}; the objective's has {wanted.shape}.")
+                raise ValueError(
+                    f"`params` leaf {name!r} has shape {np.shape(leaf)}; the objective's has {wanted.shape}."
+                )
         return jax.tree.map(lambda p, e: jnp.asarray(p, None if _is_floating(p) else e.dtype), params, self.params)
 
     def __str__(self) -> str:
@@ -159,6 +161,12 @@ class FunctionLosses:
         if value.shape != ():
             raise ValueError(f"`f` returned shape {value.shape}; an objective's function returns one number.")
         return value[None]
+
+
+def check_objective(value: Any) -> None:
+    """Raise TypeError unless it is an Objective."""
+    give = "an Objective: ls.neuron(x, y), ls.function(f, params) or ls.Objective(losses, data, params=…)"
+    _checks.instance("objective", value, Objective, give)
 
 
 def num_examples(data: Batch) -> int:
@@ -223,8 +231,13 @@ def _checked_data(data: Batch) -> Batch:
     for name, leaf in _trees.named_leaves(data).items():
         label = f"data {name!r}" if name else "data"
         array = leaf if hasattr(leaf, "dtype") else np.asarray(leaf)
+        if not isinstance(array, Array) and array.dtype.kind in "OSUMm":
+            raise TypeError(f"`{label}` must hold numbers, got dtype {array.dtype}; encode it, or leave it out.")
         if array.ndim == 0:
-            raise ValueError(f"`{label}` is a single number; every leaf of the data needs a leading axis of examples.")
+            lists = "" if hasattr(leaf, "dtype") else " Lists are trees to JAX: make arrays of them, np.asarray(…)."
+            raise ValueError(
+                f"`{label}` is a single number; every leaf of the data needs a leading axis of examples.{lists}"
+            )
         if array.shape[0] == 0:
             raise ValueError(f"`{label}` has no examples (shape {array.shape}); give at least one.")
         if jnp.issubdtype(array.dtype, jnp.floating):
@@ -240,14 +253,23 @@ def _checked_data(data: Batch) -> Batch:
 
 
 def _check_losses(objective: Objective) -> None:
-    if not callable(objective.losses):
-        raise TypeError(
-            f"`losses` is a {type(objective.losses).__name__}; it must be a function losses(params, batch)."
-        )
-    out = jax.eval_shape(objective.losses, objective.params, objective.data)
+    losses = objective.losses
+    name, function = ("f", losses.f) if isinstance(losses, FunctionLosses) else ("losses", losses)
+    if not callable(function) or isinstance(function, type):
+        call = "f(params)" if name == "f" else "losses(params, batch)"
+        raise TypeError(f"`{name}` is {_checks.kind(function)}; it must be a function {call}.")
+    _checks.hashable(name, function)
+    out = jax.eval_shape(losses, objective.params, objective.data)
     wanted = (objective.n,)
+    if not hasattr(out, "shape") and not (isinstance(out, tuple) and len(out) == 2):
+        given = f"{_checks.kind(out)} of {len(out)}" if isinstance(out, (tuple, list, dict)) else _checks.kind(out)
+        raise TypeError(f"`losses` returned {given}; wanted the losses {wanted}, or a pair (losses, weights).")
     for part, leaf in zip(("losses", "weights"), out if isinstance(out, tuple) else (out,), strict=False):
         shape = getattr(leaf, "shape", None)
+        if part == "losses" and shape == wanted and not _is_floating(leaf):
+            raise TypeError(
+                f"`{name}` returned {leaf.dtype}, whose gradient is 0 everywhere; return floating-point numbers."
+            )
         if shape != wanted:
             raise ValueError(
                 f"`losses` returned {part} of shape {shape}; wanted {wanted}, one an example. "
@@ -255,24 +277,12 @@ def _check_losses(objective: Objective) -> None:
             )
 
 
-def _shapes(*trees: Any) -> tuple[Any, ...]:
-    """Hashable shapes and dtypes of trees."""
-    described = [
-        (jax.tree.structure(t), tuple((leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(t))) for t in trees
-    ]
-    return tuple(described)
-
-
 @lru_cache(maxsize=256)
-def _losses_id(losses: Losses, params: Any, data: Any) -> str:
+def _losses_id(losses: Losses, params: _trees.Shapes, data: _trees.Shapes) -> str:
     """Fingerprint of the losses as lowered for these shapes: the same in every process, unlike `repr` or `hash`."""
 
-    def rebuild(described: Any) -> Any:
-        structure, leaves = described
-        return structure.unflatten([jax.ShapeDtypeStruct(shape, np.dtype(dtype)) for shape, dtype in leaves])
-
     with jax.default_matmul_precision("highest"):  # one text, whatever the caller's context
-        traced = jax.jit(losses).trace(rebuild(params), rebuild(data))
+        traced = jax.jit(losses).trace(_trees.from_shapes(params), _trees.from_shapes(data))
         digest = hashlib.blake2b(traced.lower().as_text().encode(), digest_size=8)
     for constant in traced.jaxpr.consts:  # arrays that the losses close over
         digest.update(_bytes(np.asarray(constant)))

@@ -56,6 +56,10 @@ class Penalty:
             return NotImplemented
         return Penalty(self.terms + other.terms)
 
+    def __radd__(self, other: object) -> "Penalty":
+        # `sum` starts from 0.
+        return self if isinstance(other, int) and other == 0 else NotImplemented
+
     def __mul__(self, factor: float) -> "Penalty":
         factor = _checks.strength("factor", factor)
         return Penalty(tuple(replace(term, strength=factor * term.strength) for term in self.terms))
@@ -214,12 +218,13 @@ def _mask(scope: Any, params: Params) -> list[Any]:
     """One number (0 or 1), or array of them, for each leaf of `params`."""
     leaves, tree = jax.tree.flatten(params)
     if isinstance(scope, str):
-        inside = _checks.one_of("scope", scope, {"all": [1.0] * len(leaves), "weights": _weights(params)})
+        known = {"all": [1.0] * len(leaves), "weights": _weights(params)}
+        inside = _checks.one_of("scope", scope, known, ", or a mask: a tree of booleans like the params")
     else:
         if jax.tree.structure(scope) != tree:
             raise ValueError(
                 "`scope` must be a tree of booleans with the structure of the params.\n"
-                f"  params: {_trees.layout(params)}\n  scope:  {jax.tree.structure(scope)}"
+                + _trees.layouts(params=params, scope=scope)
             )
         inside = [_leaf_mask(m, p) for m, p in zip(jax.tree.leaves(scope), leaves, strict=True)]
     if not any(np.any(m) for m in inside):

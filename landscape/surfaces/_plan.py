@@ -1,12 +1,16 @@
 """How a grid is run: cells in flight, cells a tile, examples a batch. Chosen from sizes; never "all at once"."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import jax
 import numpy as np
 
-from landscape.objectives.objective import Objective
+from landscape import _trees
+from landscape.objectives.objective import Losses, Objective
 
 # Measured on CPU (benchmarks/): the values of one operation over all cells in flight. Smaller, and starting the threads
 # costs more than the work; larger gains nothing. An accelerator wants far more cells to fill it.
@@ -26,30 +30,45 @@ class Plan:
     batch_size: int
 
 
-def plan(objective: Objective, grid: tuple[int, ...], batch_size: int | None, memory: int | None) -> Plan:
+def plan(
+    objective: Objective, grid: tuple[int, ...], batch_size: int | None, memory: int | None, gradient: bool = False
+) -> Plan:
     """Choose the plan for a grid.
 
-    `memory` bounds the temporaries in bytes. Per cell they are taken as the three largest intermediate arrays of the
-    losses (XLA fuses most away), so that a wide hidden layer counts for what it is.
+    `memory` bounds the temporaries in bytes. Of the losses' intermediate arrays a cell is taken to hold the three
+    largest at a time (XLA fuses most away), or all of them where a gradient is wanted; and its own params, twice then.
     """
     backend = jax.default_backend()
     chunk = CHUNK_BYTES.get(backend, CHUNK_BYTES_ACCELERATOR)
     limit = MEMORY.get(backend, MEMORY_ACCELERATOR) if memory is None else memory
     cells = math.prod(grid)
-    per_example = _bytes_per_example(objective)
+    sizes = _intermediates(objective.losses, _trees.shapes(objective.params), _trees.shapes(objective.data))
+    largest = max(4, -(-max(sizes, default=0) // objective.n))  # bytes an example; at least one float
+    live = max(3 * largest, -(-sum(sizes) // objective.n) if gradient else 0)
+    own = (1 + gradient) * sum(leaf.nbytes for leaf in jax.tree.leaves(objective.params))
     examples = min(objective.n, batch_size or objective.n)
-    if batch_size is None and 3 * per_example * examples > limit:
-        examples = max(1, limit // (3 * per_example))
-    in_flight = max(1, min(chunk // (per_example * examples), limit // (3 * per_example * examples), cells))
-    tile_cells = max(in_flight, min(cells, TILE_WORK // max(1, per_example // 4 * objective.n)))
+    if batch_size is None:
+        examples = max(1, min(examples, limit // live))
+    in_flight = max(1, min(chunk // (largest * examples), limit // (live * examples + own), cells))
+    tile_cells = max(in_flight, min(cells, TILE_WORK // max(1, largest // 4 * objective.n)))
     return Plan(in_flight, tile_cells, examples)
 
 
-def _bytes_per_example(objective: Objective) -> int:
-    """Size of the largest intermediate of the losses divided by the number of examples, at least one float's."""
-    jaxpr = jax.make_jaxpr(objective.losses)(objective.params, objective.data)
-    sizes = [_nbytes(variable.aval) for equation in jaxpr.eqns for variable in equation.outvars]
-    return max([4, *(-(-size // objective.n) for size in sizes)])
+@lru_cache(maxsize=256)
+def _intermediates(losses: Losses, params: _trees.Shapes, data: _trees.Shapes) -> tuple[int, ...]:
+    """Bytes of every array that the losses compute on the way, those inside jit, scan and remat included."""
+    closed = jax.make_jaxpr(losses)(_trees.from_shapes(params), _trees.from_shapes(data))
+    return tuple(_sizes(closed.jaxpr))
+
+
+def _sizes(jaxpr: Any) -> Iterator[int]:
+    for equation in jaxpr.eqns:
+        inner = [getattr(value, "jaxpr", value) for value in equation.params.values()]
+        inner = [value for value in inner if hasattr(value, "eqns")]
+        for value in inner:
+            yield from _sizes(value)
+        if not inner:
+            yield from (_nbytes(variable.aval) for variable in equation.outvars)
 
 
 def _nbytes(aval: object) -> int:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from jax import Array
 from landscape import _checks, _trees
 from landscape.charts import chart as _chart
 from landscape.charts.chart import Chart
-from landscape.objectives.objective import Batch, Objective, num_examples
+from landscape.objectives.objective import Batch, Objective, check_objective, num_examples
 from landscape.objectives.penalties import Penalty
 from landscape.surfaces import _plan, _tiles
 from landscape.surfaces.progress import Progress
@@ -36,7 +36,6 @@ from landscape.surfaces.sweep import Sweep, penalties_of, stacked, sweep_coordin
 if TYPE_CHECKING:
     import xarray
 
-RESERVED = (*BUILT_IN, "penalty", "strength", "coordinate", "optimizer", "start", "step", "residual", "interior")
 PER_PENALTY = ("penalty_value", "penalty_unit", "objective", "gradient_norm")
 
 
@@ -77,15 +76,19 @@ def evaluate(
     Raises: ValueError or TypeError, naming the argument.
     """
     started = time.perf_counter()
+    check_objective(objective)
     grid_axes = _checked_axes(chart, axes)
     measures = _measures(objective, quantities)
     sweep, units = stacked(penalties_of(objective, penalties), objective.params)
-    _checked_memory(batch_size, memory)
-    _check_fits(chart, objective)
+    _check_options(batch_size, memory, precision)
+    _checks.x64_matches("objective", objective.params)
+    _chart.check_fits("chart", chart, objective.params)
     _warn_below_resolution(chart, grid_axes)
-    plan = _plan.plan(objective, tuple(len(a) for a in grid_axes.values()), batch_size, memory)
+    gradient = measures[0].gradient_norm or measures[0].slope
+    plan = _plan.plan(objective, tuple(len(a) for a in grid_axes.values()), batch_size, memory, gradient)
     order = tuple(list(grid_axes).index(name) for name in chart.names)
     dtype = max((_trees.wide(leaf) for leaf in jax.tree.leaves(objective.params)), key=lambda d: d.itemsize)
+    positions = tuple(_cast(name, a, dtype) for name, a in grid_axes.items())
     shape = _tiles.tile_shape(tuple(len(a) for a in grid_axes.values()), plan.tile_cells)
 
     def compute(positions: tuple[np.ndarray, ...]) -> Mapping[str, np.ndarray]:
@@ -95,10 +98,10 @@ def evaluate(
         jax.default_matmul_precision(precision),
         Progress(math.prod(map(len, grid_axes.values())), "cells", progress) as bar,
     ):
-        positions = tuple(a.astype(dtype) for a in grid_axes.values())
         values = _tiles.run(compute, positions, shape, bar.update)
     attributes = describe(objective, penalties) | {
         "kind": "surface",
+        "dtype": str(values["risk"].dtype),
         "chart": _chart.to_json(chart),
         "chart_id": _chart.chart_id(chart),
         "precision": precision,
@@ -148,7 +151,8 @@ def _spread(out: dict[str, Array], units: tuple[int, ...], strengths: Array | np
         spread = jnp.broadcast_to(unit, (len(units), *unit.shape[1:]))
     else:
         spread = jnp.stack([unit[u] for u in units])
-    value = jnp.asarray(strengths, unit.dtype).reshape(-1, *[1] * (unit.ndim - 1)) * spread
+    strengths = jnp.asarray(strengths, unit.dtype).reshape(-1, *[1] * (unit.ndim - 1))
+    value = jnp.where(strengths > 0, strengths * spread, 0)  # 0·∞ is NaN, but no penalty is no penalty
     out["penalty_value"], out["objective"] = value, out["risk"][None] + value
     return out
 
@@ -168,9 +172,16 @@ def _cell(
     out: dict[str, Array] = {}
     for measure in measures:
         sums = _over_batches(partial(measure.accumulate, point), measure.merge, data, batch_size)
-        out |= measure.finish(point, sums, sweep)
+        new = measure.finish(point, sums, sweep)
+        taken = sorted(set(new) & {*out, *chart.names, *(() if measure is measures[0] else _chart.RESERVED)})
+        if taken:
+            raise ValueError(
+                f"`quantities`: {measure!r} calls a result {taken[0]!r}, a name that is taken; choose another."
+            )
+        out |= new
     # The penalty grows with its strength: where the largest is finite, all are. (One number a cell, not one a penalty.)
-    highest = out["risk"] + jnp.max(sweep.largest.astype(out["risk"].dtype) * out["penalty_unit"])
+    largest = sweep.largest.astype(out["risk"].dtype)
+    highest = out["risk"] + jnp.max(jnp.where(largest > 0, largest * out["penalty_unit"], 0))
     left_out = ("risk_stderr", "penalty_unit", "gradient_norm")
     checked = [highest, *(values for name, values in out.items() if name not in left_out)]
     return out | {"finite": jnp.stack([jnp.isfinite(values).all() for values in checked]).all()}
@@ -195,20 +206,11 @@ def _over_batches(
 
 
 def _checked_axes(chart: Chart, axes: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    if not isinstance(chart, Chart):
-        raise TypeError(
-            f"`chart` is a {type(chart).__name__}; give a Plane, Polar or Boundary, such as "
-            "ls.axes_plane(params, 'w', 'b')."
-        )
+    _chart.check("chart", chart)
     if not isinstance(axes, Mapping):
         raise TypeError(
             f"`axes` is a {type(axes).__name__}; give a mapping, {{{chart.names[0]!r}: np.linspace(-1, 1, 51), …}}."
         )
-    for name in chart.names:
-        if name in RESERVED:
-            raise ValueError(
-                f"the chart calls a coordinate {name!r}, which is the name of a result; choose another name."
-            )
     missing, unknown = [n for n in chart.names if n not in axes], [n for n in axes if n not in chart.names]
     if missing or unknown:
         wrong = {"missing": missing, "unknown": unknown}
@@ -224,30 +226,36 @@ def _checked_axes(chart: Chart, axes: Mapping[str, Any]) -> dict[str, np.ndarray
     return {name: _checks.axis(name, values) for name, values in axes.items()}
 
 
-def _check_fits(chart: Chart, objective: Objective) -> None:
-    """Raise ValueError unless the chart leads to params with the structure and shapes of the objective's."""
-    position = jax.ShapeDtypeStruct((), _checks.default_float())
-    point = jax.eval_shape(lambda coordinates: chart.point(coordinates), [position] * len(chart.names))
-    found, wanted = (
-        {name: leaf.shape for name, leaf in _trees.named_leaves(tree).items()} for tree in (point, objective.params)
-    )
-    if found != wanted:
+def _cast(name: str, axis: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """The positions in the dtype they are used in; a warning where they run together, an error where they overflow."""
+    with np.errstate(over="ignore"):
+        cast = axis.astype(dtype)
+    if not np.isfinite(cast).all():
         raise ValueError(
-            "`chart` leads to params that are not like the objective's; build it from `objective.params`.\n"
-            f"  objective: {_trees.layout(objective.params)}\n  chart:     {_trees.layout(point)}"
+            f"`axes[{name!r}]` reaches {np.abs(axis).max():.1e}, which overflows {dtype}; take a smaller range."
         )
+    if len(np.unique(cast)) < len(np.unique(axis)):
+        warnings.warn(
+            f"`axes[{name!r}]` has positions that are equal in {dtype}: cells will repeat. Use a wider step, or float64.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return cast
 
 
-def _checked_memory(batch_size: int | None, memory: int | None) -> None:
+def _check_options(batch_size: int | None, memory: int | None, precision: str) -> None:
+    _checks.precision(precision)
     if batch_size is not None:
         _checks.count("batch_size", batch_size)
     if memory is not None:
-        _checks.count("memory", memory, least=2**20)
+        _checks.count("memory", memory, least=2**20, unit=" bytes")
 
 
 def _measures(objective: Objective, quantities: Sequence[str | Quantity]) -> tuple[Quantity, ...]:
     if isinstance(quantities, str):
         raise TypeError(f"`quantities` is the string {quantities!r}; give a tuple, ({quantities!r},).")
+    _checks.instance("quantities", quantities, Iterable, 'a tuple of names and own quantities, such as ("slope",)')
+    quantities = tuple(quantities)
     names = [q for q in quantities if isinstance(q, str)]
     for name in names:
         _checks.one_of("quantities", name, BUILT_IN)
@@ -255,11 +263,13 @@ def _measures(objective: Objective, quantities: Sequence[str | Quantity]) -> tup
     risk = Risk(objective.losses, objective.reduction, "risk_stderr" in names, norm, "slope" in names)
     own = tuple(q for q in quantities if not isinstance(q, str))
     for quantity in own:
-        if not all(hasattr(quantity, method) for method in ("accumulate", "merge", "finish")):
+        methods = (hasattr(quantity, method) for method in ("accumulate", "merge", "finish"))
+        if isinstance(quantity, type) or not all(methods):
             raise TypeError(
                 f"`quantities` holds {quantity!r}; give a name out of {', '.join(BUILT_IN)}, or an object with "
                 "accumulate, merge and finish (see landscape.surfaces.quantities)."
             )
+        _checks.hashable("quantities", quantity)
     return (risk, *own)
 
 

@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
 from landscape import _trees
@@ -32,7 +33,7 @@ def save(result: xarray.Dataset | Trajectory, path: str | os.PathLike[str]) -> N
 
     target = Path(path)
     check_free(target)
-    dataset = _flattened(result)
+    dataset = _widened(_flattened(result))
     labels = {  # as JSON: zarr has no stable string type yet
         str(name): coordinate.to_numpy().astype(str).tolist()
         for name, coordinate in dataset.coords.items()
@@ -93,7 +94,7 @@ def _open(path: Path, kind: str) -> xarray.Dataset:
             f"{str(path)!r} has format {attributes['format']}; this version reads up to {FORMAT}: upgrade landscape."
         )
     try:
-        dataset = xarray.open_zarr(path, chunks=None).load()
+        dataset = _narrowed(xarray.open_zarr(path, chunks=None).load())
     except (ValueError, RuntimeError, OSError):
         _check_chunks(path, read=True)  # which one it is, xarray does not say
         raise
@@ -149,6 +150,24 @@ def _flattened(result: xarray.Dataset | Trajectory) -> xarray.Dataset:
         own = tuple(f"param_{i}_axis_{j}" for j in range(np.ndim(leaf) - len(dims)))
         leaves[f"param_{i}"] = ((*dims, *own), leaf, {"param": path})
     return result.data.assign(leaves)
+
+
+def _widened(dataset: xarray.Dataset) -> xarray.Dataset:
+    """bfloat16, for which zarr has no type, as float32; the attribute `stored_from` keeps its name."""
+    narrow = {name: values for name, values in dataset.data_vars.items() if values.dtype.kind == "V"}
+    return dataset.assign(
+        {name: v.astype(np.float32).assign_attrs(v.attrs, stored_from=v.dtype.name) for name, v in narrow.items()}
+    )
+
+
+def _narrowed(dataset: xarray.Dataset) -> xarray.Dataset:
+    """The inverse of `_widened`, exactly."""
+    narrow = {name: values for name, values in dataset.data_vars.items() if "stored_from" in values.attrs}
+    for name, values in narrow.items():
+        restored = values.astype(jax.numpy.dtype(values.attrs["stored_from"]))
+        del restored.attrs["stored_from"]
+        dataset = dataset.assign({name: restored})
+    return dataset
 
 
 def _checksummed(dataset: xarray.Dataset) -> dict[str, Any]:

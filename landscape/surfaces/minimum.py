@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from landscape import _checks
+
 if TYPE_CHECKING:
     import xarray
 
@@ -27,6 +29,7 @@ def minimum(surface: xarray.Dataset, variable: str = "objective") -> xarray.Data
     """
     import xarray
 
+    _checks.instance("surface", surface, xarray.Dataset, "the surface that ls.evaluate returned")
     if variable not in surface:
         raise ValueError(
             f"`variable` is {variable!r}, which the surface has not; it has {', '.join(map(str, surface.data_vars))}."
@@ -34,14 +37,24 @@ def minimum(surface: xarray.Dataset, variable: str = "objective") -> xarray.Data
     values = surface[variable]
     leading = [dim for dim in values.dims if dim == "penalty"]
     axes = [dim for dim in values.dims if dim != "penalty"]
+    if not set(axes) <= set(map(str, surface.indexes)) or "coordinate" in axes:
+        raise ValueError(
+            f"`variable` {variable!r} has the dimensions {values.dims}; select until only the axes are left."
+        )
     array = values.transpose(*leading, *axes).to_numpy()
     flat = np.where(np.isfinite(array), array, np.inf).reshape(*array.shape[: len(leading)], -1)
     if not np.isfinite(flat).any(axis=-1).all():
         raise ValueError(f"`{variable}` is nowhere finite on this grid; look at `surface.finite`, and at smaller axes.")
     shape = array.shape[len(leading) :]
     positions = np.unravel_index(flat.argmin(axis=-1), shape)
-    inside = [(size == 1) | ((i > 0) & (i < size - 1)) for i, size in zip(positions, shape, strict=True)]
-    out = {variable: (leading, flat.min(axis=-1)), "interior": (leading, np.all(inside, axis=0))}
+    border = np.zeros(shape, bool)
+    for axis, size in enumerate(shape):
+        if size > 1:
+            np.moveaxis(border, axis, 0)[[0, -1]] = True
+    least = flat.min(axis=-1)
+    # Ties count: where the objective underflows to 0, or a unit is dead, the least value reaches to the border.
+    escapes = ((flat == least[..., None]) & border.ravel()).any(axis=-1)
+    out = {variable: (leading, least), "interior": (leading, ~escapes)}
     for axis, index in zip(axes, positions, strict=True):
         out[str(axis)] = (leading, surface[axis].to_numpy()[index])
     coords = {name: surface[name] for name in ("penalty", "strength") if name in surface.coords and leading}

@@ -37,7 +37,7 @@ def penalties_of(objective: Objective, penalties: Mapping[str, Penalty] | None) 
         raise TypeError(
             "`penalties` is one Penalty; give a mapping, {'λ=0.1': ls.l2(0.1)}, or put it into the objective."
         )
-    _checks.labels("penalties", penalties)
+    _checks.labels("penalties", penalties, "{'λ=0.1': ls.l2(0.1)}")
     for label, penalty in penalties.items():
         if not isinstance(penalty, Penalty):
             raise TypeError(
@@ -54,7 +54,7 @@ def stacked(penalties: tuple[Penalty, ...], params: Any) -> tuple[Sweep, tuple[i
     scaled = [penalty.coefficients(params) for penalty in penalties]
     every_unit = [penalty.unit().coefficients(params) for penalty in penalties]
     # Rounded: 0.1·Ω and 0.7·Ω have the same unit, though their shares differ in the last bit.
-    keys = [str([np.round(c, 12).tolist() for c in jax.tree.leaves(unit)]) for unit in every_unit]
+    keys = [b"".join(np.round(c, 12).tobytes() for c in jax.tree.leaves(unit)) for unit in every_unit]
     first = {key: keys.index(key) for key in keys}  # insertion order
     distinct = [every_unit[i] for i in first.values()]
 
