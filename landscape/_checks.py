@@ -140,12 +140,12 @@ def floating(value: Any) -> jax.Array:
 
 
 def x64_matches(name: str, params: Any) -> None:
-    """Raise ValueError if params are float64 while JAX's x64 mode is off: results would be float32 and say otherwise."""
+    """Raise ValueError if params are float64 while JAX's x64 mode is off: results would be float32 unsaid."""
     wide = [leaf for leaf in jax.tree.leaves(params) if leaf.dtype == np.float64]
     if wide and not jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
         raise ValueError(
-            f"`{name}` was built in float64 but JAX's x64 mode is off here; stay inside `with jax.enable_x64(True):`, or turn "
-            'it on for all with jax.config.update("jax_enable_x64", True).'
+            f"`{name}` was built in float64 but JAX's x64 mode is off here; stay inside `with jax.enable_x64(True):`, "
+            'or turn it on for all with jax.config.update("jax_enable_x64", True).'
         )
 
 

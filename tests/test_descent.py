@@ -278,7 +278,7 @@ def test_provenance():
         ({"penalties": {}}, ValueError, "`penalties` is an empty mapping"),
         ({"penalties": {"a": 0.1}}, TypeError, r"`penalties\['a'\]` is a float"),
         ({"penalties": 0.1}, TypeError, "`penalties` is a float"),
-        ({"record": "w"}, TypeError, "`record` is a str; give a chart"),
+        ({"record": "w"}, TypeError, "`record` is a str; give a Plane"),
     ],
 )
 def test_bad_input(change, error, message):

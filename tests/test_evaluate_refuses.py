@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import landscape as ls
-from landscape.surfaces.evaluate import RESERVED
+from landscape.charts.chart import RESERVED
 
 PAIR = ls.neuron(*ls.datasets.pair())
 PLANE = ls.axes_plane(PAIR.params, "w", "b")
@@ -61,7 +61,7 @@ def test_more_than_three_axes_are_refused():
 def test_a_coordinate_may_not_be_called_like_a_result(name):
     """A data set holds one thing under one name."""
     objective = ls.function(lambda p: p[name] ** 2, {name: 1.0})
-    with pytest.raises(ValueError, match=f"the chart calls a coordinate '{name}', which is the name of a result"):
+    with pytest.raises(ValueError, match=f"`chart` calls a coordinate '{name}', which is the name of a result"):
         ls.evaluate(objective, ls.axes_plane(objective.params, name), {name: [0.0]})
 
 

@@ -52,11 +52,13 @@ def test_strong_l1_is_zero_exactly():
         ([[9, 9, 9], [9, 2, 1], [9, 9, 9]], (1, 2), False),
         ([[9, 0, 9], [9, 2, 1], [9, 9, 9]], (0, 1), False),
         ([[9, 9, 9], [9, np.nan, 3], [9, -np.inf, 9]], (1, 2), False),
-        ([[np.nan, 9, 9], [9, 5, 9], [9, np.inf, 9]], (1, 1), True),
+        ([[np.nan, 9, 9], [9, 5, 9], [9, 9, np.inf]], (1, 1), True),
+        ([[np.nan, 9, 9], [9, 5, 9], [9, np.inf, 9]], (1, 1), False),
+        ([[9, 9, 9], [9, 1, 1], [9, 9, 9]], (1, 1), False),
     ],
 )
 def test_the_border_is_no_interior_and_nan_is_no_minimum(values, where, interior):
-    """−∞ neither: a cell that is not finite is a finding, not a minimum."""
+    """Nor is a cell beside one that is not finite, or one of several that reach the border. −∞ is none: a cell that is not finite is a finding, not a minimum."""
     u, v = np.array([-1.0, 0.0, 5.0]), np.array([10.0, 20.0, 40.0])
     best = ls.minimum(surface(values, u=u, v=v))
     assert (float(best.u), float(best.v)) == (u[where[0]], v[where[1]])

@@ -114,7 +114,7 @@ def test_axes_plane_takes_params_and_then_names():
     with pytest.raises(TypeError, match=r"`params` leaf 'w' is a str; parameters are numbers or arrays"):
         ls.axes_plane({"w": "0"}, "w")
     with pytest.raises(TypeError, match=r"`names` has \['w', 'b'\], a list; name each entry: axes_plane\(params, 'w'"):
-        ls.axes_plane(PAIR.params, ["w", "b"])
+        ls.axes_plane(PAIR.params, ["w", "b"])  # type: ignore[arg-type]
 
 
 # Evaluating
@@ -225,7 +225,7 @@ def test_what_functions_are():
     with pytest.raises(TypeError, match=r"`f` is an Unfrozen that cannot be hashed .*; make it frozen"):
         ls.function(Unfrozen(), {"theta": 1.0})
     with pytest.raises(TypeError, match=r"`f` is a float; it must be a function f\(params\)"):
-        ls.function(3.0, {"theta": 1.0})
+        ls.function(3.0, {"theta": 1.0})  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"`f` returned int32, whose gradient is 0"):
         ls.function(lambda p: 3, {"theta": 1.0})
 
@@ -336,7 +336,7 @@ def test_penalties_can_be_summed():
 
 def test_strengths_and_scopes():
     with pytest.raises(TypeError, match=r"`strength` must be one number, got dict \{\}"):
-        ls.l2({})
+        ls.l2({})  # type: ignore[arg-type]
     with pytest.raises(
         ValueError, match="`scope` is 'weight'; it must be one of 'all', 'weights', or a mask: a tree of"
     ):

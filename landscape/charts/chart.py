@@ -88,7 +88,7 @@ def register(data: tuple[str, ...], static: tuple[str, ...]) -> Any:
 RESERVED = (  # what results and data sets are called: no coordinate may be
     *("risk", "risk_stderr", "risk_gradient_norm", "slope", "finite", "penalty_value", "penalty_unit", "objective"),
     *("gradient_norm", "plane_hessian", "hessian_min", "hessian_max", "penalty", "strength", "coordinate"),
-    *("optimizer", "start", "step", "residual", "interior"),
+    *("optimizer", "start", "step", "residual", "interior", "ties"),
 )
 
 

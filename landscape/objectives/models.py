@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -39,7 +38,9 @@ class NeuronOutput:
 
     def __call__(self, params: Params, x: Array) -> Array:
         """The neuron's output for x (m,) or (m, d)."""
-        return self.activation(preactivation(jax.tree.map(jnp.asarray, params), jnp.asarray(x)))
+        return self.activation(
+            preactivation({name: jnp.asarray(leaf) for name, leaf in params.items()}, jnp.asarray(x))
+        )
 
 
 def preactivation(params: Params, x: Array) -> Array:

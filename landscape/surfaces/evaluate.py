@@ -236,7 +236,8 @@ def _cast(name: str, axis: np.ndarray, dtype: np.dtype) -> np.ndarray:
         )
     if len(np.unique(cast)) < len(np.unique(axis)):
         warnings.warn(
-            f"`axes[{name!r}]` has positions that are equal in {dtype}: cells will repeat. Use a wider step, or float64.",
+            f"`axes[{name!r}]` has positions that are equal in {dtype}: cells will repeat. "
+            "Use a wider step, or float64.",
             UserWarning,
             stacklevel=3,
         )

@@ -16,8 +16,9 @@ def minimum(surface: xarray.Dataset, variable: str = "objective") -> xarray.Data
     """The least finite value of a variable on the grid, one for each penalty of a sweep.
 
     Returns a Dataset (over `penalty` in a sweep) with the variable's least value, the coordinates where it is taken (to
-    the grid's spacing), and `interior`: False where it lies on the border, so that the window holds no minimum. An axis
-    of one position has no border.
+    the grid's spacing; the first of several), `ties`, the number of cells that share it, and `interior`: False where
+    one of them lies on the border or beside a cell that is not finite. With one such cell the window holds no minimum;
+    with several the function is flat there. An axis of one position has no border.
     Raises: ValueError if the variable is missing, or nowhere finite.
 
         >>> import numpy as np, landscape as ls
@@ -47,15 +48,24 @@ def minimum(surface: xarray.Dataset, variable: str = "objective") -> xarray.Data
         raise ValueError(f"`{variable}` is nowhere finite on this grid; look at `surface.finite`, and at smaller axes.")
     shape = array.shape[len(leading) :]
     positions = np.unravel_index(flat.argmin(axis=-1), shape)
-    border = np.zeros(shape, bool)
-    for axis, size in enumerate(shape):
-        if size > 1:
-            np.moveaxis(border, axis, 0)[[0, -1]] = True
     least = flat.min(axis=-1)
-    # Ties count: where the objective underflows to 0, or a unit is dead, the least value reaches to the border.
-    escapes = ((flat == least[..., None]) & border.ravel()).any(axis=-1)
-    out = {variable: (leading, least), "interior": (leading, ~escapes)}
+    # All cells that share it: where the objective underflows to 0, or a unit is dead, they reach the border.
+    tied = flat == least[..., None]
+    escapes = (tied & _border(np.isfinite(array), len(shape)).reshape(flat.shape)).any(axis=-1)
+    out = {variable: (leading, least), "interior": (leading, ~escapes), "ties": (leading, tied.sum(axis=-1))}
     for axis, index in zip(axes, positions, strict=True):
         out[str(axis)] = (leading, surface[axis].to_numpy()[index])
     coords = {name: surface[name] for name in ("penalty", "strength") if name in surface.coords and leading}
     return xarray.Dataset(out, coords)
+
+
+def _border(finite: np.ndarray, num_axes: int) -> np.ndarray:
+    """Cells on the grid's border or beside one that is not finite, along the last `num_axes` axes longer than 1."""
+    border = np.zeros(finite.shape, bool)
+    for axis in range(-num_axes, 0):
+        if finite.shape[axis] > 1:
+            at, bad = np.moveaxis(border, axis, 0), np.moveaxis(~finite, axis, 0)
+            at[[0, -1]] = True
+            at[1:] |= bad[:-1]
+            at[:-1] |= bad[1:]
+    return border
