@@ -239,7 +239,7 @@ def test_a_stranger_s_file_from_the_options_to_the_surface(shell):
     saved = ls.open_surface("r.zarr")
     assert float(saved.risk.sel(w=-3, b=3)) == pytest.approx(float(expected), rel=1e-5)
     assert saved.attrs["source"].startswith(
-        "launches.csv: x = Temp (F); y = O-ring distress; weights = n, standardized: mean 67.7"
+        "launches.csv: x = Temp (F); y = O-ring distress; weights = n; x standardized: mean 67.7"
     )
     assert saved.attrs["source"] in shell.out
 
@@ -352,6 +352,30 @@ def test_objective_and_chart_of_one_s_own(shell, own):
     assert str(shell.path) not in sys.path
 
 
+def test_surface_and_show_say_where_a_slice_is_held(shell, own):
+    shell.path.joinpath("t.csv").write_text("t,y\n1,0\n3,1\n2,1\n")
+    table = ("surface", "--data", "t.csv", "--x", "t", "--y", "y", "--axis")
+    assert shell(*table, "w=-1:1:11", "-o", "s.zarr") == 0
+    assert re.search(r"^t.csv: x = t; y = y;  w: 11;  float32, \d+\.\d\d s\nat b = 0$", shell.out, re.MULTILINE)
+    assert shell("show", "s.zarr") == 0
+    assert re.search(r"^  held +at b = 0$", shell.out, re.MULTILINE)
+    assert shell(*table, "w=-1:1:11", "b=-1:1:3") == 0
+    assert "\nat " not in shell.out
+    assert shell("surface", "--objective", f"{own}:masked", "--axis", "s=-1:1:3") == 0
+    assert "\nat k[0, 0] = 1, k[0, 1] = 1, k[1, 0] = 1, k[1, 1] = 1\n" in shell.out
+    assert shell("surface", "--objective", f"{own}:many", "--axis", "k[8]=0:2:3") == 0
+    assert "\nat k[0] = 0, k[1] = 0, k[2] = 0, k[3] = 0, k[4] = 0, k[5] = 0, … and 2 more entries\n" in shell.out
+    assert shell("surface", "--data", "pair", "--chart", "polar", "--axis", "log_scale=0", "angle=-1:1:5") == 0
+    assert "\nat " not in shell.out
+
+
+def test_least_values_that_many_cells_share(shell):
+    relu = ("--loss", "half_squared_error", "--activation", "relu", "--no-bias")
+    shell.path.joinpath("t.csv").write_text("t,y\n1,0\n2,0\n")
+    assert shell("surface", "--data", "t.csv", "--x", "t", "--y", "y", *relu, "--axis", "w=-2:2:5") == 0
+    assert "the least value reaches the border (3 cells share it)" in shell.out
+
+
 # ---- descend
 
 
@@ -368,7 +392,19 @@ def test_descend_reaches_the_known_minimizers(shell):
         np.testing.assert_allclose(runs.params["w"][:, i, :, -1], MINIMIZERS[label], atol=1e-5)
     assert runs.params["w"][0, 0, :, 0].tolist() == [-2, 3] and runs.params["b"][0, 0, :, 0].tolist() == [1, 0]
     header, *rows = shell.out.split("\n\n")[1].splitlines()
-    assert header.split() == [*dims, "w", "b", "risk", "objective", "gradient", "norm", "steps", "to", "0.001"]
+    assert header.split() == [
+        *dims,
+        "w",
+        "b",
+        "risk",
+        "objective",
+        "gradient",
+        "norm",
+        "steps",
+        "to",
+        "|grad|",
+        "0.001",
+    ]
     assert len(rows) == 12 and rows[0].split()[:4] == ["sgd", "λ=0.1", "0", "1.17751"]
     reached = runs.steps_to(1e-3)
     assert [int(row.split()[-1]) for row in rows] == reached.values.ravel().astype(int).tolist()
@@ -453,7 +489,7 @@ def test_show_tells_what_a_result_is_and_draws_the_runs_on_it(shell):
     assert shell.files == {"s.zarr", "r.zarr", "s.png", "r.svg", "both.pdf"}, "no partial files"
     assert (shell.path / "both.pdf").read_bytes().startswith(b"%PDF")
     assert shell("show", "r.zarr") == 0
-    assert "steps to 0.001" in shell.out
+    assert "steps to |grad| 0.001" in shell.out
     assert "--runs draws a trajectory on a surface, not a surface on a trajectory." in shell.fails(
         "show", "r.zarr", "--runs", "s.zarr"
     )
@@ -473,6 +509,33 @@ def test_a_picture_that_fails_leaves_the_numbers(shell, monkeypatch):
     assert shell("surface", "--data", "pair", *SMALL, "-o", "s.zarr", "--plot", "s.png") == 2
     assert shell.err == "landscape: error: no picture today\n"
     assert shell.files == {"s.zarr"}
+
+
+def test_show_draws_three_coordinates_with_one_held(shell):
+    shell.path.joinpath("t.csv").write_text("t,t2,y\n1,2,0\n2,3,1\n3,1,1\n")
+    axes = ("--axis", "w[0]=-1:1:5", "w[1]=-1:1:5", "b=-1:1:5")
+    assert shell("surface", "--data", "t.csv", "--x", "t", "t2", "--y", "y", *axes, "-o", "s.zarr") == 0
+    line = shell.fails("show", "s.zarr", "--plot", "s.png")
+    assert "and the surface has w[0], w[1], b; hold one at a position of the grid, such as --at b=0." in line
+    assert shell("show", "s.zarr", "--at", "b=0.4", "--plot", "s.png") == 0
+    assert "at b = 0.5\n" in shell.out and "drawn: s.png" in shell.out
+    assert "--at names 'w[2]', and the surface has w[0], w[1], b. Did you mean" in shell.fails(
+        "show", "s.zarr", "--at", "w[2]=0"
+    )
+    assert "--at holds every coordinate" in shell.fails("show", "s.zarr", "--at", "w[0]=0", "w[1]=0", "b=0")
+
+
+@pytest.mark.lenient("optax mixes dtypes and ranks")
+def test_show_refuses_runs_that_do_not_belong_before_it_prints(shell):
+    assert shell("surface", "--data", "pair", *SMALL, "-o", "s.zarr") == 0
+    descend = ("descend", "--optimizer", "sgd=0.1", "--steps", "5", "--data")
+    assert shell(*descend, "o_rings", "--standardize", "-o", "r.zarr") == 0
+    for plot in ([], ["--plot", "s.png"]):
+        line = shell.fails("show", "s.zarr", "--runs", "r.zarr", *plot)
+        assert "--runs 'r.zarr' descended another objective than 's.zarr' shows" in line
+    assert shell(*descend, "pair", "--penalty", "l2=0.3", "-o", "q.zarr") == 0
+    line = shell.fails("show", "s.zarr", "--runs", "q.zarr", "--plot", "s.png")
+    assert "used a penalty that the surface does not show" in line
 
 
 # ---- verify
@@ -543,6 +606,18 @@ def test_verify_knows_that_versions_change_fingerprints(shell, saved):
     assert "the data, or the losses' code: formula, examples and dtype" in shell.fails(
         "verify", "other.zarr", "--data", "pair"
     )
+
+
+def test_verify_says_how_the_surface_was_read(shell):
+    for options, other, advice in (
+        (["--standardize"], [], "Its inputs were standardized: add --standardize."),
+        ([], ["--standardize"], "Its inputs were not: leave out --standardize."),
+    ):
+        assert shell("surface", "--data", "o_rings", *options, *SMALL, "-o", f"s{len(options)}.zarr") == 0
+        line = shell.fails("verify", f"s{len(options)}.zarr", "--data", "o_rings", *other)
+        assert "What differs: source: o_rings" in line and line.endswith(f"{advice}\n")
+        assert shell("verify", f"s{len(options)}.zarr", "--data", "o_rings", *options, "--cells", "3") == 0
+        assert "checked: 3 cells at random, and the cell where the objective is least: 4 in all\n" in shell.out
 
 
 def test_verify_of_charts_and_penalties_of_one_s_own(shell, own):
@@ -689,7 +764,7 @@ MISTAKES = {
     "'elastic_net=1' must give two strengths a penalty": ["surface", "--data", "pair", "--penalty", "elastic_net=1"],
     "'none=1': none has no strength": ["surface", "--data", "pair", "--penalty", "none=1"],
     "--penalty gives l2 λ=0.1 twice; leave one out.": ["surface", "--data", "pair", "--penalty", "l2=0.1,0.1"],
-    "`quantities` is 'hessian'; it must be one of": ["surface", "--data", "pair", "--quantity", "hessian"],
+    "--quantity: 'hessian' is no quantity; it must be one of risk_stderr, ": ["surface", "--data", "pair", "--quantity", "hessian"],
     "--loss is 'hinge'; it must be one of 'cross_entropy', 'half_squared_error'.": [
         "surface", "--data", "pair", "--loss", "hinge"],
     "--activation is 'tanh', but --loss cross_entropy needs probabilities: use --activation sigmoid, or --loss half": [
@@ -707,6 +782,13 @@ MISTAKES = {
         "surface", "--data", "pair", "--axis", "w=1", "b=0:1", "--plot", "s.png"],
     "--plot draws one or two coordinates, not 3; choose them with --axis.": [
         "surface", "--data", "t.csv", "--x", "t", "t2", "--y", "y", "--plot", "s.png"],
+    "such as l2=0.01,0.1. Did you mean 'weight_decay'?": ["surface", "--data", "pair", "--penalty", "weight-decay=1"],
+    "gradient_norm, slope. Did you mean 'gradient_norm'?": ["surface", "--data", "pair", "--quantity", "grad_norm"],
+    "'W', which is no entry of the params (b, w). Did you mean 'w'?": ["surface", "--data", "pair", "--axis", "W=0:1"],
+    "'angel', which is no coordinate of the chart (log_scale, angle). Did you mean 'angle'?": [
+        "surface", "--data", "pair", "--chart", "polar", "--axis", "angel=0:1"],
+    "lbfgs. Did you mean 'sgd'?": ["descend", "--data", "pair", "--optimizer", "SGD=0.1"],
+    "--at: 'b' must be NAME=VALUE, such as b=0.": ["show", "r.zarr", "--at", "b"],
     "the following arguments are required: --optimizer": ["descend", "--data", "pair"],
     "'sdg' is no optimizer known here; it must be one of sgd, momentum, nesterov, adam": [
         "descend", "--data", "pair", "--optimizer", "sdg=0.1"],
@@ -774,6 +856,25 @@ def test_where_a_mistake_was_found_is_shown_on_request(shell, monkeypatch):
     monkeypatch.setenv("LANDSCAPE_TRACEBACK", "1")
     with pytest.raises(FileNotFoundError, match="does not exist"):
         main(["show", "nothing.zarr"])
+
+
+def test_errors_of_jax_are_mistakes_in_one_line(shell, monkeypatch):
+    def fail(error):
+        def evaluate(*_, **__):
+            raise error
+
+        monkeypatch.setattr(ls, "evaluate", evaluate)
+
+    fail(jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.\nBuffers:\n1"))
+    line = shell.fails("surface", "--data", "pair", *SMALL)
+    assert line == "landscape: error: not enough memory: RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.\n"
+    monkeypatch.setenv("LANDSCAPE_TRACEBACK", "1")
+    with pytest.raises(jax.errors.JaxRuntimeError):
+        main(["surface", "--data", "pair", *SMALL])
+    monkeypatch.delenv("LANDSCAPE_TRACEBACK")
+    fail(KeyError("a mistake of our own"))
+    with pytest.raises(KeyError):
+        main(["surface", "--data", "pair", *SMALL])
 
 
 def test_exit_status_of_the_program(shell):

@@ -58,7 +58,10 @@ def test_strong_l1_is_zero_exactly():
     ],
 )
 def test_the_border_is_no_interior_and_nan_is_no_minimum(values, where, interior):
-    """Nor is a cell beside one that is not finite, or one of several that reach the border. −∞ is none: a cell that is not finite is a finding, not a minimum."""
+    """Nor is a cell beside one that is not finite, or one of several that reach the border.
+
+    −∞ is no minimum: a cell that is not finite is a finding.
+    """
     u, v = np.array([-1.0, 0.0, 5.0]), np.array([10.0, 20.0, 40.0])
     best = ls.minimum(surface(values, u=u, v=v))
     assert (float(best.u), float(best.v)) == (u[where[0]], v[where[1]])

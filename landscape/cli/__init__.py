@@ -42,6 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if os.environ.get("LANDSCAPE_TRACEBACK"):
             raise
         return _report(f"error: {_one_line(error)}", MISTAKE)
+    except Exception as error:
+        if not type(error).__module__.startswith("jax") or os.environ.get("LANDSCAPE_TRACEBACK"):
+            raise
+        return _report(f"error: {_jax_line(error)}", MISTAKE)
     except (KeyboardInterrupt, _Terminated) as stop:
         status = INTERRUPTED if isinstance(stop, KeyboardInterrupt) else TERMINATED
         return _report(f"interrupted; {_kept(args)}", status)
@@ -63,6 +67,12 @@ def _one_line(error: BaseException) -> str:
         return f"{str(error.filename)!r}: {error.strerror}"
     text = " ".join(str(error).split())
     return f"not enough memory: {text}" if isinstance(error, MemoryError) else text or type(error).__name__
+
+
+def _jax_line(error: Exception) -> str:
+    """The first line of what JAX or its device says, which may go on for pages."""
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return f"not enough memory: {first}" if first.startswith("RESOURCE_EXHAUSTED") else f"JAX: {first}"
 
 
 def _kept(args: Any) -> str:

@@ -34,7 +34,8 @@ def surface(args: Namespace) -> int:
         ).assign_attrs(source=own.source)
         sizes = " × ".join(f"{dim}: {size}" for dim, size in measured["risk"].sizes.items())
         what = f"{own.source};  {sizes};  {measured.attrs['dtype']}, {measured.attrs['wall_seconds']:.2f} s"
-        _print(f"{own.objective}\n{what}", report.minima(measured))
+        place = report.held(measured)
+        _print(f"{own.objective}\n{what}" + (f"\n{place}" if place else ""), report.minima(measured))
         _keep(args, measured)
     return 0
 
@@ -73,18 +74,28 @@ def show(args: Namespace) -> int:
     _check_picture(args.plot)
     from landscape.cli import problem, report
 
-    result, runs = _open(args.result), None
+    result, runs, figure = _open(args.result), None, None
+    if args.at:
+        result = _held(result, dict(args.at))
     with problem.at_work(_data(result).attrs.get("dtype")):
         if args.runs:
             runs = _open(args.runs)
             if (_kind(result), _kind(runs)) != ("surface", "trajectory"):
                 raise ValueError(f"--runs draws a trajectory on a surface, not a {_kind(runs)} on a {_kind(result)}.")
+            if _data(runs).attrs.get("objective_id") != result.attrs.get("objective_id"):
+                raise ValueError(
+                    f"--runs {args.runs!r} descended another objective than {args.result!r} shows: "
+                    f"{_data(runs).attrs.get('objective')} there, {result.attrs.get('objective')} here."
+                )
+        if args.plot:  # before anything is printed: it may be refused
+            _check_plane(result)
+            figure = _figure(result, runs)
         for path, shown in ((args.result, result), (args.runs, runs)):
             if shown is not None:
                 table = report.minima if _kind(shown) == "surface" else report.runs
                 _print(report.summary(path, _data(shown)), table(shown))
-        if args.plot:
-            _draw(result, args.plot, runs)
+        if figure is not None:
+            _write_figure(figure, args.plot)
     return 0
 
 
@@ -100,12 +111,21 @@ def verify(args: Namespace) -> int:
         own = problem.build(args, dtype)
         chart = problem.chart(args, own, ()) if args.chart else None
         numbers = checks.verify(
-            stored, own.objective, chart=chart, cells=args.cells, seed=args.seed, same_objective=not args.force
+            stored,
+            own.objective,
+            chart=chart,
+            cells=args.cells,
+            seed=args.seed,
+            same_objective=not args.force,
+            source=own.source,
         )
     _print(report.verified(numbers))
     for what in checks.unchecked(stored, own.objective):
         print(f"not checked: {what}")
-    cells = len({tuple(number.cell.items()) for number in numbers})
+    cells, drawn = len({tuple(number.cell.items()) for number in numbers}), min(args.cells, stored["risk"].size)
+    if cells > drawn:
+        each = " for each penalty" if "penalty" in stored["objective"].dims else ""
+        print(f"checked: {drawn} cells at random, and the cell where the objective is least{each}: {cells} in all")
     if all(number.agrees for number in numbers):
         print(f"all {len(numbers)} numbers of {cells} cells agree, to {checks.tolerance(stored):.1e} or to rounding")
         return 0
@@ -192,7 +212,36 @@ def _keep(args: Namespace, result: Any) -> None:
         ls.save(result, args.output)
         print(f"saved: {args.output}")
     if args.plot:
-        _draw(result, args.plot)
+        _write_figure(_figure(result), args.plot)
+
+
+def _held(result: Any, at: dict[str, float]) -> "xarray.Dataset":
+    """The slice of a surface where these coordinates have the grid's nearest positions."""
+    if _kind(result) != "surface":
+        raise ValueError(f"--at holds a surface's coordinate, and the result is a {_kind(result)}; leave it out.")
+    names = [str(dim) for dim in result["risk"].dims]
+    for name in at:
+        if name not in names:
+            from landscape.cli import specs
+
+            raise ValueError(
+                f"--at names {name!r}, and the surface has {', '.join(names)}.{specs.did_you_mean(name, names)}"
+            )
+    if len(at) == len(names):
+        raise ValueError(f"--at holds every coordinate, {', '.join(names)}; leave one to show.")
+    return result.sortby(list(at)).sel(at, method="nearest")
+
+
+def _check_plane(result: Any) -> None:
+    """Refuse to draw three coordinates, and say how to hold one."""
+    if _kind(result) != "surface" or result["risk"].ndim <= 2:
+        return
+    names = [str(dim) for dim in result["risk"].dims]
+    middle = f"{float(result[names[-1]][result.sizes[names[-1]] // 2]):.4g}"
+    raise ValueError(
+        f"--plot draws one or two coordinates, and the surface has {', '.join(names)}; hold one at a position of "
+        f"the grid, such as --at {names[-1]}={middle}."
+    )
 
 
 def _open(path: str) -> Any:
@@ -209,19 +258,22 @@ def _kind(result: Any) -> str:
     return _data(result).attrs["kind"]
 
 
-def _draw(result: Any, path: str, runs: Any = None) -> None:
-    """The picture that fits the result, written beside its place and renamed."""
+def _figure(result: Any, runs: Any = None) -> Any:
+    """The picture that fits the result."""
     import matplotlib
 
     matplotlib.use("agg")
     from landscape import plot
 
     if _kind(result) == "trajectory":
-        figure = plot.trajectory(result)
-    elif "penalty" in result["objective"].dims and result["risk"].ndim == 2:
-        figure = plot.dark_minimum(result, runs)
-    else:
-        figure = plot.contour(result, runs=runs)
+        return plot.trajectory(result)
+    if "penalty" in result["objective"].dims and result["risk"].ndim == 2:
+        return plot.dark_minimum(result, runs)
+    return plot.contour(result, runs=runs)
+
+
+def _write_figure(figure: Any, path: str) -> None:
+    """Written beside its place and renamed."""
     target = Path(path)
     partial = target.with_name(f".{target.stem}.partial-{os.getpid()}{target.suffix}")
     try:

@@ -67,12 +67,13 @@ def _surface(commands: Any) -> None:
     _several(
         new, "--axis", specs.axis, "NAME=LOW:HIGH:POINTS",
         "positions along a coordinate: w=-10:10:401, w[0]=… for several inputs, or NAME=VALUE for a single one. "
+        f"Without POINTS: {specs.POINTS[0]}, or {specs.POINTS[2]} on each of three axes. "
         "Default for --data: from the data's scale, w in ±10/sd(x), b in ±10·max(1, |mean(x)|/sd(x))",
     )  # fmt: skip
     _penalty(new)
     new.add_argument(
-        "--quantity", nargs="+", action="extend", default=[], metavar="NAME",
-        help="measure as well: risk_stderr, risk_gradient_norm, gradient_norm, slope",
+        "--quantity", nargs="+", action="extend", type=specs.quantity, default=[], metavar="NAME",
+        help=f"measure as well: {', '.join(specs.QUANTITIES)}",
     )  # fmt: skip
     _targets(new)
 
@@ -99,6 +100,10 @@ def _show(commands: Any) -> None:
     new = _add(commands, "show", "describe a saved surface or trajectory, and draw it")
     new.add_argument("result", metavar="RESULT", help="what -o wrote")
     new.add_argument("--runs", metavar="RESULT", help="a saved trajectory to draw on the surface")
+    _several(
+        new, "--at", specs.held, "NAME=VALUE",
+        "hold a coordinate at the grid's nearest position, such as the third of three, to draw the other two",
+    )  # fmt: skip
     new.add_argument("--plot", metavar="FILE", help="draw it: .png, .pdf or .svg")
 
 
@@ -107,7 +112,13 @@ def _verify(commands: Any) -> None:
     new.add_argument("result", metavar="RESULT", help="what -o wrote")
     _problem(new)
     _chart(new)
-    new.add_argument("--cells", type=specs.count, default=20, metavar="N", help="how many at random; default: 20")
+    new.add_argument(
+        "--cells",
+        type=specs.count,
+        default=20,
+        metavar="N",
+        help="how many at random, beside the least ones; default: 20",
+    )
     new.add_argument("--seed", type=int, default=0, metavar="N", help="draws the cells; default: 0")
     new.add_argument(
         "--force",

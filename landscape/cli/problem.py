@@ -79,7 +79,7 @@ def _neuron(args: Namespace, dtype: str) -> Problem:
                 "--standardize: a column of --x is constant, so its standard deviation is 0; leave it out."
             )
         x = (x - mean) / sd
-        source += f", standardized: mean {_list(mean)}, standard deviation {_list(sd)}"
+        source += f"; x standardized: mean {_list(mean)}, standard deviation {_list(sd)}"
     _warn_if_lost(x, dtype)
     options: dict[str, Any] = {"bias": not args.no_bias}
     options |= {name: getattr(args, name) for name in ("loss", "activation") if getattr(args, name)}
@@ -227,9 +227,13 @@ def _default_axes(problem: Problem) -> list[specs.Axis]:
 
 
 def _entries(objective: Objective) -> list[str]:
-    """The names of all numbers in a neuron's params, weights first: w[0], w[1], b."""
+    """The names of all numbers in the params, a neuron's weights first: w[0], w[1], b."""
     named = sorted(_trees.named_leaves(objective.params).items(), key=lambda item: item[0] == "b")
-    return [f"{name}[{i}]" if leaf.ndim else name for name, leaf in named for i in range(leaf.size)]
+    return [
+        f"{name}[{', '.join(map(str, index))}]" if index else name
+        for name, leaf in named
+        for index in np.ndindex(np.shape(leaf))
+    ]
 
 
 def _rounded(value: float) -> float:
@@ -247,13 +251,27 @@ def chart(args: Namespace, problem: Problem, names: Sequence[str]) -> Chart:
             raise ValueError(
                 f"--chart {args.chart} is of the plane (w, b): it needs --data with one input, and the bias."
             )
-        return (ls.Polar if args.chart == "polar" else ls.Boundary)(ls.axes_plane(problem.objective.params, "w", "b"))
+        made = (ls.Polar if args.chart == "polar" else ls.Boundary)(ls.axes_plane(problem.objective.params, "w", "b"))
+        _check_names(names, made.names, f"no coordinate of the chart ({', '.join(made.names)})")
+        return made
     if args.chart:
-        return _load(args.chart, "--chart", Chart)
+        own = _load(args.chart, "--chart", Chart)
+        _check_names(names, own.names, f"no coordinate of the chart ({', '.join(own.names)})")
+        return own
     try:
         return ls.axes_plane(problem.objective.params, *names)
     except ValueError as error:
-        raise ValueError(f"--axis: {str(error).removeprefix('`names` has ')}") from error
+        entries = _entries(problem.objective)
+        hint = next((specs.did_you_mean(name, entries) for name in names if name not in entries), "")
+        raise ValueError(f"--axis: {str(error).removeprefix('`names` has ')}{hint}") from error
+
+
+def _check_names(names: Sequence[str], known: Sequence[str], what: str) -> None:
+    """Refuse a name that is nearly a known one; of others `ls.evaluate` says what is missing."""
+    for name in names:
+        hint = "" if name in known else specs.did_you_mean(name, known)
+        if hint:
+            raise ValueError(f"--axis: {name!r}, which is {what}.{hint}")
 
 
 def _names_hint(args: Namespace, problem: Problem) -> str:

@@ -1,5 +1,6 @@
 """What the commands print: tables of text, and where a surface is least."""
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -54,11 +55,30 @@ def minima(surface: "xarray.Dataset") -> str:
             continue
         best = minimum(piece)
         note = "" if bool(best["interior"]) else NO_MINIMUM
+        if note and (ties := int(best["ties"])) > 1:
+            note = f"the least value reaches the border ({ties} cells share it)"
         rows.append([label, _value(best["objective"]), *(_value(best[name]) for name in axes), note])
     count, total = int((~surface["finite"]).sum()), surface["finite"].size
     return table(["penalty", "least objective", *axes, "remark"], rows) + (
         f"\n{count} of {total} cells are not finite (`finite` is False there)" if count else ""
     )
+
+
+def held(surface: "xarray.Dataset") -> str:
+    """Where the slice lies, "at b = 0": coordinates that were selected, and entries that no axis of the plane moves."""
+    fixed = {str(name): _value(value) for name, value in surface.coords.items() if value.ndim == 0}
+    fixed = {name: value for name, value in fixed.items() if name not in ("penalty", "strength")}
+    stored = json.loads(surface.attrs.get("chart") or "{}")
+    plane = stored.get("plane", stored)  # Polar and Boundary are of a plane
+    for leaf, origin in plane.get("origin", {}).items():
+        moved = np.any([np.array(direction[leaf]["values"]) != 0 for direction in plane["directions"]], axis=0)
+        for i, index in enumerate(np.ndindex(*origin["shape"])):
+            if not moved[i]:
+                name = f"{leaf}[{', '.join(map(str, index))}]" if index else leaf
+                fixed[name] = origin["values"][i] + 0.0
+    shown = [f"{name} = {value:.6g}" for name, value in list(fixed.items())[:SHOWN_PARAMS]]
+    more = f", … and {len(fixed) - SHOWN_PARAMS} more entries" if len(fixed) > SHOWN_PARAMS else ""
+    return f"at {', '.join(shown)}{more}" if shown else ""
 
 
 def runs(trajectory: "Trajectory") -> str:
@@ -85,7 +105,7 @@ def runs(trajectory: "Trajectory") -> str:
                 note,
             ]
         )
-    header = [*dims, *names, "risk", "objective", "gradient norm", f"steps to {TOLERANCE:g}", "remark"]
+    header = [*dims, *names, "risk", "objective", "gradient norm", f"steps to |grad| {TOLERANCE:g}", "remark"]
     more = f"\n… and {len(places) - SHOWN_ROWS} more runs" if len(places) > SHOWN_ROWS else ""
     return table(header, rows) + more
 
@@ -111,8 +131,6 @@ def _numbers(trajectory: "Trajectory", at: dict[str, int]) -> dict[str, float]:
 
 def summary(path: str, data: "xarray.Dataset") -> str:
     """What a saved result is: formula, dimensions, penalties, variables, and how it was made."""
-    import json
-
     attributes = data.attrs
     objective = attributes.get("objective", "")
     penalties = json.loads(attributes.get("penalties", "{}"))
@@ -121,6 +139,7 @@ def summary(path: str, data: "xarray.Dataset") -> str:
         "of": attributes.get("source", ""),
         "penalties": ",  ".join(f"{label}: {text}" for label, text in penalties.items() if label),
         "dimensions": ",  ".join(_dimension(data, str(dim)) for dim in data.sizes if dim != "coordinate"),
+        "held": held(data) if attributes["kind"] == "surface" else "",
         "variables": ", ".join(str(v) for v in data.data_vars),
         "made with": _made_with(attributes),
         "fingerprints": ", ".join(

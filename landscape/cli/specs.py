@@ -6,13 +6,15 @@ Axis(name='w', low=-10.0, high=10.0, points=401)
 ['λ=0.01', 'λ=0.1']
 """
 
+import difflib
 import math
 from argparse import ArgumentTypeError
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 POINTS = (201, 201, 51)  # positions on each of 1, 2 or 3 axes where an option names none
 PENALTIES = ("none", "l1", "l2", "elastic_net", "weight_decay")
+QUANTITIES = ("risk_stderr", "risk_gradient_norm", "gradient_norm", "slope")
 OPTIMIZERS = {  # name -> what it is
     "sgd": "optax.sgd(η)",
     "momentum": "optax.sgd(η, momentum=0.9)",
@@ -75,6 +77,7 @@ def penalty(text: str) -> Strengths:
     if kind not in PENALTIES:
         raise ArgumentTypeError(
             f"{text!r} names no penalty; it must be one of {', '.join(PENALTIES)}, such as l2=0.01,0.1."
+            + did_you_mean(kind, PENALTIES)
         )
     if kind == "none":
         if equals:
@@ -114,7 +117,10 @@ def optimizer(text: str) -> Optimizer:
     """Read NAME=LEARNING_RATE, or lbfgs."""
     name, equals, rate = text.partition("=")
     if name not in OPTIMIZERS:
-        raise ArgumentTypeError(f"{name!r} is no optimizer known here; it must be one of {', '.join(OPTIMIZERS)}.")
+        raise ArgumentTypeError(
+            f"{name!r} is no optimizer known here; it must be one of {', '.join(OPTIMIZERS)}."
+            + did_you_mean(name, OPTIMIZERS)
+        )
     if name == "lbfgs":
         if equals:
             raise ArgumentTypeError(f"{text!r}: lbfgs finds its steps by a line search; write lbfgs.")
@@ -125,6 +131,15 @@ def optimizer(text: str) -> Optimizer:
     if value <= 0:
         raise ArgumentTypeError(f"{text!r} has the learning rate {rate}; it must be > 0.")
     return Optimizer(name, value)
+
+
+def quantity(text: str) -> str:
+    """Read the name of what else is measured."""
+    if text not in QUANTITIES:
+        raise ArgumentTypeError(
+            f"{text!r} is no quantity; it must be one of {', '.join(QUANTITIES)}." + did_you_mean(text, QUANTITIES)
+        )
+    return text
 
 
 def optimizer_labels(optimizers: Sequence[Optimizer]) -> dict[str, Optimizer]:
@@ -151,6 +166,21 @@ def start(text: str) -> dict[str, tuple[float, ...]]:
             )
         out[name] = tuple(_number(v, text) for v in values.split(":"))
     return out
+
+
+def held(text: str) -> tuple[str, float]:
+    """Read NAME=VALUE."""
+    name, equals, value = text.rpartition("=")
+    if not equals or not name:
+        raise ArgumentTypeError(f"{text!r} must be NAME=VALUE, such as b=0.")
+    return name, _number(value, text)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a message about a name that is unknown: the known one that is most like it, if one is."""
+    lower = {word.lower(): word for word in known}
+    close = difflib.get_close_matches(name.lower(), lower, n=1)
+    return f" Did you mean {lower[close[0]]!r}?" if close else ""
 
 
 def count(text: str) -> int:

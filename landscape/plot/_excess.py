@@ -15,7 +15,14 @@ from matplotlib.figure import Figure
 from landscape.plot import _page, _scales
 from landscape.plot._panels import Panel
 
+_WIDE = 20.0  # the greatest excess over that of the lowest tenth, from which on a linear scale reads badly
 _LEVELS = 5  # contour lines over the range of the colors
+
+
+def is_wide(panel: Panel) -> bool:
+    """Whether a linear scale would be black around the least cell: the excess of a tenth of the cells is that small."""
+    above = excess(panel)[np.isfinite(panel.values)]
+    return above.size > 0 and bool(above.max() > _WIDE * np.quantile(above, 0.1))
 
 
 def excess(panel: Panel) -> np.ndarray:

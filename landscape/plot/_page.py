@@ -127,6 +127,9 @@ def legend(figure: Figure, groups: Sequence[Sequence[Any]], handlelength: float 
         across = [row[k] for k in range(columns) for row in rows]  # matplotlib fills columns first
         box = figure.legend(handles=across, loc="outside lower center", ncols=columns, handlelength=handlelength)
         extent = box.get_window_extent(figure.canvas.get_renderer())  # type: ignore[attr-defined]
+        for entry, text in zip(across, box.get_texts(), strict=True):
+            if entry.get_gid() == "off":  # a remark
+                text.set(color="#777777", fontsize=7.0)
         if columns == 1 or extent.width <= 0.98 * figure.bbox.width:
             return
         box.remove()

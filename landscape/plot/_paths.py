@@ -14,6 +14,8 @@ from landscape.plot._runs import Run, by_name
 from landscape.plot.style import LineStyle
 
 FAILED: dict[str, Any] = {"marker": "x", "color": "#B00020", "linestyle": "none", "markeredgewidth": 1.1}
+OFF = "off"  # the gid of a legend's entry that is a remark
+_OFF_SHARE = 0.01  # of the window's diagonal: a distance from the chart from which on it is said
 _MANY, _CROWD = 40, 200  # runs in a panel from which on lines are thin and solid, and a veil
 _START: dict[str, Any] = {
     "marker": "o",
@@ -113,6 +115,20 @@ def handles(runs: Sequence[Run], axes: Sequence[Axes]) -> tuple[list[Any], list[
     if any(not run.finite for run in runs):
         signs.append(Line2D([], [], markersize=4.5, label="became non-finite", **FAILED))
     return _path_handles(runs), signs
+
+
+def off_handles(runs: Sequence[Run], *window: np.ndarray) -> list[Any]:
+    """A remark for the legend where runs, inside the window of these grid positions, lie off its line or plane."""
+    low, high = np.array([[positions[0], positions[-1]] for positions in window]).T
+    farthest = 0.0
+    for run in runs:
+        path = np.stack(run.points, axis=1)
+        shown = run.off[np.all((low <= path) & (path <= high), axis=1)]
+        farthest = max(farthest, float(shown.max(initial=0.0)))
+    if farthest <= _OFF_SHARE * np.linalg.norm(high - low):
+        return []
+    label = f"off the {'plane' if len(window) > 1 else 'line'} by up to {farthest:.2g}"
+    return [Line2D([], [], linestyle="none", label=label, gid=OFF)]
 
 
 def _path_handles(runs: Sequence[Run]) -> list[Any]:

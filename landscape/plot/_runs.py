@@ -1,7 +1,7 @@
 """The runs that belong on a picture, read from a trajectory; others are refused."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +26,7 @@ class Run:
     strength: float
     points: tuple[np.ndarray, ...]  # a coordinate each
     measured: dict[str, np.ndarray]  # risk, objective, gradient_norm
+    off: np.ndarray  # the distance from the chart, (steps,); 0 where it was not recorded
     finite: bool  # False if the run became non-finite
 
 
@@ -115,6 +116,9 @@ def _each(data: xr.Dataset, names: Sequence[str], panels: dict[str, str]) -> Ite
             strength=float(labels["strength"][index]),
             points=tuple(arrays[n][index][:count].astype(float) for n in names),
             measured={v: arrays[v][index][:count] for v in ("risk", "objective", "gradient_norm") if v in arrays},
+            off=np.nan_to_num(arrays["residual"][index][:count].astype(float))
+            if "residual" in arrays
+            else np.zeros(count),
             finite=count == len(alive),
         )
 
@@ -134,6 +138,27 @@ def _spread(data: xr.Dataset, name: str, default: object, leading: list[str]) ->
 def look(optimizer: str) -> LineStyle:
     """The style of an optimizer, or of runs whose optimizer has no name."""
     return style.optimizer_style("sgd") if optimizer == UNNAMED else style.optimizer_style(optimizer)
+
+
+def penalty_looks(data: Any, attrs: Mapping[Any, Any]) -> list[dict[str, Any]]:
+    """Color, dashes and label of each penalty's curve; no two curves and no two labels are the same.
+
+    Color tells λ; penalties of one λ differ in dashes. Equal labels get their penalty's formula, or else a number.
+    """
+    names = [str(name) for name in data["penalty"].values]
+    colors = [style.penalty_color(float(s)) for s in data["strength"].values]
+    formulas = json.loads(attrs.get("penalties") or "{}")
+    labels = [title_of(name) for name in names]
+    labels = [
+        f"{label} ({formulas.get(name, name)})" if labels.count(label) > 1 else label
+        for name, label in zip(names, labels, strict=True)
+    ]
+    labels = [f"{s} [{labels[:i].count(s) + 1}]" if labels.count(s) > 1 else s for i, s in enumerate(labels)]
+    same = [colors[:i].count(color) for i, color in enumerate(colors)]
+    return [
+        {"color": color, "linestyle": style.dashes(n), "label": label}
+        for color, n, label in zip(colors, same, labels, strict=True)
+    ]
 
 
 def by_penalty(runs: Sequence[Run]) -> list[Run]:

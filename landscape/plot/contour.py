@@ -11,9 +11,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from landscape.plot import _mesh, _page, _panels, _paths, _runs, _scales, style
+from landscape.plot import _excess, _least, _mesh, _page, _panels, _paths, _runs, _scales, style
 from landscape.plot._panels import Panel
 
 
@@ -29,10 +28,14 @@ def contour(
     """One variable of a surface over its coordinates.
 
     Two coordinates: colors, black at the least value, with labeled lines; the first coordinate is horizontal. One: a
-    curve, and after a sweep a curve a penalty, in the color of its λ. `runs`: a Trajectory on the surface's objective,
-    or its `.on(surface)`. `log=True` puts the values on a logarithmic scale; by default gradient norms, and what is
-    positive with a ratio above 20. Draws into `ax`, or on a new figure `width` inches wide. Cells that are not finite
-    are hatched.
+    curve, and after a sweep a curve a penalty, in the color of its λ (and dashes where two have the same). `runs`: a
+    Trajectory on the surface's objective, or its `.on(surface)`.
+
+    `log=True` puts the values on a logarithmic scale, `log=False` on a linear one. By default the objective and the
+    risk are drawn as in `dark_minimum` where they vary much (a tenth of the window lies within 1/20 of the range): the
+    color is the excess over the least value, which is marked. Else gradient norms, and what is positive with a ratio
+    above 20, are logarithmic. Draws into `ax`, or on a new figure `width` inches wide. Cells that are not finite are
+    hatched.
 
     Raises: ValueError for three coordinates, for several penalties over two, and for runs that do not belong here.
     """
@@ -40,26 +43,44 @@ def contour(
     walks = [] if runs is None else _runs.read(runs, surface, names)
     if len(names) == 1:
         return _curve(surface, variable, names[0], walks, log, ax, width)
-    _panels.plane(surface, variable)
+    names = _panels.plane(surface, variable)
     _panels.single(surface, variable, "contour")
     panel = _panels.read(surface, variable)[0]
     walks = _runs.by_penalty(walks)
     with style.context():
         figure, axes = _page.canvas(ax, width, square=True)
-        scale = _scales.norm([panel], _scales.is_log(variable, [panel.values], log))
-        _plane(figure, axes, panel, scale, _panels.label_of(surface[variable]), walks)
+        kind, label = "minimum", _panels.label_of(surface[variable])
+        if log is None and variable in ("objective", "risk") and _excess.is_wide(panel):
+            kind = _least.mark(axes, surface, variable, panel, names)
+            marks = _least.handles([kind])
+            _excess_plane(figure, axes, panel, label, walks)
+        else:
+            marks = []
+            scale = _scales.norm([panel], _scales.is_log(variable, [panel.values], log))
+            _plane(figure, axes, panel, scale, label, walks)
+        _page.title(axes, panel.label, _least.NOTES[kind] if ax is None else "")  # a title of the caller's has no room
         lines, signs = _paths.handles(walks, [axes])
-        _page.finish(figure, axes, [lines, signs + _mesh.hatch_handles([panel])], own=ax is None)
+        signs += marks + _mesh.hatch_handles([panel]) + _paths.off_handles(walks, panel.x, panel.y)
+        _page.finish(figure, axes, [lines, signs], own=ax is None)
     return figure
 
 
 def _plane(figure: Figure, axes: Axes, panel: Panel, norm: Normalize, label: str, walks: list[_runs.Run]) -> None:
     drawn = _mesh.mesh(axes, panel, panel.values, norm, style.SEQUENTIAL)
     _page.frame(axes, panel)
-    _page.title(axes, panel.label)
     _paths.draw(axes, walks)
     _mesh.contours(axes, panel, panel.values, _scales.levels(norm), lambda level: float(norm(level)) < 0.55)
     _scales.bar(figure, axes, drawn, label)
+
+
+def _excess_plane(figure: Figure, axes: Axes, panel: Panel, label: str, walks: list[_runs.Run]) -> None:
+    """The excess over the least value in color, the values themselves in lines."""
+    norm = _excess.norm([panel], None, None)
+    drawn = _mesh.mesh(axes, panel, _excess.excess(panel), norm, style.SEQUENTIAL)
+    _page.frame(axes, panel)
+    _paths.draw(axes, walks)
+    _least.lines(axes, panel, norm)
+    _excess.bar(figure, axes, [panel], drawn, f"{label} − its least value")
 
 
 def _curve(
@@ -79,7 +100,8 @@ def _curve(
     bad = ~np.all([np.isfinite(curve.to_numpy()) for curve in curves], axis=0)
     with style.context():
         figure, axes = _page.canvas(ax, width)
-        lines = [_draw_curve(axes, x, curve) for curve in curves]
+        looks = _runs.penalty_looks(data, surface.attrs) if "penalty" in data.dims else [{"color": style.BLUE}]
+        lines = [axes.plot(x, y.to_numpy(), **look)[0] for y, look in zip(curves, looks, strict=True)]
         _mesh.hatch_spans(axes, x, bad)
         for run in walks:
             _draw_points(axes, run, variable)
@@ -88,15 +110,11 @@ def _curve(
             axes.set_yscale("log")
         axes.locator_params(axis="x", nbins=6, steps=[1, 2, 5, 10])
         axes.set(xlabel=_panels.label_of(surface[name]), ylabel=_panels.label_of(surface[variable]))
-        others = _paths.handles(walks, [])[0] + ([_mesh.hatch_handle()] if bad.any() else [])
+        others = (
+            _paths.handles(walks, [])[0] + ([_mesh.hatch_handle()] if bad.any() else []) + _paths.off_handles(walks, x)
+        )
         _page.finish(figure, axes, [lines if "penalty" in data.dims else [], others], own=ax is None)
     return figure
-
-
-def _draw_curve(axes: Axes, x: np.ndarray, curve: xr.DataArray) -> Line2D:
-    label = _panels.title_of(str(curve["penalty"].item())) if "penalty" in curve.coords else None
-    color = style.penalty_color(float(curve["strength"])) if "strength" in curve.coords else style.BLUE
-    return axes.plot(x, curve.to_numpy(), color=color, label=label)[0]
 
 
 def _draw_points(axes: Axes, run: _runs.Run, variable: str) -> None:

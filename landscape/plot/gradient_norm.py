@@ -47,5 +47,6 @@ def gradient_norm(
         below = any(panel.finite.size and panel.finite.min() < norm.vmin for panel in panels)
         _scales.bar(figure, axes, drawn, _panels.label_of(surface[variable]), below)
         lines, signs = _paths.handles(walks, axes)
-        _page.finish(figure, axes[0], [lines, signs + _mesh.hatch_handles(panels)], own=True)
+        off = _paths.off_handles(walks, panels[0].x, panels[0].y)
+        _page.finish(figure, axes[0], [lines, signs + _mesh.hatch_handles(panels) + off], own=True)
     return figure

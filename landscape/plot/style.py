@@ -201,6 +201,11 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "d")
 _LINES = (_SOLID, _DASHED, _DASH_DOT, _LONG, _DOTTED, _DASH_DOT_DOT)
 
 
+def dashes(index: int) -> Any:
+    """The `index`-th way to draw a line: solid, dashed, dotted, …; matplotlib's `linestyle`."""
+    return (_SOLID, _DASHED, _DOTTED, _DASH_DOT, _LONG, _DASH_DOT_DOT)[index % 6]
+
+
 def optimizer_style(name: str) -> LineStyle:
     """The look of the optimizer called `name`, the same in every figure and on every machine.
 

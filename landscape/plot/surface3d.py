@@ -175,4 +175,6 @@ def _bar(figure: Figure, axes: Axes3D, panel: Panel, norm: AsinhNorm) -> None:
 
 def _legend(figure: Figure, walks: list[_runs.Run], panel: Panel) -> None:
     optimizers, signs = _paths.handles(walks, [])
-    _page.legend(figure, [optimizers, signs + _mesh.hatch_handles([panel])])
+    _page.legend(
+        figure, [optimizers, signs + _mesh.hatch_handles([panel]) + _paths.off_handles(walks, panel.x, panel.y)]
+    )

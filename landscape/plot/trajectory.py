@@ -36,7 +36,8 @@ def trajectory(
     optimizer and several penalties: one panel, each λ in its own color. More than 8 starts are drawn as their median
     with the band from the 10th to the 90th percentile, over the runs that are still finite; a run that became
     non-finite ends in a cross. `xscale` is "log" (step 0 kept at its left end) or "linear"; `yscale` "log", "linear" or
-    "auto" (log for gradient norms, and where the values are positive with a ratio above 20). `ax` takes one panel; else
+    "auto" (log for gradient norms, and where the values are positive, or 0, with a ratio above 20; a curve that comes to
+    exactly 0 leaves the axis at its lower end). `ax` takes one panel; else
     the figure is `width` inches wide.
 
     Raises: ValueError for an unknown variable or scale, or for several panels with `ax`.
@@ -52,9 +53,8 @@ def trajectory(
             "Select a penalty (runs.data.sel(penalty=...)), or leave `ax` out."
         )
     parts = [data.isel(penalty=i) for i in range(data.sizes["penalty"])] if split else [data]
-    log = _scales.is_log(
-        variable, [data[variable].where(data["finite"]).to_numpy()], None if yscale == "auto" else yscale == "log"
-    )
+    values = data[variable].where(data["finite"]).to_numpy()
+    log = _is_log(variable, values) if yscale == "auto" else yscale == "log"
     with style.context():
         if ax is None:
             figure, axes = _figure(len(parts), width)
@@ -70,6 +70,7 @@ def trajectory(
             axis.set(xlabel="step", ylabel=_panels.label_of(data[variable]) if first else "")
         if log:  # after the last panel: they share the axis
             low, high = axes[0].get_ylim()
+            low = min(low, 1e-2 * high) if (values == 0).any() else low  # room for the fall to 0
             axes[0].set_ylim(max(low, _DEEPEST * high), high)
         _page.finish(figure, axes[0], _handles(data, by_penalty=swept and not split), own=ax is None)
     return figure
@@ -93,6 +94,13 @@ def _check_scales(xscale: str, yscale: str) -> None:
             raise ValueError(f"`{name}` is {value!r}; it must be one of {', '.join(map(repr, known))}.")
 
 
+def _is_log(variable: str, values: np.ndarray) -> bool:
+    """As for colors; and where a run came to exactly 0, at which its curve falls off the axis."""
+    return _scales.is_log(variable, [values], None) or (
+        np.nanmin(values) == 0 and _scales.is_log(variable, [values[values > 0]], None)
+    )
+
+
 def _figure(count: int, width: float | None) -> tuple[Figure, list[Axes]]:
     width = width or (style.SINGLE if count == 1 else style.DOUBLE)
     columns = min(count, max(1, int(width / 1.45)))
@@ -108,11 +116,12 @@ def _draw(axes: Axes, data: xr.Dataset, variable: str, by_penalty: bool) -> None
     """The curves of one panel: one group of starts an optimizer, or a penalty."""
     dim = "penalty" if by_penalty else "optimizer"
     groups = [data.isel({dim: i}) for i in range(data.sizes[dim])] if dim in data.dims else [data]
-    for group in groups:
+    looks = _runs.penalty_looks(data, data.attrs) if by_penalty else []
+    for i, group in enumerate(groups):
         group = group.squeeze([d for d in ("optimizer", "penalty") if d in group.dims])
         shown = _runs.look(str(group["optimizer"].item()) if "optimizer" in group.coords else _runs.UNNAMED)
-        color = style.penalty_color(float(group["strength"])) if by_penalty else shown.color
-        line = {"color": color, "linestyle": "-" if by_penalty else shown.linestyle}
+        look = looks[i] if by_penalty else {"color": shown.color, "linestyle": shown.linestyle}
+        line = {"color": look["color"], "linestyle": look["linestyle"]}
         values = np.atleast_2d(group[variable].where(group["finite"]).to_numpy())
         steps = group["step"].to_numpy()
         marker = (
@@ -175,10 +184,7 @@ def _scale(axes: Axes, xscale: str, log: bool, last: int) -> None:
 
 def _handles(data: xr.Dataset, by_penalty: bool) -> list[list[Any]]:
     if by_penalty:
-        pairs = zip(data["penalty"].values, data["strength"].values, strict=True)
-        entries = [
-            Line2D([], [], color=style.penalty_color(float(s)), label=_panels.title_of(str(p))) for p, s in pairs
-        ]
+        entries = [Line2D([], [], **look) for look in _runs.penalty_looks(data, data.attrs)]
     else:
         names = np.atleast_1d(data["optimizer"]) if "optimizer" in data.coords else []
         entries = _paths.line_handles({str(name): _runs.look(str(name)) for name in names})

@@ -84,7 +84,7 @@ def evaluate(
     _checks.x64_matches("objective", objective.params)
     _chart.check_fits("chart", chart, objective.params)
     _warn_below_resolution(chart, grid_axes)
-    gradient = measures[0].gradient_norm or measures[0].slope
+    gradient = any(name in quantities for name in ("risk_gradient_norm", "gradient_norm", "slope"))
     plan = _plan.plan(objective, tuple(len(a) for a in grid_axes.values()), batch_size, memory, gradient)
     order = tuple(list(grid_axes).index(name) for name in chart.names)
     dtype = max((_trees.wide(leaf) for leaf in jax.tree.leaves(objective.params)), key=lambda d: d.itemsize)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 ROUNDING = 1024  # units in the last place that two machines may differ by: sums in another order, another exp
 ULPS = 8  # how far the coordinates are moved where a number differs by more: is it that ill-conditioned there?
 REDUCED = {"high": 2.0**-10, "tensorfloat32": 2.0**-10, "default": 2.0**-8, "fastest": 2.0**-8, "bfloat16": 2.0**-8}
+STANDARDIZED = "standardized: mean"  # in the source of a surface that the command line measured with --standardize
 Cell = dict[str, float]
 
 
@@ -70,11 +71,13 @@ def verify(
     cells: int = 20,
     seed: int = 0,
     same_objective: bool = True,
+    source: str = "",
 ) -> list[Comparison]:
     """Recompute `cells` random cells, and those where the objective is least, and compare every variable in them.
 
     chart:          needed only where the surface does not hold its own.
     same_objective: False compares the numbers although the fingerprints differ, as they may between versions of JAX.
+    source:         where the objective's examples are from, in the words of the surface's own `source`.
 
     Numbers agree to 1024 units in the last place of the surface's dtype; or, where the objective is so steep or so
     ill-conditioned that rounding costs more, if moving the coordinates by 8 units does as much. Penalties are rebuilt
@@ -83,7 +86,7 @@ def verify(
     """
     _checks.count("cells", cells)
     if same_objective:
-        _check_objective(surface, objective)
+        _check_objective(surface, objective, source)
     rebuilt = _chart_of(surface, chart)
     sweep = _same_penalties(surface, objective)
     out = []
@@ -101,7 +104,7 @@ def unchecked(surface: xarray.Dataset, objective: Objective) -> list[str]:
     return own + [f"the penalty {label!r}, which is under a mask".replace(" ''", "") for label in masked]
 
 
-def _check_objective(surface: xarray.Dataset, objective: Objective) -> None:
+def _check_objective(surface: xarray.Dataset, objective: Objective, source: str) -> None:
     attributes = surface.attrs
     if attributes.get("objective_id") == objective.id:
         return
@@ -111,6 +114,7 @@ def _check_objective(surface: xarray.Dataset, objective: Objective) -> None:
         "dtype": (attributes.get("dtype"), dtype),
         "reduction": (attributes.get("reduction"), objective.reduction),
         "risk": (_risk_of(attributes.get("objective", "")), _risk_of(str(objective))),
+        "source": (attributes.get("source") or source, source or attributes.get("source")),
         "JAX": (attributes.get("jax_version"), jax.__version__),
         "landscape": (attributes.get("landscape_version"), __version__),
     }
@@ -118,6 +122,9 @@ def _check_objective(surface: xarray.Dataset, objective: Objective) -> None:
     what = "; ".join(differing.values()) or "the data, or the losses' code: formula, examples and dtype are the same"
     if differing and differing.keys() <= {"JAX", "landscape"}:
         what += ", which may change the fingerprint of equal losses: same_objective=False (--force) compares numbers"
+    stored, given = (STANDARDIZED in text for text in (attributes.get("source") or source, source))
+    if source and stored != given:
+        what += ". Its inputs were " + ("standardized: add --standardize" if stored else "not: leave out --standardize")
     raise ValueError(
         f"the surface shows the objective {attributes.get('objective_id')}, and the one given is {objective.id}. "
         f"What differs: {what}."
