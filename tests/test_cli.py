@@ -764,7 +764,8 @@ MISTAKES = {
     "'elastic_net=1' must give two strengths a penalty": ["surface", "--data", "pair", "--penalty", "elastic_net=1"],
     "'none=1': none has no strength": ["surface", "--data", "pair", "--penalty", "none=1"],
     "--penalty gives l2 λ=0.1 twice; leave one out.": ["surface", "--data", "pair", "--penalty", "l2=0.1,0.1"],
-    "--quantity: 'hessian' is no quantity; it must be one of risk_stderr, ": ["surface", "--data", "pair", "--quantity", "hessian"],
+    "--quantity: 'hessian' is no quantity; it must be one of risk_stderr, ": [
+        "surface", "--data", "pair", "--quantity", "hessian"],
     "--loss is 'hinge'; it must be one of 'cross_entropy', 'half_squared_error'.": [
         "surface", "--data", "pair", "--loss", "hinge"],
     "--activation is 'tanh', but --loss cross_entropy needs probabilities: use --activation sigmoid, or --loss half": [

@@ -353,11 +353,63 @@ def test_surfaces_of_the_wrong_kind_are_refused():
 
 def test_contour_labels_its_bar_and_takes_the_callers_axes():
     figure, ax = plt.subplots()
-    assert ls.plot.contour(pair_surface(), "risk", ax=ax) is figure
+    assert ls.plot.contour(pair_surface(), "risk", log=True, ax=ax) is figure
     assert ax.get_xlabel() == "$w$" and bars(figure)[0].get_ylabel() == "risk"
     (mesh,) = meshes(figure)
     np.testing.assert_allclose(mesh.get_array(), pair_surface().risk.values.T)
     assert tuple(mesh.cmap(mesh.norm(mesh.get_array().min()))) == (0, 0, 0, 1)
+
+
+def squares(x, y, objective):
+    """A surface without a penalty, of a function of two coordinates."""
+    values = objective(*np.meshgrid(x, y, indexing="ij"))
+    surface = pair_surface(x, y, {"": 0.0})
+    return surface.assign(risk=(("w", "b"), values), objective=(("w", "b"), values))
+
+
+def notes(figure):
+    return [text.get_text() for ax in panels(figure) for text in ax.texts]
+
+
+def test_contour_shows_the_excess_where_values_vary_much():
+    """Least value exactly 0: no logarithm, and a linear scale would be black."""
+    x, y = np.linspace(-2, 2, 81), np.linspace(-1, 3, 81)
+    figure = ls.plot.contour(squares(x, y, lambda u, v: (1 - u) ** 2 + 100 * (v - u**2) ** 2))
+    (mesh,) = meshes(figure)
+    assert np.quantile(mesh.norm(mesh.get_array()), 0.25) > 0.2 and bars(figure)[0].get_ylabel().endswith("least value")
+    (star,) = (line for line in panels(figure)[0].lines if line.get_marker() == "*")
+    assert (star.get_xdata()[0], star.get_ydata()[0]) == pytest.approx((1, 1))
+    bowl = ls.plot.contour(squares(x, y, lambda u, v: u**2 + v**2))
+    assert bars(bowl)[0].get_ylabel() == "objective" and "minimizer on the grid" not in legend_labels(bowl)
+    edge = ls.plot.contour(squares(x, y, lambda u, v: np.exp(5 * u)))
+    assert "least value reaches the border" in notes(edge)
+    assert "no minimum in this window" in notes(ls.plot.contour(squares(x, y, lambda u, v: np.exp(5 * u + v))))
+
+
+def test_a_flat_least_value_is_no_missing_minimum():
+    figure = ls.plot.dark_minimum(squares(W, B, lambda w, b: b**2))
+    assert "least value reaches the border" in notes(figure) and "no minimum in this window" not in notes(figure)
+    assert "least value, at the border" in legend_labels(figure)
+
+
+@pytest.mark.parametrize("draw", [ls.plot.dark_minimum, ls.plot.contour, ls.plot.surface3d])
+def test_runs_off_the_chart_are_said_to_be(draw):
+    surface, runs = pair_surface(strengths={"": 0.1}), walks(strengths={"": 0.1})
+    on = runs.on(surface)
+    for distance, said in ((2.2, True), (0.01, False)):
+        residual = xr.zeros_like(on.risk) + distance
+        labels = legend_labels(draw(surface, on.assign(residual=residual)))
+        assert ("off the plane by up to 2.2" in labels) == said
+        assert any("off the" in label for label in labels) == said
+
+
+def test_penalties_of_one_strength_differ_in_dashes_and_labels():
+    surface = pair_surface(strengths={"λ=0.1": 0.1, "λ = 0.1": 0.1, "λ=1": 1.0})
+    surface.attrs["penalties"] = json.dumps({"λ=0.1": "0.1·‖θ‖₁", "λ = 0.1": "0.1·‖θ‖²", "λ=1": "‖θ‖²"})
+    figure = ls.plot.contour(surface.isel(b=4))
+    looks = [(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines]
+    assert len(set(looks)) == 3 and looks[0][0] == looks[1][0] and looks[2][1] == "-"
+    assert {"λ = 0.1 (0.1·‖θ‖₁)", "λ = 0.1 (0.1·‖θ‖²)", "λ = 1"} <= legend_labels(figure)
 
 
 def test_contour_of_one_coordinate_is_a_curve_a_penalty():
@@ -428,6 +480,15 @@ def test_trajectory_of_many_starts_is_median_and_band():
     assert len(ax.collections) == 1
     assert [line.get_marker() for line in ax.lines].count("x") == 1
     assert {"median and 10–90% of 20 starts", "became non-finite"} <= legend_labels(figure)
+
+
+def test_trajectory_is_logarithmic_when_a_run_comes_to_zero():
+    runs = walks(("sgd",), {"": 0.0}, starts=1, steps=12).data
+    fall = np.array([1.0, 0.1, 1e-2, 1e-3, *[0.0] * 9])
+    figure = ls.plot.trajectory(runs.assign(objective=runs.objective * 0 + fall))
+    (ax,) = figure.axes
+    assert ax.get_yscale() == "log" and ax.get_ylim()[0] == pytest.approx(1e-4)
+    np.testing.assert_allclose(ax.lines[0].get_ydata()[3:5], [1e-3, 1e-4])
 
 
 def test_trajectory_refuses_what_it_cannot_draw():

@@ -86,8 +86,8 @@ def descend(
                   recorded at their evaluation point. Optimizers are matched by identity: keep one to compile once.
     starts:       params; or params with a leading axis on every leaf (relative to `objective.params`), a run each.
     penalties:    a Penalty, or a mapping label -> Penalty, in place of the objective's own.
-    batch_size:   None for full batches; else mini-batches without replacement, in one order for all runs,
-                  drawn by `key`.
+    batch_size:   None for full batches; else mini-batches in one order for all runs, drawn by `key`: one
+                  permutation of the examples after another, cut into batches.
     record:       a chart: keep coordinates and off-chart residual instead of the params (for large models).
     record_every: keep every so many steps; the start and the last step are always kept.
     progress:     as in `evaluate`.

@@ -48,7 +48,9 @@ class Objective:
 
     losses:     losses(params, batch) -> (n,), one loss an example; or (losses, weights), both (n,), for padding,
                 masks and example weights: mean = Σ wᵢlᵢ / Σ wᵢ, sum = Σ wᵢlᵢ. A frozen dataclass with `__call__`
-                (equal by value) lets compiled code be reused after a rebuild; a plain function is matched by identity.
+                (equal by value) lets compiled code be reused after a rebuild; a plain function is matched by
+                identity, and what it closes over must not change. An example of weight 0 adds nothing to the risk; its
+                loss must still have a finite gradient, since 0·NaN is NaN.
     data:       a tree of arrays with a common leading axis n, handed to `losses`; or None.
     params:     an example of the parameters: floating-point leaves.
     penalty:    Ω; none by default.
@@ -112,7 +114,7 @@ class Objective:
             f"{_losses_id(self.losses, _trees.shapes(self.params), _trees.shapes(self.data))} {self.reduction}".encode()
         )
         for leaf in jax.tree.leaves(self.data):
-            digest.update(_bytes(np.asarray(leaf)))
+            _update(digest, np.asarray(leaf))
         return digest.hexdigest()
 
     def _read(self, params: Params) -> Params:
@@ -189,7 +191,7 @@ def reduced(total: Array, weight: Array, reduction: str) -> Array:
 
 
 def weighted_sum(losses: Losses, params: Params, batch: Batch) -> tuple[Array, Array]:
-    """(Σ wᵢlᵢ, Σ wᵢ). An example of weight 0 (padding) adds nothing, not even NaN."""
+    """(Σ wᵢlᵢ, Σ wᵢ). An example of weight 0 (padding) adds nothing, even where its loss is NaN."""
     values = losses(params, batch)
     if not isinstance(values, tuple):  # no products by 1 in the hot loop
         dtype = _trees.wide(values)
@@ -285,17 +287,19 @@ def _losses_id(losses: Losses, params: _trees.Shapes, data: _trees.Shapes) -> st
         traced = jax.jit(losses).trace(_trees.from_shapes(params), _trees.from_shapes(data))
         digest = hashlib.blake2b(traced.lower().as_text().encode(), digest_size=8)
     for constant in traced.jaxpr.consts:  # arrays that the losses close over
-        digest.update(_bytes(np.asarray(constant)))
+        _update(digest, np.asarray(constant))
     return digest.hexdigest()
 
 
-SAMPLED_ABOVE = 2**30  # bytes: larger arrays are fingerprinted by 1024 blocks of 64 KiB, evenly spaced
+SAMPLED_ABOVE, BLOCK = 2**30, 2**16  # bytes: of larger arrays, 1024 blocks evenly spaced are fingerprinted
 
 
-def _bytes(array: np.ndarray) -> bytes:
-    header = f"{array.shape} {array.dtype.str} ".encode()
-    if array.nbytes <= SAMPLED_ABOVE:
-        return header + array.tobytes()
+def _update(digest: Any, array: np.ndarray) -> None:
+    """Add an array's shape, dtype and bytes (of a large one, samples) to a fingerprint."""
+    digest.update(f"{array.shape} {array.dtype} ".encode())
     flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    starts = np.linspace(0, flat.size - 65536, 1024).astype(np.int64)
-    return header + b"".join(flat[s : s + 65536].tobytes() for s in starts)
+    if flat.size <= SAMPLED_ABOVE:
+        digest.update(flat)
+        return
+    for start in np.linspace(0, flat.size - BLOCK, 1024).astype(np.int64):
+        digest.update(flat[start : start + BLOCK])

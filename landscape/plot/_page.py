@@ -8,11 +8,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from landscape.plot import style
 from landscape.plot._panels import Panel, title_of
+
+
+REMARK = "remark"  # the gid of a legend entry that is one
 
 
 def page(count: int, width: float, columns: int | None = None) -> tuple[Figure, list[Axes]]:
@@ -57,7 +61,7 @@ def finish(
         return
     entries = [entry for group in groups for entry in group]
     if entries:
-        axes.legend(handles=entries, frameon=True, framealpha=0.85, edgecolor="none")
+        _gray(entries, axes.legend(handles=entries, frameon=True, framealpha=0.85, edgecolor="none"))
 
 
 def fit(figure: Figure) -> None:
@@ -127,12 +131,17 @@ def legend(figure: Figure, groups: Sequence[Sequence[Any]], handlelength: float 
         across = [row[k] for k in range(columns) for row in rows]  # matplotlib fills columns first
         box = figure.legend(handles=across, loc="outside lower center", ncols=columns, handlelength=handlelength)
         extent = box.get_window_extent(figure.canvas.get_renderer())  # type: ignore[attr-defined]
-        for entry, text in zip(across, box.get_texts(), strict=True):
-            if entry.get_gid() == "off":  # a remark
-                text.set(color="#777777", fontsize=7.0)
+        _gray(across, box)
         if columns == 1 or extent.width <= 0.98 * figure.bbox.width:
             return
         box.remove()
+
+
+def _gray(entries: Sequence[Any], box: Legend) -> None:
+    """Set a legend's remarks apart from its entries."""
+    for entry, text in zip(entries, box.get_texts(), strict=True):
+        if entry.get_gid() == REMARK:
+            text.set(color="#777777", fontsize=7.0)
 
 
 def _rows(groups: list[list[Any]], columns: int) -> list[list[Any]]:

@@ -8,13 +8,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from landscape.plot import style
+from landscape.plot import _page, style
 from landscape.plot._panels import title_of
 from landscape.plot._runs import Run, by_name
 from landscape.plot.style import LineStyle
 
 FAILED: dict[str, Any] = {"marker": "x", "color": "#B00020", "linestyle": "none", "markeredgewidth": 1.1}
-OFF = "off"  # the gid of a legend's entry that is a remark
 _OFF_SHARE = 0.01  # of the window's diagonal: a distance from the chart from which on it is said
 _MANY, _CROWD = 40, 200  # runs in a panel from which on lines are thin and solid, and a veil
 _START: dict[str, Any] = {
@@ -128,7 +127,7 @@ def off_handles(runs: Sequence[Run], *window: np.ndarray) -> list[Any]:
     if farthest <= _OFF_SHARE * np.linalg.norm(high - low):
         return []
     label = f"off the {'plane' if len(window) > 1 else 'line'} by up to {farthest:.2g}"
-    return [Line2D([], [], linestyle="none", label=label, gid=OFF)]
+    return [Line2D([], [], linestyle="none", label=label, gid=_page.REMARK)]
 
 
 def _path_handles(runs: Sequence[Run]) -> list[Any]:

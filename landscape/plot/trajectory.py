@@ -36,9 +36,8 @@ def trajectory(
     optimizer and several penalties: one panel, each λ in its own color. More than 8 starts are drawn as their median
     with the band from the 10th to the 90th percentile, over the runs that are still finite; a run that became
     non-finite ends in a cross. `xscale` is "log" (step 0 kept at its left end) or "linear"; `yscale` "log", "linear" or
-    "auto" (log for gradient norms, and where the values are positive, or 0, with a ratio above 20; a curve that comes to
-    exactly 0 leaves the axis at its lower end). `ax` takes one panel; else
-    the figure is `width` inches wide.
+    "auto" (log for gradient norms, and where the values are positive, or 0, with a ratio above 20; exactly 0 is drawn at
+    the axis's lower end). `ax` takes one panel; else the figure is `width` inches wide.
 
     Raises: ValueError for an unknown variable or scale, or for several panels with `ax`.
     """
@@ -52,9 +51,12 @@ def trajectory(
             f"`ax` takes one panel, but `runs` hold {optimizers} optimizers and {data.sizes['penalty']} penalties. "
             "Select a penalty (runs.data.sel(penalty=...)), or leave `ax` out."
         )
-    parts = [data.isel(penalty=i) for i in range(data.sizes["penalty"])] if split else [data]
     values = data[variable].where(data["finite"]).to_numpy()
     log = _is_log(variable, values) if yscale == "auto" else yscale == "log"
+    floor = _floor(values) if log else None
+    if floor is not None:
+        data = data.assign({variable: data[variable].where(data[variable] != 0, floor)})
+    parts = [data.isel(penalty=i) for i in range(data.sizes["penalty"])] if split else [data]
     with style.context():
         if ax is None:
             figure, axes = _figure(len(parts), width)
@@ -70,8 +72,7 @@ def trajectory(
             axis.set(xlabel="step", ylabel=_panels.label_of(data[variable]) if first else "")
         if log:  # after the last panel: they share the axis
             low, high = axes[0].get_ylim()
-            low = min(low, 1e-2 * high) if (values == 0).any() else low  # room for the fall to 0
-            axes[0].set_ylim(max(low, _DEEPEST * high), high)
+            axes[0].set_ylim(max(low, _DEEPEST * high) if floor is None else floor, high)
         _page.finish(figure, axes[0], _handles(data, by_penalty=swept and not split), own=ax is None)
     return figure
 
@@ -95,10 +96,18 @@ def _check_scales(xscale: str, yscale: str) -> None:
 
 
 def _is_log(variable: str, values: np.ndarray) -> bool:
-    """As for colors; and where a run came to exactly 0, at which its curve falls off the axis."""
+    """As for colors; and where a run came to exactly 0."""
     return _scales.is_log(variable, [values], None) or (
         np.nanmin(values) == 0 and _scales.is_log(variable, [values[values > 0]], None)
     )
+
+
+def _floor(values: np.ndarray) -> float | None:
+    """Where a logarithmic axis ends that has zeros to show: below all else, and two decades below the top at least."""
+    positive = values[values > 0]
+    if positive.size == 0 or not (values == 0).any():
+        return None
+    return float(max(min(0.1 * positive.min(), 1e-2 * positive.max()), _DEEPEST * positive.max()))
 
 
 def _figure(count: int, width: float | None) -> tuple[Figure, list[Axes]]:

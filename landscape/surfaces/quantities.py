@@ -31,7 +31,7 @@ BUILT_IN = {
     "risk_stderr": "standard error of the risk",
     "risk_gradient_norm": "norm of the risk's gradient",
     "slope": "in-chart gradient of the risk",
-    "finite": "whether every number of the cell is finite",
+    "finite": "whether risk, objective and gradient are finite",
     "penalty_value": "penalty",
     "penalty_unit": "penalty at strength 1",
     "objective": "objective",
