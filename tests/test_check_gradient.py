@@ -68,8 +68,10 @@ def test_every_entry_of_nested_params_is_named():
     with jax.enable_x64(True):
         exact = problems.network(0, "float64")
 
+        gradient = jax.jit(jax.grad(exact.risk))
+
     def formula(params, factor=1.0):
-        found = jax.grad(exact.risk)(params)
+        found = gradient(params)
         found["hidden"]["kernel"] = found["hidden"]["kernel"].at[1, 2].multiply(factor)
         return found
 

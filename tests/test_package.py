@@ -67,12 +67,11 @@ def test_evaluate_loads_jax_and_optax_at_most():
 def test_nothing_is_left_on():
     """No import touches JAX's configuration: precision and promotion are the user's."""
     names = ("enable_x64", "numpy_dtype_promotion", "numpy_rank_promotion", "default_matmul_precision")
-    values = "; ".join(f"print(jax.config.jax_{name})" for name in names)
-    programs = (f"import jax; {values}", f"import jax, landscape as ls; [getattr(ls, n) for n in ls.__all__]; {values}")
-    outputs = [
-        subprocess.run([sys.executable, "-c", p], capture_output=True, text=True, check=True).stdout for p in programs
-    ]
-    assert outputs[0] == outputs[1]
+    show = "; ".join(f"print(jax.config.jax_{name})" for name in names)
+    program = f"import jax; {show}\nimport landscape as ls\n[getattr(ls, name) for name in ls.__all__]\n{show}"
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    values = answer.stdout.split()
+    assert len(values) == 2 * len(names) and values[: len(names)] == values[len(names) :]
 
 
 def imports_of(path: Path) -> set[str]:

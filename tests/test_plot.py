@@ -376,10 +376,12 @@ def test_contour_shows_the_excess_where_values_vary_much():
     x, y = np.linspace(-2, 2, 81), np.linspace(-1, 3, 81)
     figure = ls.plot.contour(squares(x, y, lambda u, v: (1 - u) ** 2 + 100 * (v - u**2) ** 2))
     (mesh,) = meshes(figure)
-    assert np.quantile(mesh.norm(mesh.get_array()), 0.25) > 0.2 and bars(figure)[0].get_ylabel().endswith("least value")
+    assert np.quantile(np.asarray(mesh.norm(mesh.get_array())), 0.25) > 0.2 and bars(figure)[0].get_ylabel().endswith(
+        "least value"
+    )
     (star,) = (line for line in panels(figure)[0].lines if line.get_marker() == "*")
     assert (star.get_xdata()[0], star.get_ydata()[0]) == pytest.approx((1, 1))
-    bowl = ls.plot.contour(squares(x, y, lambda u, v: u**2 + v**2))
+    bowl = ls.plot.contour(squares(x, y, lambda u, v: u**2 + (v - 1) ** 2))
     assert bars(bowl)[0].get_ylabel() == "objective" and "minimizer on the grid" not in legend_labels(bowl)
     edge = ls.plot.contour(squares(x, y, lambda u, v: np.exp(5 * u)))
     assert "least value reaches the border" in notes(edge)
@@ -398,7 +400,7 @@ def test_runs_off_the_chart_are_said_to_be(draw):
     on = runs.on(surface)
     for distance, said in ((2.2, True), (0.01, False)):
         residual = xr.zeros_like(on.risk) + distance
-        labels = legend_labels(draw(surface, on.assign(residual=residual)))
+        labels = legend_labels(draw(surface, runs=on.assign(residual=residual)))
         assert ("off the plane by up to 2.2" in labels) == said
         assert any("off the" in label for label in labels) == said
 
@@ -661,7 +663,7 @@ def test_a_run_beyond_the_window_has_no_last_point():
     figure, ax = plt.subplots()
     ax.set(xlim=(0, 1), ylim=(0, 1))
     steps = np.array([2.0, 3.0])
-    run = _runs.Run("sgd", "sgd", _runs.look("sgd"), "", 0.0, (steps, steps), {}, True)
+    run = _runs.Run("sgd", "sgd", _runs.look("sgd"), "", 0.0, (steps, steps), {}, True, 0 * steps)
     _paths.draw(ax, [run])
     assert not [line for line in ax.lines if line.get_marker() in "<>v^"]
     assert figure is ax.figure

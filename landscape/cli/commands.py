@@ -215,7 +215,7 @@ def _keep(args: Namespace, result: Any) -> None:
         _write_figure(_figure(result), args.plot)
 
 
-def _held(result: Any, at: dict[str, float]) -> "xarray.Dataset":
+def _held(result: Any, at: dict[str, float]) -> Any:
     """The slice of a surface where these coordinates have the grid's nearest positions."""
     if _kind(result) != "surface":
         raise ValueError(f"--at holds a surface's coordinate, and the result is a {_kind(result)}; leave it out.")

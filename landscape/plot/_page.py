@@ -15,7 +15,6 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from landscape.plot import style
 from landscape.plot._panels import Panel, title_of
 
-
 REMARK = "remark"  # the gid of a legend entry that is one
 
 

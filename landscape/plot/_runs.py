@@ -26,8 +26,8 @@ class Run:
     strength: float
     points: tuple[np.ndarray, ...]  # a coordinate each
     measured: dict[str, np.ndarray]  # risk, objective, gradient_norm
-    off: np.ndarray  # the distance from the chart, (steps,); 0 where it was not recorded
     finite: bool  # False if the run became non-finite
+    off: np.ndarray  # the distance from the chart, (steps,); 0 where it was not recorded
 
 
 def read(runs: Any, surface: xr.Dataset, names: Sequence[str], name: str = "runs") -> list[Run]:

@@ -100,6 +100,7 @@ def _curve(
     bad = ~np.all([np.isfinite(curve.to_numpy()) for curve in curves], axis=0)
     with style.context():
         figure, axes = _page.canvas(ax, width)
+        looks: list[dict[str, Any]]
         looks = _runs.penalty_looks(data, surface.attrs) if "penalty" in data.dims else [{"color": style.BLUE}]
         lines = [axes.plot(x, y.to_numpy(), **look)[0] for y, look in zip(curves, looks, strict=True)]
         _mesh.hatch_spans(axes, x, bad)

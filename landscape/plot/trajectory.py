@@ -36,8 +36,8 @@ def trajectory(
     optimizer and several penalties: one panel, each λ in its own color. More than 8 starts are drawn as their median
     with the band from the 10th to the 90th percentile, over the runs that are still finite; a run that became
     non-finite ends in a cross. `xscale` is "log" (step 0 kept at its left end) or "linear"; `yscale` "log", "linear" or
-    "auto" (log for gradient norms, and where the values are positive, or 0, with a ratio above 20; exactly 0 is drawn at
-    the axis's lower end). `ax` takes one panel; else the figure is `width` inches wide.
+    "auto" (log for gradient norms, and where the values are positive, or 0, with a ratio above 20; exactly 0 is drawn
+    at the axis's lower end). `ax` takes one panel; else the figure is `width` inches wide.
 
     Raises: ValueError for an unknown variable or scale, or for several panels with `ax`.
     """
