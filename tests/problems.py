@@ -5,8 +5,14 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from hypothesis import strategies
 
 import landscape as ls
+
+
+def reals(low: float, high: float, **options: Any) -> strategies.SearchStrategy[float]:
+    """Floats of a range, none subnormal: XLA flushes those to 0, and so does NumPy once C code has asked for it."""
+    return strategies.floats(low, high, allow_subnormal=False, **options)
 
 
 def sigmoid(z: np.ndarray) -> np.ndarray:

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 import landscape as ls
 from tests import problems
@@ -83,7 +82,7 @@ def test_nothing_overflows(name, dtype):
 
 
 @pytest.mark.parametrize("name", ["identity", "sigmoid", "tanh", "softplus"])
-@given(share=st.floats(1e-3, 1 - 1e-3))
+@given(share=problems.reals(1e-3, 1 - 1e-3))
 def test_inverse_undoes_the_activation(name, share):
     """f(f⁻¹(t)) = t for t inside the range."""
     f = ls.activation(name)
@@ -114,7 +113,7 @@ def test_softplus_inverse_does_not_overflow():
 
 
 @pytest.mark.parametrize("name", NAMES)
-@given(z=st.floats(-30, 30, width=32), y=st.floats(-2, 2, width=32))
+@given(z=problems.reals(-30, 30, width=32), y=problems.reals(-2, 2, width=32))
 def test_residual_is_value_minus_label(name, z, y):
     """f(z) − y to absolute rounding everywhere, with ∂/∂z = f' and ∂/∂y = −1."""
     f = ls.activation(name)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import landscape as ls
+from tests import problems
 from tests.closeness import assert_close
 
 PARAMS = {"w": jnp.asarray([3.0, -4.0, 0.0], jnp.float32), "b": jnp.asarray(-2.0, jnp.float32)}
@@ -18,8 +19,8 @@ TREE = {
         "LayerNorm_0": {"scale": jnp.ones(2, jnp.float32)},
     }
 }
-entries = st.one_of(st.just(0.0), st.floats(-3, 3, width=32).filter(lambda v: v == 0 or abs(v) > 1e-3))
-strengths = st.one_of(st.just(0.0), st.floats(1e-3, 10))
+entries = st.one_of(st.just(0.0), problems.reals(-3, 3, width=32).filter(lambda v: v == 0 or abs(v) > 1e-3))
+strengths = st.one_of(st.just(0.0), problems.reals(1e-3, 10))
 
 
 def mixed(first: float, second: float, third: float) -> ls.Penalty:
@@ -105,7 +106,7 @@ def test_stationarity_at_a_kink_is_zero_exactly():
     assert jax.grad(ls.l1(0.5).value)(zero)["w"].tolist() == [0.0, 0.0, 0.0]
 
 
-@given(v=st.lists(entries, min_size=4, max_size=4), a=strengths, b=strengths, step=st.floats(0.01, 5))
+@given(v=st.lists(entries, min_size=4, max_size=4), a=strengths, b=strengths, step=problems.reals(0.01, 5))
 def test_the_proximal_step_minimizes(v, a, b, step):
     """Ω(u) + (u − θ)²/(2·step), against the least value over a fine grid of u, in float64."""
     grid = np.linspace(-3, 3, 60001)

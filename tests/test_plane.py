@@ -11,7 +11,7 @@ import landscape as ls
 from tests import problems
 from tests.closeness import assert_close
 
-coordinate = st.floats(-5, 5, width=32, allow_subnormal=False)
+coordinate = problems.reals(-5, 5, width=32)
 
 
 def random_plane(seed: int, k: int, dtype: str = "float32") -> tuple[ls.Plane, np.ndarray, np.ndarray]:
