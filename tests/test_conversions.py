@@ -56,10 +56,9 @@ def test_input_noise_is_l2_on_the_weights_of_a_linear_model(x64):
     noisy = ls.neuron(np.concatenate([x + 0.7, x - 0.7]), np.concatenate([y, y]), **options)
     penalty = ls.l2(ls.strength_from(noise_variance=variance), scope="weights")
     penalized = ls.neuron(x, y, penalty=penalty, **options)
-    for w, b in generator.normal(size=(5, 2)):
-        params = {"w": jnp.float64(w), "b": jnp.float64(b)}
-        assert_close(penalized(params), np.asarray(noisy(params)), eps=16)
-        assert_close(penalized.gradient(params), noisy.gradient(params), eps=64, scale=1.0)
+    params = dict(zip("wb", jnp.asarray(generator.normal(size=(2, 5))), strict=True))
+    assert_close(jax.vmap(penalized)(params), np.asarray(jax.vmap(noisy)(params)), eps=16)
+    assert_close(jax.vmap(penalized.gradient)(params), jax.vmap(noisy.gradient)(params), eps=64, scale=1.0)
 
 
 def test_weight_decay_is_l2_at_half_the_strength():

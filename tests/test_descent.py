@@ -96,7 +96,7 @@ def test_a_mapping_of_penalties_replaces_the_objectives_own():
     assert_close(own.data.objective, path_by_hand(1.0, -2.0, 0.1, 2)[3], eps=16)
 
 
-@pytest.mark.parametrize(("every", "kept"), [(1, list(range(11))), (4, [0, 4, 8, 10]), (5, [0, 5, 10]), (30, [0, 10])])
+@pytest.mark.parametrize(("every", "kept"), [(4, [0, 4, 8, 10]), (30, [0, 10])])
 def test_recording_every_so_many_steps(every, kept):
     """Also where that does not divide the steps: the start and the last step are always kept; the path is the same."""
     run = ls.descend(PAIR, SGD, STARTS, 10, record_every=every)

@@ -67,7 +67,7 @@ def test_gradient_and_hessian_of_the_pair(dtype):
 
 
 @pytest.mark.parametrize("dtype_name", ["float32", "float64"])
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_a_quadratic_bowl_gives_its_eigenvalues_back(seed, dtype_name):
     """On eigenvector axes, ½(θ − m)ᵀH(θ − m) must become ½(λ₀a² + λ₁b²)."""
     with jax.enable_x64(dtype_name == "float64"):
