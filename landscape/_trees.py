@@ -17,6 +17,21 @@ def wide(leaf: Array) -> jnp.dtype:
     return leaf.dtype if leaf.dtype.itemsize >= 4 else jnp.dtype(jnp.float32)  # promote_types refuses in strict mode
 
 
+def is_floating(leaf: Any) -> bool:
+    """Whether a leaf moves: an array of floating-point numbers. Integers, booleans and random keys are frozen."""
+    return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating)
+
+
+def floating(tree: Params, like: Params | None = None) -> Params:
+    """The tree with None, which is no leaf to JAX, in place of what is frozen; `like` decides, if given."""
+    return jax.tree.map(lambda kind, leaf: leaf if is_floating(kind) else None, tree if like is None else like, tree)
+
+
+def merged(moving: Params, params: Params) -> Params:
+    """`params` with its floating-point leaves from `moving`: the inverse of `floating`."""
+    return jax.tree.map(lambda m, p: p if m is None else m, moving, params, is_leaf=lambda leaf: leaf is None)
+
+
 def total(tree: Params) -> Array:
     """Sum of a tree of scalars, in the widest of their dtypes."""
     scalars = jax.tree.leaves(tree)
