@@ -1,1 +1,1 @@
-"""How fast `landscape` is, beside NumPy and compiled C on the same problem in the same run: `python -m benchmarks`."""
+"""How fast `landscape` is, beside NumPy, compiled C, plain JAX and other tools, in one run: `python -m benchmarks`."""

@@ -1,13 +1,13 @@
-"""`python -m benchmarks neuron [--out DIR]`: run a workload, print its table, write it and the environment as JSON."""
+"""`python -m benchmarks neuron [--out DIR]`, or `planes`: run a workload, print its table, write it all as JSON."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import _report, neuron
+from benchmarks import _report, neuron, planes
 
 RESULTS = Path(__file__).parent / "results"
-WORKLOADS = {"neuron": neuron}
+WORKLOADS = {"neuron": neuron, "planes": planes}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     workload = WORKLOADS[options.workload]
     sizes = workload.QUICK if options.quick else workload.FULL
-    report = workload.run(sizes, options.repeats or (1 if options.quick else 9), _progress)
+    report = workload.run(sizes, options.repeats or (1 if options.quick else workload.REPEATS), _progress)
     print(_report.markdown(report))
     folder = options.out or (None if options.quick else RESULTS)
     if folder is not None:

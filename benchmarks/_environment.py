@@ -10,12 +10,18 @@ from typing import Any
 
 import jax
 
-PACKAGES = ("jax", "jaxlib", "numpy", "optax", "xarray", "jax-landscape")
+PACKAGES = ("jax", "jaxlib", "numpy", "optax", "xarray", "jax-landscape", "torch", "loss-landscapes")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "XLA_FLAGS")
 
 
-def environment(compiler: str) -> dict[str, Any]:
-    """A JSON-able description of this machine; `compiler` is what compiled the C loop, or why there is none."""
+BUSY = 0.25  # of the cores, by others
+
+
+def environment(compiler: str | None = None) -> dict[str, Any]:
+    """A JSON-able description of this machine; `compiler` is what compiled the C loop, or why there is none.
+
+    Its load average is the machine's own only before the work.
+    """
     return {
         "processor": _processor(),
         "architecture": platform.machine(),
@@ -31,6 +37,17 @@ def environment(compiler: str) -> dict[str, Any]:
         "threads": {name: os.environ[name] for name in THREADS if name in os.environ},
         "load_average": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     }
+
+
+def busy(described: dict[str, Any]) -> list[str]:
+    """A note where others kept the machine busy before the start, else none."""
+    load = described["load_average"] or 0
+    if load <= BUSY * described["usable_cores"]:
+        return []
+    return [
+        f"the machine was busy before the start (load average {load}): times are too long, most of all those of"
+        " contestants with a thread on every core; core times are the fairer ones"
+    ]
 
 
 def machine_name(described: dict[str, Any]) -> str:

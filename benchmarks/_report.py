@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ import numpy as np
 
 from benchmarks._environment import machine_name
 from benchmarks._timing import Timed
+
+Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,15 @@ class Row:
     core_time: float  # the median over all threads together
     first_call: float  # compilation included
     repeats: int
+    milliseconds: float | None = None  # per cell
     nanoseconds: float | None = None  # per cell and example
     times_numpy: float | None = None  # how many times faster than NumPy
     share_of_c: float | None = None  # its time divided by the C loop's
-    absolute_error: float | None = None  # the largest, against NumPy float64
+    times_plain: float | None = None  # how many times faster than the plain JAX loop
+    times_peer: float | None = None  # how many times faster than loss-landscapes
+    peak_bytes: float | None = None  # the process's memory at its peak
+    passes: float | None = None  # over the data
+    absolute_error: float | None = None  # the largest, against float64
     relative_error: float | None = None
     right: bool = True
 
@@ -86,20 +93,19 @@ def errors(answer: Any, right: Any, relative: float, absolute: float) -> dict[st
     }
 
 
-COLUMNS = ("workload", "by", "median", "least to most", "core time", "first call", "ns/cell/example")
-COLUMNS += ("NumPy ÷ this", "this ÷ C", "largest error", "relative")
-
-
 def markdown(report: Report) -> str:
-    """The table, the targets and the environment."""
-    lines = [COLUMNS, *map(_cells, report.rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    """The table, the targets and the environment; columns that no row fills are left out."""
+    columns = [[name, *(read(row) for row in report.rows)] for name, read in COLUMNS.items()]
+    columns = [column for column in columns if any(column[1:])]
+    widths = [max(map(len, column)) for column in columns]
+    lines = list(zip(*columns, strict=True))
     rule = ["-" * w if i < 2 else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
     lines.insert(1, tuple(rule))
     where = report.environment
+    compiler = f"; C: {where['compiler']}" if where["compiler"] else ""
     return "\n".join(
         [
-            f"{report.name}: {where['processor']}, {where['usable_cores']} cores; C: {where['compiler']}",
+            f"{report.name}: {where['processor']}, {where['usable_cores']} cores{compiler}",
             "",
             *(_line(line, widths) for line in lines),
             "",
@@ -130,15 +136,6 @@ def _judged(target: Target) -> str:
     return f"- {verdict}: {target.claim}: {value} (wanted: {side} {limit})"
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    spread = f"{_seconds(row.least)} to {_seconds(row.most)}"
-    error = ("" if row.right else "WRONG: ") + _number(row.absolute_error, "{:.1e}")
-    ratios = _number(row.times_numpy, "{:.1f}"), _number(row.share_of_c, "{:.2f}")
-    times = _seconds(row.median), spread, _seconds(row.core_time), _seconds(row.first_call)
-    nanoseconds, relative = _number(row.nanoseconds, "{:.2f}"), _number(row.relative_error, "{:.1e}")
-    return row.workload, row.by, *times, nanoseconds, *ratios, error, relative
-
-
 def _seconds(value: float) -> str:
     return f"{value:.2f} s" if value >= 1 else f"{value * 1e3:.1f} ms"
 
@@ -158,3 +155,23 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+COLUMNS: dict[str, Callable[[Row], str]] = {
+    "workload": lambda row: row.workload,
+    "by": lambda row: row.by,
+    "median": lambda row: _seconds(row.median),
+    "least to most": lambda row: f"{_seconds(row.least)} to {_seconds(row.most)}",
+    "core time": lambda row: _seconds(row.core_time),
+    "first call": lambda row: _seconds(row.first_call),
+    "ms/cell": lambda row: _number(row.milliseconds, "{:.4f}"),
+    "ns/cell/example": lambda row: _number(row.nanoseconds, "{:.2f}"),
+    "NumPy ÷ this": lambda row: _number(row.times_numpy, "{:.1f}"),
+    "this ÷ C": lambda row: _number(row.share_of_c, "{:.2f}"),
+    "plain loop ÷ this": lambda row: _number(row.times_plain, "{:.2f}"),
+    "loss-landscapes ÷ this": lambda row: _number(row.times_peer, "{:.1f}"),
+    "peak memory": lambda row: _number(row.peak_bytes and row.peak_bytes / 1e9, "{:.2f} GB"),
+    "passes": lambda row: _number(row.passes, "{:.2f}"),
+    "largest error": lambda row: ("" if row.right else "WRONG: ") + _number(row.absolute_error, "{:.1e}"),
+    "relative": lambda row: _number(row.relative_error, "{:.1e}"),
+}

@@ -5,11 +5,12 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 
+Name = TypeVar("Name")
 REST = 0.02  # seconds between two runs: the idle threads of one library go to sleep and do not spin under the next
 
 
@@ -31,10 +32,10 @@ class Timed:
         return float(np.median(self.seconds))
 
 
-def race(contestants: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, Timed]:
+def race(contestants: Mapping[Name, Callable[[], Any]], repeats: int) -> dict[Name, Timed]:
     """Call every contestant once, then all of them in turn, `repeats` times."""
     warm = {name: _timed(call) for name, call in contestants.items()}
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in contestants}
+    times: dict[Name, list[tuple[float, float]]] = {name: [] for name in contestants}
     for _ in range(repeats):
         for name, call in contestants.items():
             times[name].append(_timed(call)[:2])

@@ -16,16 +16,15 @@ import optax
 
 import landscape as ls
 from benchmarks import _c_loop, _numpy_loop, _report
-from benchmarks._environment import environment
-from benchmarks._report import Report, Row, Target
+from benchmarks._environment import busy, environment
+from benchmarks._report import Progress, Report, Row, Target
 from benchmarks._timing import process, race, ratio
 
 RISK, GRADIENT = ("risk",), ("risk", "risk_gradient_norm")
 # Relative, absolute. float32 rounds z = w·x + b, up to 50 here, in its 7th digit, and so exp(z) in its 5th.
 TOLERANCE = {"float32": (2e-5, 2e-6), "float64": (1e-12, 1e-14)}
-BUSY = 0.25  # of the cores, by others
+REPEATS = 9
 RATE, STRENGTH = 0.1, 0.1  # of Adam, and of the penalty beside it
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -87,11 +86,8 @@ def run(sizes: Sizes, repeats: int, progress: Progress) -> Report:
     notes = [] if c else [f"C: {c.compiler}"]
     if not sizes.judged:
         targets, notes = [], [*notes, "these sizes are too small to judge speed by"]
-    elif (where["load_average"] or 0) > BUSY * where["usable_cores"]:
-        notes.append(
-            f"the machine was busy before the start (load average {where['load_average']}): times are too long, most of"
-            " all those of contestants with a thread on every core; core times are the fairer ones"
-        )
+    else:
+        notes += busy(where)
     return Report("neuron", asdict(sizes), rows, targets, notes, where)
 
 

@@ -39,10 +39,12 @@ _HOME = {
     "minimum": "landscape.surfaces.minimum",
     "Quantity": "landscape.surfaces.quantities",
     "save": "landscape.surfaces.io",
+    "save_vtk": "landscape.surfaces.vtk",
     "open_surface": "landscape.surfaces.io",
     "open_trajectory": "landscape.surfaces.io",
     # walking and drawing
     "descend": "landscape.analysis.descent",
+    "trajectory": "landscape.analysis.checkpoints",
     "proximal_gradient": "landscape.analysis.optimizers",
     "Trajectory": "landscape.charts.trajectory",
     "plot": None,

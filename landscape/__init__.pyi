@@ -1,5 +1,6 @@
 from landscape import plot as plot
 from landscape._version import __version__ as __version__
+from landscape.analysis.checkpoints import trajectory as trajectory
 from landscape.analysis.descent import descend as descend
 from landscape.analysis.optimizers import proximal_gradient as proximal_gradient
 from landscape.charts.chart import Chart as Chart
@@ -29,3 +30,4 @@ from landscape.surfaces.io import open_trajectory as open_trajectory
 from landscape.surfaces.io import save as save
 from landscape.surfaces.minimum import minimum as minimum
 from landscape.surfaces.quantities import Quantity as Quantity
+from landscape.surfaces.vtk import save_vtk as save_vtk

@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 Params = Any  # a pytree of arrays
-Shapes = tuple[Any, tuple[tuple[tuple[int, ...], str], ...]]  # a tree's structure, and its leaves' shapes and dtypes
+Shapes = tuple[Any, tuple[tuple[tuple[int, ...], Any], ...]]  # a tree's structure, and its leaves' shapes and dtypes
 
 
 def wide(leaf: Array) -> jnp.dtype:
@@ -25,6 +25,17 @@ def is_floating(leaf: Any) -> bool:
 def floating(tree: Params, like: Params | None = None) -> Params:
     """The tree with None, which is no leaf to JAX, in place of what is frozen; `like` decides, if given."""
     return jax.tree.map(lambda kind, leaf: leaf if is_floating(kind) else None, tree if like is None else like, tree)
+
+
+def widest(tree: Params) -> np.dtype:
+    """The widest dtype of the leaves that move."""
+    return max((leaf.dtype for leaf in jax.tree.leaves(floating(tree))), key=lambda dtype: dtype.itemsize)
+
+
+def as_numbers(leaf: Any) -> np.ndarray:
+    """A leaf as a NumPy array, random keys as their data."""
+    is_key = hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
 
 
 def merged(moving: Params, params: Params) -> Params:
@@ -114,10 +125,10 @@ def is_nested_dict(tree: Params) -> bool:
 
 def shapes(tree: Params) -> Shapes:
     """The tree without its numbers: hashable, a key for caches."""
-    return jax.tree.structure(tree), tuple((leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(tree))
+    return jax.tree.structure(tree), tuple((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree))
 
 
 def from_shapes(described: Shapes) -> Params:
     """A tree of `jax.ShapeDtypeStruct` with these shapes."""
     structure, leaves = described
-    return structure.unflatten([jax.ShapeDtypeStruct(shape, jnp.dtype(dtype)) for shape, dtype in leaves])
+    return structure.unflatten([jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in leaves])

@@ -6,9 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import optax.contrib
 import pytest
 
 import landscape as ls
+from landscape.analysis import _blocks, descent
 from tests import problems
 from tests.closeness import assert_close
 
@@ -17,6 +19,7 @@ PLANE = ls.axes_plane(PAIR.params, "w", "b")
 START = {"w": np.float32(1.0), "b": np.float32(-2.0)}
 STARTS = {"w": np.array([1.0, 0.0, -3.0], np.float32), "b": np.array([-2.0, 0.5, 1.0], np.float32)}
 SGD = optax.sgd(0.5)
+NETWORK = problems.network(0)
 
 
 def path_by_hand(w, b, strength, steps, rate=0.5):
@@ -279,8 +282,126 @@ def test_provenance():
         ({"penalties": {"a": 0.1}}, TypeError, r"`penalties\['a'\]` is a float"),
         ({"penalties": 0.1}, TypeError, "`penalties` is a float"),
         ({"record": "w"}, TypeError, "`record` is a str; give a Plane"),
+        ({"memory": 1000}, ValueError, "`memory` is 1000; it must be at least 1048576 bytes"),
     ],
 )
 def test_bad_input(change, error, message):
     with pytest.raises(error, match=message):
         ls.descend(**({"objective": PAIR, "optimizers": SGD, "starts": START, "steps": 3} | change))
+
+
+# What is frozen, and how much runs at a time.
+
+
+def masked_losses(params, batch):
+    """Half squared error of a line whose slope a boolean mask may switch off, plus noise drawn from a key."""
+    x, y = batch
+    slope = jnp.where(params["on"], params["w"], jnp.zeros_like(params["w"]))
+    line = x @ (slope * params["scale"].astype(slope.dtype)) + params["b"]
+    return 0.5 * (line + 0.1 * jax.random.normal(params["key"], y.shape, y.dtype) - y) ** 2
+
+
+def masked():
+    """Params of which `on` (booleans), `scale` (integers) and `key` are frozen."""
+    params = {
+        "w": jnp.array([1.0, -1.0, 0.5]),
+        "b": jnp.array(0.25),
+        "on": jnp.array([True, False, True]),
+        "scale": jnp.array([1, 2, 3]),
+        "key": jax.random.key(7),
+    }
+    x, y = problems.classification(0, 12, 3)
+    return ls.Objective(masked_losses, (x, y), params=params)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        SGD,
+        pytest.param(optax.adam(0.1), marks=pytest.mark.lenient("optax raises a Python float to an int32 power")),
+        optax.lbfgs(),
+        optax.contrib.schedule_free_sgd(0.5),
+        ls.proximal_gradient(0.5),
+    ],
+    ids=["sgd", "adam", "lbfgs", "schedule_free", "proximal"],
+)
+def test_frozen_leaves_stay(optimizer):
+    """Integers, booleans and keys: the same paths as where the losses close over them, whole params at every step."""
+    objective = masked()
+    frozen = {name: objective.params[name] for name in ("on", "scale", "key")}
+    moving = {name: objective.params[name] for name in ("w", "b")}
+    penalties = {"none": ls.none(), "both": ls.elastic_net(0.01, 0.1)}
+    closed = ls.Objective(lambda p, batch: masked_losses({**p, **frozen}, batch), objective.data, params=moving)
+    starts = {name: jnp.stack([leaf, 2 * leaf]) for name, leaf in moving.items()}
+    copies = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), frozen)
+    run = ls.descend(objective, optimizer, {**starts, **copies}, 6, penalties=penalties)
+    expected = ls.descend(closed, optimizer, starts, 6, penalties=penalties)
+    for name in ("risk", "objective", "gradient_norm"):
+        assert_close(run.data[name], expected.data[name].to_numpy(), eps=64, scale=1.0)
+    assert_close({name: run.params[name] for name in moving}, expected.params, eps=64, scale=1.0)
+    lead = run.data.risk.shape
+    assert run.params["on"].shape == (*lead, 3) and run.params["on"].dtype == bool and run.params["key"].shape == lead
+    for step in (0, -1):
+        whole = jax.tree.map(lambda leaf, step=step: leaf[1, 0, step], run.params)
+        assert np.array_equal(whole["scale"], [1, 2, 3]) and whole["key"] == frozen["key"]
+        assert_close(np.asarray(objective.risk(whole)), run.data.risk[1, 0, step].to_numpy(), eps=8)
+    absent = ls.descend(objective, optimizer, {**starts, **dict.fromkeys(frozen)}, 6, penalties=penalties)
+    assert absent.data.risk.equals(run.data.risk)
+
+
+def test_frozen_leaves_of_a_start_are_the_objectives():
+    """Another mask, or another key, is another objective."""
+    objective = masked()
+    other = {**objective.params, "on": jnp.array([True, True, True])}
+    with pytest.raises(ValueError, match=r"`starts` leaf 'on' is not the objective's. It is frozen \(bool: only float"):
+        ls.descend(objective, SGD, other, 1)
+    with pytest.raises(ValueError, match="`starts` leaf 'key' is not the objective's"):
+        ls.descend(objective, SGD, {**objective.params, "key": jax.random.key(8)}, 1)
+
+
+def test_data_that_are_not_in_memory_are_refused():
+    """Every step reads them all, or draws from all of them."""
+    objective = ls.Objective(problems.network_losses, ls.Batches([NETWORK.data]), params=NETWORK.params)
+    with pytest.raises(ValueError, match=r"`objective` reads its data .*arrays in memory. .* ls.trajectory\("):
+        ls.descend(objective, SGD, NETWORK.params, 1)
+
+
+def test_prepared_params_are_descended_through():
+    """The gradient of a loss that `prepare` changes with the params: here θ ↦ 2θ, so that R = ½(2θ − y)²."""
+    double = lambda params, batches: jax.tree.map(lambda leaf: 2 * leaf, params)  # noqa: E731
+    losses = lambda params, y: 0.5 * (params["u"] - y) ** 2  # noqa: E731
+    objective = ls.Objective(losses, np.array([1.0, 3.0], np.float32), params={"u": 0.0}, prepare=double)
+    run = ls.descend(objective, optax.sgd(0.25), {"u": 0.0}, 1)
+    assert run.params["u"].tolist() == [0.0, 1.0] and run.data.gradient_norm.values.tolist() == [4.0, 0.0]
+    assert run.data.risk.values.tolist() == [2.5, 0.5]
+
+
+def test_runs_in_blocks_are_the_same(monkeypatch, compilations):
+    """Blocks of penalties and starts, the last ones filled up: the same runs in the same places, one program for all."""
+    generator = np.random.default_rng(0)
+    starts = {name: generator.normal(size=7).astype(np.float32) for name in "wb"}
+    penalties = {label: ls.l2(0.01 * i) for i, label in enumerate("abc")}
+    whole = ls.descend(PAIR, SGD, starts, 5, penalties=penalties, record_every=2)
+    plan = _blocks.plan(PAIR, (3, 7), None)
+    assert plan.block == (3, 7)
+    monkeypatch.setattr(_blocks, "plan", lambda *_: plan._replace(block=(2, 3)))
+    with compilations() as tally:
+        cut = ls.descend(PAIR, SGD, starts, 5, penalties=penalties, record_every=2)
+    assert tally.count <= 5
+    assert cut.data.equals(whole.data) and jax.tree.all(jax.tree.map(np.array_equal, cut.params, whole.params))
+
+
+def test_blocks_keep_to_the_memory_they_are_given():
+    """What XLA sets aside for as many runs as are traced at a time; at least one run."""
+    x, y = problems.classification(0, 5000, 1)
+    objective = ls.neuron(x[:, 0], y)
+    penalties, starts = _blocks.plan(objective, (2, 100), 2**23).block
+    assert penalties == 1 and 2 <= starts < 100
+    assert _blocks.plan(objective, (2, 100), 2**20).block == (1, 1)
+    assert _blocks.plan(objective, (2, 100), 2**31).block == (2, 100)
+    program = descent.Program(objective.losses, None, "mean", SGD, None, objective.n, 1)
+    coefficients = tuple({name: jnp.zeros(1) for name in "wb"} for _ in range(2))
+    inputs = descent.Inputs(objective.data, objective.params, jnp.float32(objective.n), coefficients, None)
+    states = descent._start(program, inputs, {name: jnp.zeros(starts) for name in "wb"})
+    compiled = descent._advance.lower(program, 2, inputs, states, None).compile()
+    assert 0 < compiled.memory_analysis().temp_size_in_bytes <= 2**23

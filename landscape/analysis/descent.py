@@ -10,27 +10,29 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax import Array
 
 from landscape import _checks, _trees
 from landscape._trees import Params
+from landscape.analysis import _arguments, _blocks
 from landscape.analysis import optimizers as _optimizers
-from landscape.analysis.optimizers import Optimizer, ProximalGradient, Slope
+from landscape.analysis.optimizers import Optimizer, Slope
 from landscape.charts import chart as _chart
 from landscape.charts.chart import Chart
-from landscape.charts.trajectory import Trajectory, from_records
+from landscape.charts.trajectory import Trajectory, from_records, with_frozen
 from landscape.objectives import penalties as _penalties
 from landscape.objectives.objective import (
     Batch,
     Losses,
     Objective,
-    check_objective,
+    Prepare,
     num_examples,
+    prepared,
     reduced,
     weighted_sum,
 )
 from landscape.objectives.penalties import Penalty
+from landscape.surfaces import _tiles
 from landscape.surfaces.progress import Progress
 from landscape.surfaces.provenance import describe
 from landscape.surfaces.sweep import penalties_of, stacked, sweep_coordinates
@@ -42,6 +44,7 @@ class Program(NamedTuple):
     """What is compiled: hashable, a static argument."""
 
     losses: Losses
+    prepare: Prepare | None
     reduction: str
     optimizer: Optimizer
     batch_size: int | None
@@ -53,13 +56,14 @@ class Inputs(NamedTuple):
     """What all runs read: traced."""
 
     data: Batch
+    example: Params  # the objective's, for its frozen leaves
     weight: Array  # Σw over the data
     coefficients: tuple[Params, Params]  # α and β of P penalties, leaves (P, …)
     chart: Chart | None
 
 
 class State(NamedTuple):
-    """One run between two steps. Once `alive` is False its params stay where they are."""
+    """One run between two steps: what moves of its params. Once `alive` is False they stay where they are."""
 
     params: Params
     optimizer: Any
@@ -77,6 +81,7 @@ def descend(
     key: Array | None = None,
     record: Chart | None = None,
     record_every: int = 1,
+    memory: int | None = None,
     progress: bool | None = None,
 ) -> Trajectory:
     """Trace optimizers from one start or many.
@@ -85,11 +90,13 @@ def descend(
                   `value`, `grad` and `value_fn` (lbfgs, polyak_sgd, reduce_on_plateau) get them; schedule-free ones are
                   recorded at their evaluation point. Optimizers are matched by identity: keep one to compile once.
     starts:       params; or params with a leading axis on every leaf (relative to `objective.params`), a run each.
+                  Frozen leaves are the objective's; they may be left out (None).
     penalties:    a Penalty, or a mapping label -> Penalty, in place of the objective's own.
     batch_size:   None for full batches; else mini-batches in one order for all runs, drawn by `key`: one
                   permutation of the examples after another, cut into batches.
     record:       a chart: keep coordinates and off-chart residual instead of the params (for large models).
     record_every: keep every so many steps; the start and the last step are always kept.
+    memory:       bytes that temporaries may take (default 2 GiB on CPU): as many runs are traced at a time.
     progress:     as in `evaluate`.
 
     Gradients are minimum-norm subgradients of risk + penalty. What is recorded is measured on the full data.
@@ -105,33 +112,42 @@ def descend(
         1.1775
     """
     started = time.perf_counter()
-    check_objective(objective)
-    by_label = _checked_optimizers(optimizers)
+    _arguments.check_objective(objective)
+    by_label = _arguments.optimizers(optimizers)
     _checks.x64_matches("objective", objective.params)
     if record is not None:
         _chart.check("record", record)
         _chart.check_fits("record", record, objective.params)
-    initial, many = _checked_starts(starts, objective.params)
-    _check_plan(objective, steps, batch_size, key, record_every)
+    initial, many = _arguments.starts(starts, objective.params)
+    _arguments.check_plan(objective, steps, batch_size, key, record_every, memory)
     if isinstance(penalties, Penalty):
         objective, swept = objective.with_penalty(penalties), None
     else:
         swept = penalties
-    sweep, _ = stacked(penalties_of(objective, swept), objective.params)
-    weight = _total_weight(objective.losses, objective.params, objective.data)
-    inputs = Inputs(objective.data, weight, (sweep.alpha, sweep.beta), record)
+    sweep, _ = stacked(penalties_of(objective, swept), _trees.floating(objective.params))
+    weight = _total_weight(objective.losses, objective.prepare, objective.params, objective.data)
+    inputs = Inputs(objective.data, objective.params, weight, (sweep.alpha, sweep.beta), record)
     order = None if batch_size is None else _batch_order(key, objective.n, batch_size, steps)
-    records = []
-    with jax.default_matmul_precision("highest"), Progress(steps * len(by_label), "steps", progress) as bar:
+    grid = len(sweep.strengths), len(jax.tree.leaves(initial)[0])
+    plan = _blocks.plan(objective, grid, memory)
+    total = steps * len(by_label) * _tiles.num_tiles(grid, plan.block)
+    traced = []
+    with jax.default_matmul_precision("highest"), Progress(total, "steps", progress) as bar:
         for optimizer in by_label.values():
-            program = Program(objective.losses, objective.reduction, optimizer, batch_size, objective.n, record_every)
-            records.append(_trace(program, inputs, initial, steps, order, bar))
+            program = Program(
+                *(objective.losses, objective.prepare, objective.reduction, optimizer),
+                *(batch_size, objective.n, record_every),
+            )
+            traced.append(_trace(program, inputs, initial, steps, order, plan, bar))
+    records = jax.tree.map(lambda *parts: np.stack(parts), *traced)
+    if record is None:
+        records["params"] = with_frozen(records["params"], objective.params)
     return from_records(
-        jax.tree.map(lambda *parts: np.stack(parts), *records),
+        records,
         sizes={
             "optimizer": list(by_label) if isinstance(optimizers, Mapping) else None,
             "penalty": sweep_coordinates(swept) if swept is not None else None,
-            "start": np.arange(len(jax.tree.leaves(initial)[0])) if many else None,
+            "start": np.arange(grid[1]) if many else None,
         },
         steps=sorted({*range(0, steps + 1, record_every), steps}),
         chart=record,
@@ -144,12 +160,55 @@ def descend(
     )
 
 
-def _trace(program: Program, inputs: Inputs, initial: Params, steps: int, order: Array | None, bar: Progress) -> Any:
-    """Records of one optimizer, leaves (P, S, records, …): blocks of `record_every` steps, segment by segment."""
+def _trace(
+    program: Program,
+    inputs: Inputs,
+    initial: Params,
+    steps: int,
+    order: Array | None,
+    plan: _blocks.Plan,
+    bar: Progress,
+) -> Any:
+    """Records of one optimizer, leaves (P, S, records, …), block by block."""
+    grid = len(jax.tree.leaves(inputs.coefficients)[0]), len(jax.tree.leaves(initial)[0])
+    whole: list[np.ndarray] = []
+    for tile in _tiles.tiles(grid, plan.block):
+        # The last block is filled up with runs that are there already: every block has the same shape.
+        some, which = (
+            np.minimum(np.arange(t.start, t.start + size), length - 1)
+            for t, size, length in zip(tile, plan.block, grid, strict=True)
+        )
+        coefficients, starts = _rows(inputs.coefficients, some), _rows(initial, which)
+        part = _trace_block(program, inputs._replace(coefficients=coefficients), starts, steps, order, plan, bar)
+        if plan.block == grid:
+            return part
+        leaves, structure = jax.tree.flatten(part)
+        whole = whole or [np.empty((*grid, *leaf.shape[2:]), leaf.dtype) for leaf in leaves]
+        for filled, leaf in zip(whole, leaves, strict=True):
+            filled[tile] = leaf[: tile[0].stop - tile[0].start, : tile[1].stop - tile[1].start]
+    return structure.unflatten(whole)
+
+
+def _rows(tree: Params, rows: np.ndarray) -> Params:
+    return jax.tree.map(lambda leaf: leaf if len(rows) == len(leaf) else leaf[rows], tree)
+
+
+def _trace_block(
+    program: Program,
+    inputs: Inputs,
+    initial: Params,
+    steps: int,
+    order: Array | None,
+    plan: _blocks.Plan,
+    bar: Progress,
+) -> Any:
+    """Records of as many runs as fit, leaves (P, S, records, …): blocks of `record_every` steps, segment by segment."""
     states = _start(program, inputs, initial)
     runs = jax.tree.leaves(states.alive)[0].size
     whole, rest = divmod(steps, program.record_every)
-    segment = max(1, SEGMENT_WORK // (program.record_every * program.num_examples * runs))
+    work = program.record_every * program.num_examples * runs
+    kept = runs * (plan.params_bytes if inputs.chart is None else 1)
+    segment = max(1, min(SEGMENT_WORK // work, plan.memory // kept))
     blocks = [(program.record_every, min(segment, whole - i)) for i in range(0, whole, segment)]
     if rest:
         blocks.append((rest, 1))
@@ -229,12 +288,12 @@ def _measure(program: Program, inputs: Inputs, state: State) -> tuple[dict[str, 
     if inputs.chart is None:
         record["params"] = params
     else:
-        record["coordinates"], record["residual"] = inputs.chart.coordinates(params)
+        record["coordinates"], record["residual"] = inputs.chart.coordinates(_trees.merged(params, inputs.example))
     return record, slope if program.batch_size is None and elsewhere is None else None
 
 
 def _slope(program: Program, inputs: Inputs, params: Params, batch: Batch) -> tuple[Array, Slope]:
-    """(risk, Slope) at `params` on a batch."""
+    """(risk, Slope) at `params`, what moves of them, on a batch."""
     risk, gradient = jax.value_and_grad(partial(_risk, program, inputs, batch))(params)
     alpha, beta = inputs.coefficients
     objective = risk + _penalties.value(alpha, beta, params).astype(risk.dtype)
@@ -243,15 +302,16 @@ def _slope(program: Program, inputs: Inputs, params: Params, batch: Batch) -> tu
 
 def _risk(program: Program, inputs: Inputs, batch: Batch, params: Params) -> Array:
     """The risk on a batch. On a mini-batch it is scaled to be right on average, under any example weights."""
-    total, weight = weighted_sum(program.losses, params, batch)
+    full = prepared(program.prepare, _trees.merged(params, inputs.example), batch, num_examples(batch))
+    total, weight = weighted_sum(program.losses, full, batch)
     if program.batch_size is None or num_examples(batch) == program.num_examples:
         return reduced(total, weight, program.reduction)
     return reduced(total * (program.num_examples / num_examples(batch)), inputs.weight, program.reduction)
 
 
-@partial(jax.jit, static_argnames="losses")
-def _total_weight(losses: Losses, params: Params, data: Batch) -> Array:
-    return weighted_sum(losses, params, data)[1]
+@partial(jax.jit, static_argnames=("losses", "prepare"))
+def _total_weight(losses: Losses, prepare: Prepare | None, params: Params, data: Batch) -> Array:
+    return weighted_sum(losses, prepared(prepare, params, data, num_examples(data)), data)[1]
 
 
 def _step(program: Program, inputs: Inputs, state: State, slope: Slope, batch: Batch) -> State:
@@ -274,62 +334,3 @@ def _batch_order(key: Array, n: int, batch_size: int, steps: int) -> Array:
     epochs = -(-steps * batch_size // n)
     permutations = jax.vmap(lambda epoch: jax.random.permutation(jax.random.fold_in(key, epoch), n))(jnp.arange(epochs))
     return permutations.reshape(-1)[: steps * batch_size].reshape(steps, batch_size)
-
-
-def _checked_optimizers(optimizers: Any) -> dict[str, Optimizer]:
-    mapping = optimizers if isinstance(optimizers, Mapping) else {"": optimizers}
-    _checks.labels("optimizers", mapping, "{'adam': optax.adam(0.1)}")
-    for label, optimizer in mapping.items():
-        name = f"optimizers[{label!r}]" if label else "optimizers"
-        give = "an optax optimizer such as optax.adam(0.1), or ls.proximal_gradient(0.1)"
-        _checks.instance(name, optimizer, (optax.GradientTransformation, ProximalGradient), give)
-    return dict(mapping)
-
-
-def _checked_starts(starts: Params, params: Params) -> tuple[Params, bool]:
-    """(starts with a leading axis on every leaf, whether there was one)."""
-    structure = jax.tree.structure(params)
-    if jax.tree.structure(starts) != structure:
-        listed = isinstance(starts, (list, tuple)) and all(jax.tree.structure(s) == structure for s in starts)
-        hint = "\nStack a list of starts: jax.tree.map(lambda *leaves: np.stack(leaves), *starts)."
-        raise ValueError(
-            "`starts` must have the structure of the objective's params.\n"
-            + _trees.layouts(params=params, starts=starts)
-            + (hint if listed and starts else "")
-        )
-    leaves = [_checks.numeric(f"starts {name!r}", leaf) for name, leaf in _trees.named_leaves(starts).items()]
-    arrays = jax.tree.map(lambda s, p: s.astype(p.dtype), structure.unflatten(leaves), params)
-    named, wanted = _trees.named_leaves(arrays), _trees.named_leaves(params)
-    for name, leaf in named.items():
-        _checks.finite(f"starts {name!r}", leaf, "Start from finite params")
-    if all(leaf.shape == wanted[name].shape for name, leaf in named.items()):
-        return jax.tree.map(lambda a: a[None], arrays), False
-    counts = {leaf.shape[:1] for leaf in named.values()}
-    if len(counts) != 1 or any(leaf.shape[1:] != wanted[name].shape or leaf.ndim == 0 for name, leaf in named.items()):
-        raise ValueError(
-            "`starts` must have the shapes of the objective's params, or one more leading axis of the same length "
-            "on every leaf.\n"
-            f"  params: {_trees.layout(params)}\n  starts: {_trees.layout(arrays)}"
-        )
-    if counts == {(0,)}:
-        raise ValueError("`starts` has a leading axis of length 0; give at least one start.")
-    return arrays, True
-
-
-def _check_plan(objective: Objective, steps: int, batch_size: int | None, key: Array | None, record_every: int) -> None:
-    _checks.count("steps", steps)
-    _checks.count("record_every", record_every)
-    if batch_size is None:
-        return
-    if _checks.count("batch_size", batch_size) > objective.n:
-        raise ValueError(
-            f"`batch_size` is {batch_size} but there are {objective.n} examples; leave it out for full batches."
-        )
-    if key is None:
-        raise TypeError(
-            "`key` is needed beside `batch_size`: it draws the order of the examples; pass jax.random.key(0)."
-        )
-    dtype, shape = getattr(key, "dtype", np.dtype(object)), np.shape(key)
-    typed = shape == () and jnp.issubdtype(dtype, jax.dtypes.prng_key)
-    if not (typed or (len(shape) == 1 and dtype == np.uint32)):
-        raise TypeError(f"`key` is {_checks.kind(key)} ({key}), not one random key; pass jax.random.key(0).")

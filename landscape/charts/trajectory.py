@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from landscape import _checks, _trees
@@ -16,6 +17,8 @@ from landscape.charts.chart import Chart
 
 if TYPE_CHECKING:
     import xarray
+
+BLOCK_BYTES = 2**28  # of params that are on the device at a time, to be projected
 
 LONG_NAMES = {
     "risk": "risk",
@@ -31,7 +34,8 @@ class Trajectory:
     """Runs of one or more optimizers.
 
     params: a tree of NumPy arrays, the leading axes of every leaf being `data.risk.dims`; None where only the
-            coordinates on a chart were recorded.
+            coordinates on a chart were recorded. Frozen leaves have these axes too (views, as a rule; random keys stay
+            JAX arrays), so that `jax.tree.map(lambda leaf: leaf[-1], trajectory.params)` is a full tree of params.
     data:   xarray.Dataset over optimizer, penalty, start (each only if there are several) and step, with risk,
             objective, gradient_norm, finite, and what else was recorded; attributes hold the provenance.
     """
@@ -52,13 +56,15 @@ class Trajectory:
             if self.data.attrs["chart_id"] != chart_id:
                 raise ValueError(
                     "`chart` is not the one on which this trajectory was recorded, and its params were not kept. "
-                    "Run descend with record=None, or with record= this chart."
+                    "Record with record=None, or with record= this chart."
                 )
             return self.data
         dims, shape = self.data.risk.dims, self.data.risk.shape
-        _chart.check_fits("chart", chart, jax.tree.map(lambda leaf: leaf[(0,) * len(shape)], self.params))
-        flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[len(shape) :]), self.params)
-        coordinates, residual = jax.device_get(_coordinates(chart, flat))
+        example = jax.tree.map(lambda leaf: leaf[(0,) * len(shape)], self.params)
+        _chart.check_fits("chart", chart, example)
+        moving = _trees.floating(self.params)
+        flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[len(shape) :]), moving)
+        coordinates, residual = projected(chart, flat, example)
         seen = {
             name: (dims, coordinates[:, i].reshape(shape), {"long_name": name, "units": "1"})
             for i, name in enumerate(chart.names)
@@ -93,13 +99,16 @@ def from_records(
 ) -> Trajectory:
     """A Trajectory of records whose leaves are (optimizer, penalty, start, step, …).
 
-    sizes: for each of the first three its labels (for "penalty" a dict of coordinates), or None where there is only one
-           and no dimension.
+    records: risk, objective, gradient_norm, finite; and params (axes of length 1 are repeated where they must be: those
+             of frozen leaves), or coordinates and residual.
+    sizes:   for each of the first three axes its labels (for "penalty" a dict of coordinates), or None where there is
+             only one and no dimension.
     """
     import xarray
 
     squeezed = tuple(i for i, name in enumerate(sizes) if sizes[name] is None)
-    records = jax.tree.map(lambda leaf: np.squeeze(np.asarray(leaf), squeezed), records)
+    lengths = np.shape(records["risk"])
+    records = jax.tree.map(lambda leaf: _squeezed(leaf, lengths, squeezed), records)
     dims = (*(name for name, labels in sizes.items() if labels is not None), "step")
     params, coordinates = records.pop("params", None), records.pop("coordinates", None)
     variables = {
@@ -116,9 +125,49 @@ def from_records(
     return Trajectory(params, xarray.Dataset(variables, coords, {**attributes, **extra, "kind": "trajectory"}))
 
 
+def with_frozen(moving: Params, params: Params) -> Params:
+    """Records `moving`, with None where a leaf is frozen, filled in with those of `params`, for `from_records`."""
+
+    def leaf(recorded: Any, own: Any) -> Any:
+        if recorded is not None or own is None:
+            return recorded
+        is_key = jnp.issubdtype(own.dtype, jax.dtypes.extended)
+        return (own if is_key else np.asarray(own))[None, None, None, None]
+
+    return jax.tree.map(leaf, moving, params, is_leaf=lambda node: node is None)
+
+
+def _squeezed(leaf: Any, lengths: tuple[int, ...], axes: tuple[int, ...]) -> Any:
+    """The leaf with its leading axes repeated to these lengths, then without `axes`, those that are no dimension.
+
+    A view, of which only repeated leaves are read-only. Random keys stay JAX arrays: NumPy has no type for them.
+    """
+    own = leaf.shape[len(lengths) :]
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.extended):
+        kept = [length for axis, length in enumerate(lengths) if axis not in axes]
+        return jnp.broadcast_to(leaf, (*lengths, *own)).reshape(*kept, *own)
+    full = leaf if leaf.shape[: len(lengths)] == lengths else np.broadcast_to(leaf, (*lengths, *own))
+    return np.squeeze(full, axes)
+
+
+def projected(chart: Chart, moving: Params, example: Params) -> tuple[np.ndarray, np.ndarray]:
+    """(coordinates (m, k), residuals (m,)) of m points, a block of them on the device at a time.
+
+    moving:  the points' floating-point leaves, (m, …).
+    example: params of one point: the frozen leaves are taken from it.
+    """
+    leaves = jax.tree.leaves(moving)
+    count = len(leaves[0])
+    size = max(1, BLOCK_BYTES // max(1, sum(leaf.nbytes for leaf in leaves) // count))
+    starts = range(0, count, size)
+    blocks = [moving if count <= size else jax.tree.map(lambda leaf, i=i: leaf[i : i + size], moving) for i in starts]
+    coordinates, residuals = zip(*(jax.device_get(_coordinates(chart, b, example)) for b in blocks), strict=True)
+    return np.concatenate(coordinates), np.concatenate(residuals)
+
+
 @jax.jit
-def _coordinates(chart: Chart, params: Params) -> Any:
-    return jax.vmap(chart.coordinates)(params)
+def _coordinates(chart: Chart, moving: Params, example: Params) -> Any:
+    return jax.vmap(lambda point: chart.coordinates(_trees.merged(point, example)))(moving)
 
 
 def _resolve(chart: Chart | xarray.Dataset) -> tuple[Chart, str]:

@@ -2,8 +2,9 @@
 
 import copy
 import hashlib
+import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any, Literal, Protocol
 
@@ -14,13 +15,17 @@ from jax import Array
 
 from landscape import _checks, _trees
 from landscape._trees import Params
-from landscape.objectives import formula, penalties
+from landscape.objectives import data as _data
+from landscape.objectives import formula, penalties, tracing
+from landscape.objectives.data import Batch, Batches, num_examples
 from landscape.objectives.losses import PointwiseLoss
 from landscape.objectives.penalties import Penalty
 
-Batch = Any  # a pytree of arrays with a common leading axis: the examples
 Losses = Callable[[Params, Batch], Any]
 Reduction = Literal["mean", "sum"]
+Prepare = Callable[[Params, Batch], Any]
+# Path names of what batch norm keeps: flax and haiku, PyTorch's words, Keras'.
+STATISTICS = {"batch_stats", "running_mean", "running_var", "moving_mean", "moving_variance", "mean_ema", "var_ema"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,12 +56,16 @@ class Objective:
                 (equal by value) lets compiled code be reused after a rebuild; a plain function is matched by
                 identity, and what it closes over must not change. An example of weight 0 adds nothing to the risk; its
                 loss must still have a finite gradient, since 0·NaN is NaN.
-    data:       a tree of arrays with a common leading axis n, handed to `losses`; or None.
-    params:     an example of the parameters: floating-point leaves.
+    data:       handed to `losses`, whole or in parts: a tree of arrays with a common leading axis n; the same with
+                memory-mapped arrays, read a batch at a time; `Batches`, or any other re-iterable of batches; or None.
+    params:     an example of the parameters, any pytree. Floating-point leaves move; arrays of integers and booleans
+                and random keys are frozen. Batch statistics do not belong here unless `prepare` computes them.
     penalty:    Ω; none by default.
     reduction:  "mean" or "sum".
     predict:    optional, predict(params, x) -> the model's output.
     structure:  optional `LinearModel`: what closed forms and certificates read.
+    prepare:    optional, prepare(params, batches) -> what `losses` is given in place of params; once a point, for
+                batch statistics of that point. `batches`: the data with two leading axes, (batches, batch_size).
 
     Not a pytree, never an argument of a jitted function. `objective(params)` and `objective.risk(params)` are
     traceable: `jax.grad(objective.risk)` works.
@@ -70,13 +79,16 @@ class Objective:
     reduction: Reduction = field(kw_only=True, default="mean")
     predict: Predict | None = field(kw_only=True, default=None)
     structure: LinearModel | None = field(kw_only=True, default=None)
+    prepare: Prepare | None = field(kw_only=True, default=None)
 
     def __post_init__(self) -> None:  # safe here: not a pytree, so JAX never rebuilds it from tracers
         _checks.one_of("reduction", self.reduction, {"mean": None, "sum": None})
         _checks.warn_if_narrowed("data and params", (self.data, self.params), stacklevel=3)
-        object.__setattr__(self, "params", _checked_params(self.params))
-        object.__setattr__(self, "data", _checked_data(self.data))
+        object.__setattr__(self, "params", _checked_params(self.params, self.prepare))
+        object.__setattr__(self, "data", _data.as_data(self.data))
         object.__setattr__(self, "penalty", _checked_penalty(self.penalty, self.params))
+        if self.prepare is not None:
+            _check_prepare(self)
         _check_losses(self)
 
     @property
@@ -84,9 +96,20 @@ class Objective:
         """Number of examples (1 where there are no data)."""
         return num_examples(self.data)
 
+    @property
+    def dtype(self) -> np.dtype:
+        """The widest dtype of the parameters."""
+        return _trees.widest(self.params)
+
     def risk(self, params: Params) -> Array:
         """R(θ), the data term: a scalar."""
-        total, weight = weighted_sum(self.losses, self._read(params), self.data)
+        params = self._read(params)
+        if self.prepare is not None:
+            params = self.prepare(params, jax.tree.map(lambda leaf: leaf[None], self.data))
+        shares = [
+            weighted_sum(self.losses, params, batch) for batch in _data.batches(self.data, _whole_or_part(self.data))
+        ]
+        total, weight = jax.tree.map(lambda *parts: sum(parts[1:], start=parts[0]), *shares)
         return reduced(total, weight, self.reduction)
 
     def __call__(self, params: Params) -> Array:
@@ -96,9 +119,19 @@ class Objective:
         return risk + self.penalty.value(params).astype(risk.dtype)
 
     def gradient(self, params: Params) -> Params:
-        """The minimum-norm subgradient of J at θ, a tree like `params`: ∇R + ∇Ω, 0 exactly where θ is stationary."""
+        """The minimum-norm subgradient of J at θ: ∇R + ∇Ω, 0 exactly where θ is stationary.
+
+        Returns: a tree like `params`, with None in place of frozen leaves.
+        """
         params = self._read(params)
-        return self.penalty.subgradient(params, jax.grad(self.risk)(params))
+        moving = _trees.floating(params)
+        return self.penalty.subgradient(moving, jax.grad(lambda m: self.risk(_trees.merged(m, params)))(moving))
+
+    def with_params(self, params: Params) -> "Objective":
+        """The same objective with another example of its parameters, such as the trained ones."""
+        other = copy.copy(self)
+        object.__setattr__(other, "params", self._read(params))
+        return other
 
     def with_penalty(self, penalty: Penalty) -> "Objective":
         """The same risk under another penalty."""
@@ -106,15 +139,21 @@ class Objective:
         object.__setattr__(other, "penalty", _checked_penalty(penalty, self.params))
         return other
 
+    def with_data(self, data: Batch) -> "Objective":
+        """The same losses on other data."""
+        return replace(self, data=data)
+
     @cached_property
     def id(self) -> str:
         """Fingerprint of the risk: losses, data, reduction (not the penalty, not `params`' values). 16 hex digits."""
         digest = hashlib.blake2b(digest_size=8)
-        digest.update(
-            f"{_losses_id(self.losses, _trees.shapes(self.params), _trees.shapes(self.data))} {self.reduction}".encode()
-        )
-        for leaf in jax.tree.leaves(self.data):
-            _update(digest, np.asarray(leaf))
+        batch = _trees.shapes(_data.first_batch(self.data))
+        digest.update(f"{_losses_id(self.losses, self.prepare, _trees.shapes(self.params), batch)}".encode())
+        digest.update(f" {self.reduction}".encode())
+        for leaf in jax.tree.leaves(self.params):
+            if not _trees.is_floating(leaf):
+                _data.fingerprint(digest, _trees.as_numbers(leaf))
+        _data.data_id(digest, self.data)
         return digest.hexdigest()
 
     def _read(self, params: Params) -> Params:
@@ -129,7 +168,12 @@ class Objective:
                 raise ValueError(
                     f"`params` leaf {name!r} has shape {np.shape(leaf)}; the objective's has {wanted.shape}."
                 )
-        return jax.tree.map(lambda p, e: jnp.asarray(p, None if _is_floating(p) else e.dtype), params, self.params)
+
+        def read(given: Any, example: Array) -> Array:
+            plain = _trees.is_floating(example) and not _trees.is_floating(given)
+            return jnp.asarray(given, example.dtype if plain else None)
+
+        return jax.tree.map(read, params, self.params)
 
     def __str__(self) -> str:
         return formula.text(self)
@@ -171,12 +215,6 @@ def check_objective(value: Any) -> None:
     _checks.instance("objective", value, Objective, give)
 
 
-def num_examples(data: Batch) -> int:
-    """Length of the leading axis of the data; 1 where there are none."""
-    leaves = jax.tree.leaves(data)
-    return int(leaves[0].shape[0]) if leaves else 1
-
-
 def losses_and_weights(losses: Losses, params: Params, batch: Batch) -> tuple[Array, Array]:
     """(lᵢ, wᵢ) of every example, both (n,); wᵢ = 1 where `losses` gives none."""
     values = losses(params, batch)
@@ -200,22 +238,53 @@ def weighted_sum(losses: Losses, params: Params, batch: Batch) -> tuple[Array, A
     return jnp.sum(jnp.where(weights == 0, 0, weights * values)), jnp.sum(weights)
 
 
-def _is_floating(value: Any) -> bool:
-    return hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jnp.floating)
+def _whole_or_part(data: Batch) -> int:
+    """Examples to read at a time where nothing was planned: all that are in memory, else 16 MB of them."""
+    if isinstance(data, Batches):
+        return 0
+    leaves, n = jax.tree.leaves(data), num_examples(data)
+    if _data.in_memory(data):
+        return n
+    return max(1, 2**24 * n // sum(leaf.dtype.itemsize * math.prod(leaf.shape) for leaf in leaves))
 
 
-def _checked_params(params: Params) -> Params:
+def _checked_params(params: Params, prepare: Prepare | None) -> Params:
     named = _trees.named_leaves(params)
     if not named:
         raise ValueError("`params` has no leaves; give an example of the parameters, such as {'w': 0.0, 'b': 0.0}.")
     for name, leaf in named.items():
-        if not _is_floating(leaf) and not isinstance(leaf, float):
-            kind = leaf.dtype if hasattr(leaf, "dtype") else type(leaf).__name__
+        described = f"`params` leaf {name or 'params'!r} is"
+        if not hasattr(leaf, "dtype") and not isinstance(leaf, float):
+            if isinstance(leaf, (int, complex)):
+                raise TypeError(
+                    f"{described} {type(leaf).__name__}; parameters are floating-point. Write 0.0 instead of 0; an "
+                    "integer that belongs to the model is an array, np.asarray(…), and frozen."
+                )
             raise TypeError(
-                f"`params` leaf {name or 'params'!r} is {kind}; parameters are floating-point. Write 0.0 instead of 0, "
-                "or keep what is not trained out of `params`."
+                f"{described} {_checks.kind(leaf)}; split the model into arrays and the rest, and put it together in "
+                "`losses`: params, static = equinox.partition(model, equinox.is_array), or flax.nnx.split(model)."
             )
-    return jax.tree.map(jnp.asarray, params)
+        if hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.complexfloating):
+            raise TypeError(f"{described} {leaf.dtype}; split it into a real and an imaginary part.")
+    params = jax.tree.map(jnp.asarray, params)
+    if not jax.tree.leaves(_trees.floating(params)):
+        raise TypeError(
+            f"`params` has no floating-point leaf ({_trees.layout(params)}), so nothing moves. Write 0.0 instead of 0."
+        )
+    _check_statistics(list(named), prepare)
+    return params
+
+
+def _check_statistics(names: list[str], prepare: Prepare | None) -> None:
+    """No silent default: statistics that move along a direction belong to no network."""
+    pairs = {name for name in names if name.endswith("/mean") and f"{name.removesuffix('mean')}var" in names}
+    found = [name for name in names if STATISTICS & set(name.split("/")) or name in pairs]
+    if found and prepare is None:
+        raise ValueError(
+            f"`params` holds batch statistics ({found[0]!r}, {len(found)} such); choose what happens to them away "
+            "from the trained point. Frozen: keep them out of `params`, and let `losses` close over them. Computed "
+            "anew at every point: pass prepare=, a function prepare(params, batches) -> what `losses` is given."
+        )
 
 
 def _checked_penalty(penalty: Penalty | None, params: Params) -> Penalty:
@@ -224,34 +293,21 @@ def _checked_penalty(penalty: Penalty | None, params: Params) -> Penalty:
         raise TypeError(
             f"`penalty` is a {type(penalty).__name__}; make one with ls.l2(0.1), ls.l1(…), ls.weight_decay(…)."
         )
-    penalty.coefficients(params)  # a scope that matches nothing is refused now, not in the middle of a run
+    penalty.coefficients(
+        _trees.floating(params)
+    )  # a scope that matches nothing is refused now, not in the middle of a run
     return penalty
 
 
-def _checked_data(data: Batch) -> Batch:
-    lengths = {}
-    for name, leaf in _trees.named_leaves(data).items():
-        label = f"data {name!r}" if name else "data"
-        array = leaf if hasattr(leaf, "dtype") else np.asarray(leaf)
-        if not isinstance(array, Array) and array.dtype.kind in "OSUMm":
-            raise TypeError(f"`{label}` must hold numbers, got dtype {array.dtype}; encode it, or leave it out.")
-        if array.ndim == 0:
-            lists = "" if hasattr(leaf, "dtype") else " Lists are trees to JAX: make arrays of them, np.asarray(…)."
-            raise ValueError(
-                f"`{label}` is a single number; every leaf of the data needs a leading axis of examples.{lists}"
-            )
-        if array.shape[0] == 0:
-            raise ValueError(f"`{label}` has no examples (shape {array.shape}); give at least one.")
-        if jnp.issubdtype(array.dtype, jnp.floating):
-            _checks.finite(label, np.asarray(array))
-        lengths[label] = array.shape[0]
-    if len(set(lengths.values())) > 1:
-        raise ValueError(
-            "`data` has leaves of different length: "
-            + ", ".join(f"{k}: {v}" for k, v in lengths.items())
-            + ". Give one row an example in each."
+def _check_prepare(objective: Objective) -> None:
+    prepare = objective.prepare
+    if not callable(prepare):
+        raise TypeError(
+            f"`prepare` is {_checks.kind(prepare)}; give a function prepare(params, batches) -> what `losses` is given."
         )
-    return jax.tree.map(jnp.asarray, data)
+    _checks.hashable("prepare", prepare)
+    if not _data.in_memory(objective.data):
+        raise ValueError("`prepare` reads all data at every point; give them as arrays in memory.")
 
 
 def _check_losses(objective: Objective) -> None:
@@ -261,45 +317,30 @@ def _check_losses(objective: Objective) -> None:
         call = "f(params)" if name == "f" else "losses(params, batch)"
         raise TypeError(f"`{name}` is {_checks.kind(function)}; it must be a function {call}.")
     _checks.hashable(name, function)
-    out = jax.eval_shape(losses, objective.params, objective.data)
-    wanted = (objective.n,)
-    if not hasattr(out, "shape") and not (isinstance(out, tuple) and len(out) == 2):
-        given = f"{_checks.kind(out)} of {len(out)}" if isinstance(out, (tuple, list, dict)) else _checks.kind(out)
-        raise TypeError(f"`losses` returned {given}; wanted the losses {wanted}, or a pair (losses, weights).")
-    for part, leaf in zip(("losses", "weights"), out if isinstance(out, tuple) else (out,), strict=False):
-        shape = getattr(leaf, "shape", None)
-        if part == "losses" and shape == wanted and not _is_floating(leaf):
-            raise TypeError(
-                f"`{name}` returned {leaf.dtype}, whose gradient is 0 everywhere; return floating-point numbers."
-            )
-        if shape != wanted:
-            raise ValueError(
-                f"`losses` returned {part} of shape {shape}; wanted {wanted}, one an example. "
-                "Return the losses before averaging them: the objective takes the mean itself."
-            )
+    batch = _data.first_batch(objective.data)
+    out = tracing.output(losses, objective.prepare, _trees.shapes(objective.params), _trees.shapes(batch))
+    tracing.check_output(name, out, num_examples(batch))
+
+
+def prepared(prepare: Prepare | None, params: Params, data: Batch, batch_size: int) -> Any:
+    """What `losses` is given at these params."""
+    if prepare is None:
+        return params
+    return prepare(params, jax.tree.map(lambda leaf: leaf.reshape(-1, batch_size, *leaf.shape[1:]), data))
 
 
 @lru_cache(maxsize=256)
-def _losses_id(losses: Losses, params: _trees.Shapes, data: _trees.Shapes) -> str:
+def _losses_id(losses: Losses, prepare: Prepare | None, params: _trees.Shapes, batch: _trees.Shapes) -> str:
     """Fingerprint of the losses as lowered for these shapes: the same in every process, unlike `repr` or `hash`."""
 
+    def run(params: Params, batch: Batch) -> Any:
+        return losses(prepared(prepare, params, batch, num_examples(batch)), batch)
+
     with jax.default_matmul_precision("highest"):  # one text, whatever the caller's context
-        traced = jax.jit(losses).trace(_trees.from_shapes(params), _trees.from_shapes(data))
+        traced = jax.jit(losses if prepare is None else run).trace(
+            _trees.from_shapes(params), _trees.from_shapes(batch)
+        )
         digest = hashlib.blake2b(traced.lower().as_text().encode(), digest_size=8)
     for constant in traced.jaxpr.consts:  # arrays that the losses close over
-        _update(digest, np.asarray(constant))
+        _data.fingerprint(digest, _trees.as_numbers(constant))
     return digest.hexdigest()
-
-
-SAMPLED_ABOVE, BLOCK = 2**30, 2**16  # bytes: of larger arrays, 1024 blocks evenly spaced are fingerprinted
-
-
-def _update(digest: Any, array: np.ndarray) -> None:
-    """Add an array's shape, dtype and bytes (of a large one, samples) to a fingerprint."""
-    digest.update(f"{array.shape} {array.dtype} ".encode())
-    flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    if flat.size <= SAMPLED_ABOVE:
-        digest.update(flat)
-        return
-    for start in np.linspace(0, flat.size - BLOCK, 1024).astype(np.int64):
-        digest.update(flat[start : start + BLOCK])

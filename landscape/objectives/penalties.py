@@ -221,6 +221,7 @@ def _mask(scope: Any, params: Params) -> list[Any]:
         known = {"all": [1.0] * len(leaves), "weights": _weights(params)}
         inside = _checks.one_of("scope", scope, known, ", or a mask: a tree of booleans like the params")
     else:
+        scope = _without_frozen(scope, params)
         if jax.tree.structure(scope) != tree:
             raise ValueError(
                 "`scope` must be a tree of booleans with the structure of the params.\n"
@@ -234,6 +235,14 @@ def _mask(scope: Any, params: Params) -> list[Any]:
             'Pass `scope="all"`, or a mask: a tree of booleans with the structure of the params.'
         )
     return inside
+
+
+def _without_frozen(scope: Any, params: Params) -> Any:
+    """A mask given for all leaves, None in place of those that `params` lacks because they are frozen."""
+    try:
+        return jax.tree.map(lambda p, m: None if p is None else m, params, scope, is_leaf=lambda leaf: leaf is None)
+    except ValueError:
+        return scope  # of another structure
 
 
 def _leaf_mask(mask: Any, leaf: Any) -> Any:

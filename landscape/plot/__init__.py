@@ -2,8 +2,11 @@
 
 dark_minimum     a panel a penalty, black where the objective is least, each with its own runs
 surface3d        the surface in relief over its contours
-contour          one variable over two coordinates, or a line over one
+contour          one variable over two coordinates, with what is true of runs that leave the plane
 gradient_norm    where the gradient is small, on a logarithmic scale
+line             one variable over one coordinate, or two: the risk on the left axis, the accuracy on the right
+slices           a surface over three coordinates as panels over two
+many_planes      the spread over random planes or lines of one model, or of several to be compared
 trajectory       risk, objective or gradient norm against the step
 neuron_output    h(x) for several params, with the data on it
 style            print sizes, colors, and the look of each optimizer and each λ
@@ -13,8 +16,13 @@ from landscape.plot import style
 from landscape.plot.contour import contour
 from landscape.plot.dark_minimum import dark_minimum
 from landscape.plot.gradient_norm import gradient_norm
+from landscape.plot.line import line
+from landscape.plot.many_planes import many_planes
 from landscape.plot.neuron_output import neuron_output
+from landscape.plot.slices import slices
 from landscape.plot.surface3d import surface3d
 from landscape.plot.trajectory import trajectory
 
-__all__ = ["contour", "dark_minimum", "gradient_norm", "neuron_output", "style", "surface3d", "trajectory"]
+__all__ = [
+    "contour", "dark_minimum", "gradient_norm", "line", "many_planes", "neuron_output", "slices", "style", "surface3d", "trajectory",
+]  # fmt: skip

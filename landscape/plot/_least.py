@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import AsinhNorm
 from matplotlib.lines import Line2D
 
-from landscape.plot import _excess, _mesh, style
+from landscape.plot import _excess, _mesh, _panels, style
 from landscape.plot._panels import Panel
 
 # What a panel's least value is → the note under the panel's title.
@@ -35,24 +36,35 @@ _BORDER: dict[str, Any] = {
 }
 
 
-def mark(axes: Axes, surface: xr.Dataset, variable: str, panel: Panel, names: tuple[str, str]) -> str:
-    """Mark the panel's least cell, in the surface of this panel alone; returns the key of its note in NOTES."""
-    from landscape import minimum
-
-    if not panel.finite.size:
-        return ""
-    least = minimum(surface, variable)
-    kind = "minimum" if bool(least["interior"]) else "border" if int(least["ties"]) == 1 else "flat"
-    look = {"zorder": 9, **_STAR} if kind == "minimum" else {"zorder": 3.5, **_BORDER}  # a star is above all runs
-    place = [float(least[name]) for name in names]
-    axes.plot(*place, clip_on=False, scalex=False, scaley=False, **look)
+def mark(axes: Axes, surface: xr.Dataset, variable: str, names: Sequence[str]) -> str:
+    """Mark the least cell, in the surface of this panel alone; returns the key of its note in NOTES."""
+    kind, place = find(surface, variable)
+    if kind:
+        put(axes, kind, [place[name] for name in names])
     return kind
 
 
-def lines(axes: Axes, panel: Panel, norm: AsinhNorm) -> None:
-    """Numbered contour lines of the values themselves, evenly spread over the colors of their excess."""
+def find(surface: xr.Dataset, variable: str) -> tuple[str, dict[str, float]]:
+    """The key in NOTES of what the least value of a surface is, and where it is; "" where nothing is finite."""
+    from landscape import minimum
+
+    if not np.isfinite(_panels.masked(surface, variable)).any():
+        return "", {}
+    least = minimum(surface, variable)
+    kind = "minimum" if bool(least["interior"]) else "border" if int(least["ties"]) == 1 else "flat"
+    return kind, {name: float(least[name]) for name in _panels.coordinates(surface, variable)}
+
+
+def put(axes: Axes, kind: str, place: Sequence[float]) -> None:
+    """The mark of a least value."""
+    look = {"zorder": 9, **_STAR} if kind == "minimum" else {"zorder": 3.5, **_BORDER}  # a star is above all runs
+    axes.plot(*([x] for x in place), clip_on=False, scalex=False, scaley=False, **look)
+
+
+def lines(axes: Axes, panel: Panel, norm: AsinhNorm, least: float | None = None) -> None:
+    """Numbered contour lines of the values, evenly spread over the colors of their excess, over the panel's `least`."""
     if panel.finite.size:
-        least = float(panel.finite.min())
+        least = float(panel.finite.min()) if least is None else least
         levels = _excess.levels(least, float(panel.finite.max()), norm)
         _mesh.contours(axes, panel, panel.values, levels, lambda level: float(norm(level - least)) < 0.55)
 

@@ -16,6 +16,7 @@ from landscape.plot import style
 from landscape.plot._panels import Panel, title_of
 
 REMARK = "remark"  # the gid of a legend entry that is one
+_STRIP, _ABOVE, _UNDER = 0.8, 0.24, 0.32  # inches: the height of a strip of panels, its headings', its labels'
 
 
 def page(count: int, width: float, columns: int | None = None) -> tuple[Figure, list[Axes]]:
@@ -73,15 +74,42 @@ def fit(figure: Figure) -> None:
 
 
 def wrap(figure: Figure) -> None:
-    """Break vertical labels that are longer than their axes; leaves the figure laid out."""
+    """Break labels that are longer than their axes; leaves the figure laid out."""
     figure.draw_without_rendering()
     for axes in figure.axes:
-        label, room = axes.yaxis.label, 1.1 * axes.get_window_extent().height
-        length = label.get_window_extent().height
-        if label.get_text() and length > room:
-            label.set_text(_balanced(label.get_text(), int(np.ceil(length / room))))
-            label.set_linespacing(1.0)
+        box = axes.get_window_extent()
+        for label, room, side in ((axes.yaxis.label, box.height, "height"), (axes.xaxis.label, box.width, "width")):
+            length = getattr(label.get_window_extent(), side) / (1.1 * room)
+            if label.get_text() and length > 1:
+                label.set_text(_balanced(label.get_text(), int(np.ceil(length))))
+                label.set_linespacing(1.0)
     figure.draw_without_rendering()
+
+
+def strip(figure: Figure, headings: Sequence[str]) -> list[Axes]:
+    """Small panels in a row between a finished figure and its legend, for which it grows; its layout is final then."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    width, height = figure.get_size_inches()
+    headings = [_balanced(heading, -(-len(heading) // 32)) for heading in headings]
+    above = _ABOVE + 0.12 * max(heading.count("\n") for heading in headings)
+    grown = height + _STRIP + above + _UNDER
+    for axes in figure.axes:
+        box = axes.get_position()
+        moved = (box.x0, (box.y0 * height + grown - height) / grown, box.width, box.height * height / grown)
+        axes.set_position(moved)
+    figure.set_figheight(grown)
+    under = sum(box.get_window_extent().height for box in figure.legends) / figure.dpi + 0.04 + _UNDER
+    share = width / len(headings)
+    panels = []
+    for i, heading in enumerate(headings):
+        place = (i * share + 0.36, under, share - 0.44, _STRIP)
+        axes = figure.add_axes((place[0] / width, place[1] / grown, place[2] / width, place[3] / grown))
+        axes.tick_params(labelsize=7)
+        axes.set_xlabel("step", fontsize=7.5, labelpad=1)
+        axes.set_title(heading, fontsize=7.5, pad=3.5)
+        panels.append(axes)
+    return panels
 
 
 def _balanced(text: str, lines: int) -> str:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+_LABELED = ("penalty", "split")  # dimensions of labels: not of positions
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -23,11 +25,13 @@ class Panel:
 
 
 def label_of(array: xr.DataArray) -> str:
-    """An axis label: long name and unit, as the data set gives them."""
+    """An axis label: long name and unit, as the data set gives them, and the split that was selected."""
     name = str(array.attrs.get("long_name") or array.name)
     name = f"${name}$" if len(name) == 1 and name.isascii() and name.isalpha() else name  # a variable: in italics
     unit = str(array.attrs.get("units", "1"))
-    return name if unit in ("1", "") else f"{name} ({unit})"
+    selected = "split" in array.coords and array["split"].ndim == 0 and array.name not in array.dims
+    split = f", {array['split'].item()}" if selected else ""
+    return name + split + ("" if unit in ("1", "") else f" ({unit})")
 
 
 def title_of(label: str) -> str:
@@ -50,23 +54,25 @@ def coordinates(surface: xr.Dataset, variable: str) -> tuple[str, ...]:
             f"`surface` has no variable {variable!r}; it has {known}. "
             f'Ask for it: landscape.evaluate(..., quantities=("{variable}",)).'
         )
-    return tuple(str(d) for d in surface[variable].dims if d != "penalty")
+    return tuple(str(d) for d in surface[variable].dims if d not in _LABELED)
 
 
 def plane(surface: xr.Dataset, variable: str) -> tuple[str, str]:
-    """The names of the two coordinates. Raises ValueError unless there are two, of two grid values or more."""
+    """The names of the two coordinates. Raises ValueError unless there are two, of two values or more, of one split."""
     names = coordinates(surface, variable)
     if len(names) > 2:
         raise ValueError(
             f"`surface` has {len(names)} coordinates in {variable!r} ({', '.join(names)}); a picture shows two. "
-            f"Hold the others: surface.isel({names[-1]}=0), or surface.sel({names[-1]}=value, method='nearest')."
+            f"Hold the others: surface.isel({names[-1]}=0), or surface.sel({names[-1]}=value, method='nearest'). "
+            "Several slices: landscape.plot.slices."
         )
     if len(names) < 2:
         held = ", ".join(names) or "none"
         raise ValueError(
             f"`surface` has {len(names)} of the two coordinates that this picture needs ({held}). "
-            "Draw a line with landscape.plot.contour, or evaluate on two axes."
+            "Draw a line with landscape.plot.line, or evaluate on two axes."
         )
+    one_split(surface, variable)
     for name in names:
         if surface.sizes[name] < 2:
             raise ValueError(f"`surface` has one value of {name!r}; a plane needs two or more. Evaluate on more.")
@@ -109,4 +115,14 @@ def single(surface: xr.Dataset, variable: str, what: str) -> None:
         raise ValueError(
             f"`surface` holds {len(labels)} penalties ({', '.join(labels)}); {what} shows one. "
             f"Select it: surface.sel(penalty={labels[-1]!r}), or draw all with landscape.plot.dark_minimum."
+        )
+
+
+def one_split(surface: xr.Dataset, variable: str) -> None:
+    """Raise ValueError if the variable holds several splits of the data where one is drawn."""
+    if "split" in surface[variable].dims:
+        labels = [str(label) for label in surface["split"].values]
+        raise ValueError(
+            f"`surface` holds {len(labels)} splits ({', '.join(labels)}); this picture shows one. "
+            f"Select it: surface.sel(split={labels[0]!r})."
         )

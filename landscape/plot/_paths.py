@@ -118,16 +118,22 @@ def handles(runs: Sequence[Run], axes: Sequence[Axes]) -> tuple[list[Any], list[
 
 def off_handles(runs: Sequence[Run], *window: np.ndarray) -> list[Any]:
     """A remark for the legend where runs, inside the window of these grid positions, lie off its line or plane."""
+    farthest = off(runs, *window)
+    if not farthest:
+        return []
+    label = f"off the {'plane' if len(window) > 1 else 'line'} by up to {farthest:.2g}"
+    return [Line2D([], [], linestyle="none", label=label, gid=_page.REMARK)]
+
+
+def off(runs: Sequence[Run], *window: np.ndarray) -> float:
+    """The runs' greatest distance from the chart inside the window; 0 where it is too small to be said."""
     low, high = np.array([[positions[0], positions[-1]] for positions in window]).T
     farthest = 0.0
     for run in runs:
         path = np.stack(run.points, axis=1)
         shown = run.off[np.all((low <= path) & (path <= high), axis=1)]
         farthest = max(farthest, float(shown.max(initial=0.0)))
-    if farthest <= _OFF_SHARE * np.linalg.norm(high - low):
-        return []
-    label = f"off the {'plane' if len(window) > 1 else 'line'} by up to {farthest:.2g}"
-    return [Line2D([], [], linestyle="none", label=label, gid=_page.REMARK)]
+    return farthest if farthest > _OFF_SHARE * np.linalg.norm(high - low) else 0.0
 
 
 def _path_handles(runs: Sequence[Run]) -> list[Any]:

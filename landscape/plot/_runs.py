@@ -25,9 +25,10 @@ class Run:
     penalty: str  # the label of the surface's panel it belongs to
     strength: float
     points: tuple[np.ndarray, ...]  # a coordinate each
-    measured: dict[str, np.ndarray]  # risk, objective, gradient_norm
+    measured: dict[str, np.ndarray]  # risk, objective, gradient_norm and what else was recorded, at the true params
     finite: bool  # False if the run became non-finite
     off: np.ndarray  # the distance from the chart, (steps,); 0 where it was not recorded
+    steps: np.ndarray  # the step of each position
 
 
 def read(runs: Any, surface: xr.Dataset, names: Sequence[str], name: str = "runs") -> list[Run]:
@@ -104,6 +105,7 @@ def _each(data: xr.Dataset, names: Sequence[str], panels: dict[str, str]) -> Ite
     good = arrays["finite"].astype(bool) & np.all([np.isfinite(arrays[n]) for n in names], axis=0)
     defaults = {"optimizer": UNNAMED, "penalty": next(iter(panels)), "strength": np.nan}
     labels = {name: _spread(data, name, default, leading) for name, default in defaults.items()}
+    measured = [v for v in arrays if v not in (*names, "finite", "residual")]
     for index in np.ndindex(good.shape[:-1]):
         optimizer, penalty = str(labels["optimizer"][index]), str(labels["penalty"][index])
         alive = good[index]
@@ -115,11 +117,12 @@ def _each(data: xr.Dataset, names: Sequence[str], panels: dict[str, str]) -> Ite
             penalty=panels[penalty],
             strength=float(labels["strength"][index]),
             points=tuple(arrays[n][index][:count].astype(float) for n in names),
-            measured={v: arrays[v][index][:count] for v in ("risk", "objective", "gradient_norm") if v in arrays},
+            measured={v: arrays[v][index][:count] for v in measured},
             off=np.nan_to_num(arrays["residual"][index][:count].astype(float))
             if "residual" in arrays
             else np.zeros(count),
             finite=count == len(alive),
+            steps=data["step"].to_numpy()[:count],
         )
 
 
@@ -181,3 +184,8 @@ def by_name(runs: Sequence[Run]) -> dict[str, list[Run]]:
     for run in runs:
         groups.setdefault(run.name, []).append(run)
     return groups
+
+
+def aligned(rows: Sequence[np.ndarray], length: int) -> np.ndarray:
+    """Values of runs of different lengths as one array (runs, length), filled up with NaN."""
+    return np.array([np.concatenate([row, np.full(length - len(row), np.nan)]) for row in rows])

@@ -4,16 +4,15 @@
 >>> figure = ls.plot.contour(surface, "risk")                             # doctest: +SKIP
 """
 
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from landscape.plot import _excess, _least, _mesh, _page, _panels, _paths, _runs, _scales, style
-from landscape.plot._panels import Panel
+from landscape.plot import _ground, _least, _mesh, _page, _panels, _paths, _pca, _runs, _truth, style
+from landscape.plot.line import line
 
 
 def contour(
@@ -22,105 +21,63 @@ def contour(
     runs: Any = None,
     *,
     log: bool | None = None,
+    pca: Any = None,
+    truth: bool | None = None,
     ax: Axes | None = None,
     width: float = style.SINGLE,
 ) -> Figure:
     """One variable of a surface over its coordinates.
 
     Two coordinates: colors, black at the least value, with labeled lines; the first coordinate is horizontal. One: a
-    curve, and after a sweep a curve a penalty, in the color of its λ (and dashes where two have the same). `runs`: a
-    Trajectory on the surface's objective, or its `.on(surface)`.
+    curve, as `line` draws it. `runs`: a Trajectory on the surface's objective, or its `.on(surface)`.
+
+    Runs that leave the plane are drawn where the plane has its nearest point, which says nothing of what they measured.
+    So `truth`, by default where they are off the plane by more than 1% of the window: dots on the paths have the color
+    of the run's own value, on the surface's scale, and stand out where the plane shows another; two panels underneath
+    (left out in axes of the caller's) have the distance from the plane, and the value in truth and on the plane.
 
     `log=True` puts the values on a logarithmic scale, `log=False` on a linear one. By default the objective and the
     risk are drawn as in `dark_minimum` where they vary much (a tenth of the window lies within 1/20 of the range): the
     color is the excess over the least value, which is marked. Else gradient norms, and what is positive with a ratio
-    above 20, are logarithmic. Draws into `ax`, or on a new figure `width` inches wide. Cells that are not finite are
-    hatched.
+    above 20, are logarithmic. `pca`: the result of `landscape.pca` whose plane this is; the axes then say how much of
+    the path's variance they explain, and how much they would of a random walk's. Coordinates called pc1, pc2, … are
+    taken by their numbers, others in their order. Draws into `ax`, or on a new figure `width` inches wide. Cells that
+    are not finite are hatched.
 
-    Raises: ValueError for three coordinates, for several penalties over two, and for runs that do not belong here.
+    Raises: ValueError for three coordinates, for several penalties or splits over two, and for runs that do not belong
+    here.
     """
     names = _panels.coordinates(surface, variable)
-    walks = [] if runs is None else _runs.read(runs, surface, names)
     if len(names) == 1:
-        return _curve(surface, variable, names[0], walks, log, ax, width)
+        return line(surface, variable, runs, log=log, ax=ax, width=width)
+    walks = [] if runs is None else _runs.read(runs, surface, names)
     names = _panels.plane(surface, variable)
     _panels.single(surface, variable, "contour")
     panel = _panels.read(surface, variable)[0]
+    if pca is not None:
+        panel = replace(panel, x_label=_pca.label(pca, names, 0), y_label=_pca.label(pca, names, 1))
     walks = _runs.by_penalty(walks)
+    label = _panels.label_of(surface[variable])
+    known = [walk for walk in walks if variable in walk.measured and walk.steps.size]
+    off = bool(_paths.off(walks, panel.x, panel.y)) if truth is None else truth
+    ground = _ground.of([panel], variable, log)
     with style.context():
         figure, axes = _page.canvas(ax, width, square=True)
-        kind, label = "minimum", _panels.label_of(surface[variable])
-        if log is None and variable in ("objective", "risk") and _excess.is_wide(panel):
-            kind = _least.mark(axes, surface, variable, panel, names)
-            marks = _least.handles([kind])
-            _excess_plane(figure, axes, panel, label, walks)
-        else:
-            marks = []
-            scale = _scales.norm([panel], _scales.is_log(variable, [panel.values], log))
-            _plane(figure, axes, panel, scale, label, walks)
+        drawn = ground.paint(axes, panel)
+        _page.frame(axes, panel)
+        kind = _least.mark(axes, surface, variable, names) if ground.excess else "minimum"
         _page.title(axes, panel.label, _least.NOTES[kind] if ax is None else "")  # a title of the caller's has no room
+        _paths.draw(axes, walks)
+        if off:
+            _truth.dots(axes, known, ground)
+        ground.lines(axes, panel)  # last: the numbers keep clear of the paths
+        ground.bar(figure, axes, drawn, label)
         lines, signs = _paths.handles(walks, [axes])
-        signs += marks + _mesh.hatch_handles([panel]) + _paths.off_handles(walks, panel.x, panel.y)
+        lines += _truth.handles(label) if off and known else []
+        signs += _least.handles([kind]) if ground.excess else []
+        signs += _mesh.hatch_handles([panel]) + _paths.off_handles(walks, panel.x, panel.y)
         _page.finish(figure, axes, [lines, signs], own=ax is None)
+        if off and known and ax is None:
+            shown = [_truth.under(surface, variable, names, walk) for walk in known]
+            _truth.strip(figure, known, shown, variable, label)
     return figure
-
-
-def _plane(figure: Figure, axes: Axes, panel: Panel, norm: Normalize, label: str, walks: list[_runs.Run]) -> None:
-    drawn = _mesh.mesh(axes, panel, panel.values, norm, style.SEQUENTIAL)
-    _page.frame(axes, panel)
-    _paths.draw(axes, walks)
-    _mesh.contours(axes, panel, panel.values, _scales.levels(norm), lambda level: float(norm(level)) < 0.55)
-    _scales.bar(figure, axes, drawn, label)
-
-
-def _excess_plane(figure: Figure, axes: Axes, panel: Panel, label: str, walks: list[_runs.Run]) -> None:
-    """The excess over the least value in color, the values themselves in lines."""
-    norm = _excess.norm([panel], None, None)
-    drawn = _mesh.mesh(axes, panel, _excess.excess(panel), norm, style.SEQUENTIAL)
-    _page.frame(axes, panel)
-    _paths.draw(axes, walks)
-    _least.lines(axes, panel, norm)
-    _excess.bar(figure, axes, [panel], drawn, f"{label} − its least value")
-
-
-def _curve(
-    surface: xr.Dataset,
-    variable: str,
-    name: str,
-    walks: list[_runs.Run],
-    log: bool | None,
-    ax: Axes | None,
-    width: float,
-) -> Figure:
-    """The variable over one coordinate, a curve a penalty; runs are points at their own values."""
-    surface = surface.sortby(name)
-    data = _panels.masked(surface, variable)
-    curves = [data.isel(penalty=i) for i in range(data.sizes["penalty"])] if "penalty" in data.dims else [data]
-    x = surface[name].to_numpy().astype(float)
-    bad = ~np.all([np.isfinite(curve.to_numpy()) for curve in curves], axis=0)
-    with style.context():
-        figure, axes = _page.canvas(ax, width)
-        looks: list[dict[str, Any]]
-        looks = _runs.penalty_looks(data, surface.attrs) if "penalty" in data.dims else [{"color": style.BLUE}]
-        lines = [axes.plot(x, y.to_numpy(), **look)[0] for y, look in zip(curves, looks, strict=True)]
-        _mesh.hatch_spans(axes, x, bad)
-        for run in walks:
-            _draw_points(axes, run, variable)
-        axes.set_xlim(x[0], x[-1])
-        if _scales.is_log(variable, [curve.to_numpy() for curve in curves], log):
-            axes.set_yscale("log")
-        axes.locator_params(axis="x", nbins=6, steps=[1, 2, 5, 10])
-        axes.set(xlabel=_panels.label_of(surface[name]), ylabel=_panels.label_of(surface[variable]))
-        others = (
-            _paths.handles(walks, [])[0] + ([_mesh.hatch_handle()] if bad.any() else []) + _paths.off_handles(walks, x)
-        )
-        _page.finish(figure, axes, [lines if "penalty" in data.dims else [], others], own=ax is None)
-    return figure
-
-
-def _draw_points(axes: Axes, run: _runs.Run, variable: str) -> None:
-    if variable in run.measured:
-        look = {"color": run.look.color, "marker": run.look.marker, "linestyle": run.look.linestyle}
-        axes.plot(
-            run.points[0], run.measured[variable], markersize=2.5, linewidth=0.5, scalex=False, scaley=False, **look
-        )

@@ -61,7 +61,7 @@ def dark_minimum(
         drawn = [_draw(ax, panel, norm) for ax, panel, norm in zip(axes, panels, norms, strict=True)]
         kinds = []
         for ax, piece, panel, norm in zip(axes, slices, panels, norms, strict=True):
-            kinds.append(_least.mark(ax, piece, "objective", panel, names))
+            kinds.append(_least.mark(ax, piece, "objective", names))
             _page.title(ax, panel.label, _least.NOTES[kinds[-1]])
             _paths.draw(ax, [run for run in walks if run.penalty == panel.label])
             _least.lines(ax, panel, norm)  # last: the numbers keep clear of the paths

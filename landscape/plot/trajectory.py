@@ -12,12 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, NullLocator
 
-from landscape.plot import _page, _panels, _paths, _runs, _scales, style
+from landscape.plot import _curves, _page, _panels, _paths, _runs, _scales, _truth, style
 
-_FEW = 8  # starts up to which each run is drawn; beyond, their median and a band
-_QUANTILES = (0.1, 0.9)
 _DEEPEST = 1e-16  # a logarithmic axis ends this far below its top: lower values tell nothing and flatten the rest
 
 
@@ -25,6 +22,7 @@ def trajectory(
     runs: Any,
     variable: str = "objective",
     *,
+    surface: xr.Dataset | None = None,
     xscale: str = "log",
     yscale: str = "auto",
     ax: Axes | None = None,
@@ -39,17 +37,22 @@ def trajectory(
     "auto" (log for gradient norms, and where the values are positive, or 0, with a ratio above 20; exactly 0 is drawn
     at the axis's lower end). `ax` takes one panel; else the figure is `width` inches wide.
 
-    Raises: ValueError for an unknown variable or scale, or for several panels with `ax`.
+    Runs on a plane, `trajectory.on(plane)`, have the distance from it as the variable "residual". With the plane's
+    `surface`, thin dots beside the curves show what it has at the runs' coordinates, where a picture of it draws them.
+
+    Raises: ValueError for an unknown variable or scale, for several panels with `ax` or `surface`, and for a surface
+    of another objective, chart or penalty.
     """
     data = _data(runs, variable)
     _check_scales(xscale, yscale)
     optimizers = data.sizes.get("optimizer", 1)
     swept = "penalty" in data.dims
     split = swept and optimizers > 1
-    if split and ax is not None:
+    if split and (ax is not None or surface is not None):
+        name = "ax" if surface is None else "surface"
         raise ValueError(
-            f"`ax` takes one panel, but `runs` hold {optimizers} optimizers and {data.sizes['penalty']} penalties. "
-            "Select a penalty (runs.data.sel(penalty=...)), or leave `ax` out."
+            f"`{name}` takes one panel, but `runs` hold {optimizers} optimizers and {data.sizes['penalty']} penalties. "
+            f"Select a penalty (runs.data.sel(penalty=...)), or leave `{name}` out."
         )
     values = data[variable].where(data["finite"]).to_numpy()
     log = _is_log(variable, values) if yscale == "auto" else yscale == "log"
@@ -66,14 +69,20 @@ def trajectory(
         for axis, part in zip(axes, parts, strict=True):
             _draw(axis, part, variable, by_penalty=swept and not split)
             _page.title(axis, str(part["penalty"].item()) if split else "")
-            _scale(axis, xscale, log, int(data["step"].max()))
+            _curves.step_axis(axis, xscale, int(data["step"].max()))
+            if log:
+                axis.set_yscale("log")
             spec = axis.get_subplotspec()
             first = spec is None or spec.is_first_col()
             axis.set(xlabel="step", ylabel=_panels.label_of(data[variable]) if first else "")
+        if surface is not None:
+            _draw_shown(axes[0], runs, surface, variable)
         if log:  # after the last panel: they share the axis
             low, high = axes[0].get_ylim()
             axes[0].set_ylim(max(low, _DEEPEST * high) if floor is None else floor, high)
-        _page.finish(figure, axes[0], _handles(data, by_penalty=swept and not split), own=ax is None)
+        entries, signs = _handles(data, by_penalty=swept and not split)
+        signs += [_curves.thin_handle()] if surface is not None else []
+        _page.finish(figure, axes[0], [entries, signs], own=ax is None)
     return figure
 
 
@@ -96,7 +105,9 @@ def _check_scales(xscale: str, yscale: str) -> None:
 
 
 def _is_log(variable: str, values: np.ndarray) -> bool:
-    """As for colors; and where a run came to exactly 0."""
+    """As for colors, and where a run came to exactly 0; but not distances from a plane, which often end on it."""
+    if variable == "residual":
+        return False
     return _scales.is_log(variable, [values], None) or (
         np.nanmin(values) == 0 and _scales.is_log(variable, [values[values > 0]], None)
     )
@@ -126,69 +137,25 @@ def _draw(axes: Axes, data: xr.Dataset, variable: str, by_penalty: bool) -> None
     dim = "penalty" if by_penalty else "optimizer"
     groups = [data.isel({dim: i}) for i in range(data.sizes[dim])] if dim in data.dims else [data]
     looks = _runs.penalty_looks(data, data.attrs) if by_penalty else []
+    steps = data["step"].to_numpy()
     for i, group in enumerate(groups):
         group = group.squeeze([d for d in ("optimizer", "penalty") if d in group.dims])
         shown = _runs.look(str(group["optimizer"].item()) if "optimizer" in group.coords else _runs.UNNAMED)
         look = looks[i] if by_penalty else {"color": shown.color, "linestyle": shown.linestyle}
         line = {"color": look["color"], "linestyle": look["linestyle"]}
         values = np.atleast_2d(group[variable].where(group["finite"]).to_numpy())
-        steps = group["step"].to_numpy()
-        marker = (
-            {}
-            if by_penalty
-            else {
-                "marker": shown.marker,
-                "markevery": _markers(steps),
-                "markersize": 3,
-                "markeredgecolor": "white",
-                "markeredgewidth": 0.4,
-            }
-        )
-        if len(values) > _FEW:
-            _band(axes, steps, values, line, marker)
-        else:
-            for row in values:
-                axes.plot(steps, row, linewidth=1.1 if len(values) == 1 else 0.7, **line, **marker)
-        _crosses(axes, steps, values)
+        _curves.runs(axes, steps, values, line, {} if by_penalty else _curves.markers(shown, steps))
 
 
-def _markers(steps: np.ndarray) -> list[int]:
-    """Indices of a few markers, evenly spread on a logarithmic axis."""
-    if len(steps) < 3:
-        return [len(steps) - 1]
-    wanted = np.geomspace(1, max(steps[-1], 2), 7)[1:]
-    return sorted({int(np.argmin(np.abs(steps - w))) for w in wanted})
-
-
-def _band(axes: Axes, steps: np.ndarray, values: np.ndarray, line: dict[str, Any], marker: dict[str, Any]) -> None:
-    """Median and quantiles over the runs still finite at each step; nothing where none is."""
-    alive = np.isfinite(values).any(axis=0)
-    low, middle, high = np.nanquantile(values[:, alive], (_QUANTILES[0], 0.5, _QUANTILES[1]), axis=0)
-    axes.fill_between(steps[alive], low, high, color=line["color"], alpha=0.16, linewidth=0)
-    curve = np.full(len(steps), np.nan)
-    curve[alive] = middle
-    axes.plot(steps, curve, linewidth=1.2, **line, **marker)
-
-
-def _crosses(axes: Axes, steps: np.ndarray, values: np.ndarray) -> None:
-    """A cross at the last finite value of each run that became non-finite."""
-    for row in values:
-        good = np.isfinite(row)
-        if good.any() and not good[-1]:
-            last = int(np.flatnonzero(good)[-1])
-            axes.plot(steps[last], row[last], markersize=4, zorder=5, **_paths.FAILED)
-
-
-def _scale(axes: Axes, xscale: str, log: bool, last: int) -> None:
-    if xscale == "log":
-        axes.set_xscale("symlog", linthresh=1, linscale=0.35)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _page.plain(value)))
-        axes.xaxis.set_minor_locator(NullLocator())
-    if log:
-        axes.set_yscale("log")
-    axes.set_xlim(0, max(last, 1))
-    axes.grid(True, which="major")
-    axes.spines[["top", "right"]].set_visible(False)
+def _draw_shown(axes: Axes, runs: Any, surface: xr.Dataset, variable: str) -> None:
+    """What the surface has at the runs' coordinates."""
+    names = _panels.coordinates(surface, variable)
+    _panels.single(surface, variable, "trajectory")
+    _panels.one_split(surface, variable)
+    for group in _runs.by_name(_runs.by_penalty(_runs.read(runs, surface, names))).values():
+        steps = max((run.steps for run in group), key=len)
+        rows = _runs.aligned([_truth.under(surface, variable, names, run) for run in group], len(steps))
+        _curves.thin(axes, steps, rows, group[0].look.color)
 
 
 def _handles(data: xr.Dataset, by_penalty: bool) -> list[list[Any]]:
@@ -198,7 +165,7 @@ def _handles(data: xr.Dataset, by_penalty: bool) -> list[list[Any]]:
         names = np.atleast_1d(data["optimizer"]) if "optimizer" in data.coords else []
         entries = _paths.line_handles({str(name): _runs.look(str(name)) for name in names})
     signs: list[Any] = []
-    if data.sizes.get("start", 1) > _FEW:
+    if data.sizes.get("start", 1) > _curves.FEW:
         signs.append(Patch(facecolor="#BBBBBB", label=f"median and 10–90% of {data.sizes['start']} starts"))
     if not bool(data["finite"].all()):
         signs.append(Line2D([], [], markersize=4, label="became non-finite", **_paths.FAILED))

@@ -1,76 +1,79 @@
 """How a grid is run: cells in flight, cells a tile, examples a batch. Chosen from sizes; never "all at once"."""
 
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from typing import NamedTuple
 
 import jax
-import numpy as np
-
-from landscape import _trees
-from landscape.objectives.objective import Losses, Objective
 
 # Measured on CPU (benchmarks/): the values of one operation over all cells in flight. Smaller, and starting the threads
 # costs more than the work; larger gains nothing. An accelerator wants far more cells to fill it.
 CHUNK_BYTES = {"cpu": 2**22}
 CHUNK_BYTES_ACCELERATOR = 2**28
-TILE_WORK = 2**28  # values computed in one tile: a fraction of a second, the step of the progress bar
+STEP_WORK = 2**28  # values computed in one step: a fraction of a second, the step of the progress bar
+LEAST_BATCH = 256  # examples: smaller ones cost more to hand over than to compute
 MEMORY = {"cpu": 2**31}  # bytes of temporaries that are let live at a time
 MEMORY_ACCELERATOR = 2**33
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Cells run at once, cells in one call of the compiled function, examples in one batch."""
+class Plan(NamedTuple):
+    """Cells run at once, cells in one call of the compiled function, examples in one batch; whether to hoist."""
 
     in_flight: int
     tile_cells: int
     batch_size: int
+    hoist: bool = True
 
 
-def plan(
-    objective: Objective, grid: tuple[int, ...], batch_size: int | None, memory: int | None, gradient: bool = False
-) -> Plan:
-    """Choose the plan for a grid.
+class Sizes(NamedTuple):
+    """What a cell holds, in bytes."""
 
-    `memory` bounds the temporaries in bytes. Of the losses' intermediate arrays a cell is taken to hold the three
-    largest at a time (XLA fuses most away), or all of them where a gradient is wanted; and its own params, twice then.
+    largest: float  # an example: the largest array computed on the way
+    all: float  # an example: all arrays computed on the way
+    terms: float  # an example: what is computed once a batch
+    params: int  # its own params, and their gradient where one is wanted
+    sums: int  # its running sums between batches
+    gradient: bool
+    grouped: bool  # a convolution whose kernel differs between cells
+
+
+def budget(memory: int | None) -> int:
+    """Bytes that temporaries may take."""
+    return MEMORY.get(jax.default_backend(), MEMORY_ACCELERATOR) if memory is None else memory
+
+
+def plan(sizes: Sizes, cells: int, n: float, batch_size: int | None, memory: int | None, resident: bool) -> Plan:
+    """Choose the plan for a grid of `cells` over n examples (infinity where they have not been counted).
+
+    resident: the data are in memory, so that a pass over them costs nothing; else a tile takes as many cells as memory
+              allows, because passes = tiles.
+    `memory` bounds the temporaries. Of the arrays computed on the way a cell is taken to hold the three largest at a
+    time (XLA fuses most away), or all of them where a gradient is wanted.
     """
-    backend = jax.default_backend()
+    backend, limit = jax.default_backend(), budget(memory)
     chunk = CHUNK_BYTES.get(backend, CHUNK_BYTES_ACCELERATOR)
-    limit = MEMORY.get(backend, MEMORY_ACCELERATOR) if memory is None else memory
-    cells = math.prod(grid)
-    sizes = _intermediates(objective.losses, _trees.shapes(objective.params), _trees.shapes(objective.data))
-    largest = max(4, -(-max(sizes, default=0) // objective.n))  # bytes an example; at least one float
-    live = max(3 * largest, -(-sum(sizes) // objective.n) if gradient else 0)
-    own = (1 + gradient) * sum(leaf.nbytes for leaf in jax.tree.leaves(objective.params))
-    examples = min(objective.n, batch_size or objective.n)
+    largest = max(4.0, sizes.largest)  # at least one float
+    live = max(3 * largest, sizes.all if sizes.gradient else 0)
+    examples = int(min(n, batch_size or n))
     if batch_size is None:
-        examples = max(1, min(examples, limit // live))
-    in_flight = max(1, min(chunk // (largest * examples), limit // (live * examples + own), cells))
-    tile_cells = max(in_flight, min(cells, TILE_WORK // max(1, largest // 4 * objective.n)))
-    return Plan(in_flight, tile_cells, examples)
+        if not resident:
+            examples = max(LEAST_BATCH, min(examples, int(STEP_WORK / (largest / 4 * cells))))
+        examples = max(1, min(examples, int(limit / (live + sizes.terms))))
+    left = max(limit - sizes.terms * examples, limit / 2)
+    in_flight = int(max(1, min(chunk / (largest * examples), left / (live * examples + sizes.params), cells)))
+    if sizes.grouped and backend == "cpu":
+        in_flight = 1  # a convolution with a kernel for each cell runs many times slower there
+    tile_cells = cells
+    if resident:
+        tile_cells = max(in_flight, min(cells, int(STEP_WORK / max(1, largest / 4 * examples))))
+    if examples < n:  # running sums are held for the whole tile, twice while they are replaced
+        tile_cells = max(1, min(tile_cells, int(left / (2 * sizes.sums))))
+    return Plan(min(in_flight, tile_cells), tile_cells, examples)
 
 
-@lru_cache(maxsize=256)
-def _intermediates(losses: Losses, params: _trees.Shapes, data: _trees.Shapes) -> tuple[int, ...]:
-    """Bytes of every array that the losses compute on the way, those inside jit, scan and remat included."""
-    closed = jax.make_jaxpr(losses)(_trees.from_shapes(params), _trees.from_shapes(data))
-    return tuple(_sizes(closed.jaxpr))
-
-
-def _sizes(jaxpr: Any) -> Iterator[int]:
-    for equation in jaxpr.eqns:
-        inner = [getattr(value, "jaxpr", value) for value in equation.params.values()]
-        inner = [value for value in inner if hasattr(value, "eqns")]
-        for value in inner:
-            yield from _sizes(value)
-        if not inner:
-            yield from (_nbytes(variable.aval) for variable in equation.outvars)
-
-
-def _nbytes(aval: object) -> int:
-    shape, dtype = getattr(aval, "shape", ()), getattr(aval, "dtype", np.dtype(np.float32))
-    return math.prod(shape) * getattr(dtype, "itemsize", 4)
+def sizes_of(
+    intermediates: tuple[int, ...], terms: float, n: int, params: int, sums: int, gradient: bool, grouped: bool
+) -> Sizes:
+    """Sizes from what was traced on n examples."""
+    biggest = max(intermediates, default=0)
+    return Sizes(
+        biggest / n, sum(intermediates) / n, terms / n, params * (1 + gradient), max(sums, 4), gradient, grouped
+    )

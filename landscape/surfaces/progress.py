@@ -9,8 +9,8 @@ SHOWN_AFTER = 2.0  # seconds
 class Progress:
     """A context manager around a tqdm bar with rate and time left; tqdm is imported when it is first used."""
 
-    def __init__(self, total: int, unit: str, show: bool | None) -> None:
-        """`show`: None for the default above, True at once, False never."""
+    def __init__(self, total: int | None, unit: str, show: bool | None) -> None:
+        """`total`: None if it is not known. `show`: None for the default above, True at once, False never."""
         self._options: dict[str, Any] = {
             "total": total,
             "unit": f" {unit}",
@@ -29,6 +29,10 @@ class Progress:
     def update(self, amount: int) -> None:
         """`amount` more is done."""
         self._bar.update(amount)
+
+    def reach(self, amount: int) -> None:
+        """So much is done in all."""
+        self._bar.update(amount - self._bar.n)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

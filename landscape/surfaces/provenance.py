@@ -28,7 +28,7 @@ def describe(objective: Objective, penalties: Mapping[str, Penalty] | None) -> d
         "penalty_terms": _penalties.to_json(own),
         "reduction": objective.reduction,
         "num_examples": objective.n,
-        "dtype": str(max((leaf.dtype for leaf in jax.tree.leaves(objective.params)), key=lambda d: d.itemsize)),
+        "dtype": str(objective.dtype),
         "device": f"{device.platform}: {device.device_kind}",
         "landscape_version": landscape.__version__,
         "jax_version": jax.__version__,

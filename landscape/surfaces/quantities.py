@@ -6,11 +6,12 @@ A quantity is a frozen dataclass (equal by value: it is a static argument of the
     merge(sums, sums) -> sums               two shares together
     finish(point, sums, sweep) -> {name: array}
 
-The engine maps it over cells; no array of the params' size leaves the cell.
+The engine maps it over cells. For the mean of something per example, `Metric` is all there is to write.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -18,11 +19,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from landscape import _trees
+from landscape import _checks, _trees
 from landscape._trees import Params
 from landscape.charts.chart import Chart
-from landscape.objectives import penalties
-from landscape.objectives.objective import Batch, Losses, reduced, weighted_sum
+from landscape.objectives.data import Batch
+from landscape.objectives.objective import Losses, Predict, reduced, weighted_sum
 from landscape.objectives.objective import losses_and_weights as losses_of
 from landscape.surfaces.sweep import Sweep
 
@@ -31,16 +32,21 @@ BUILT_IN = {
     "risk_stderr": "standard error of the risk",
     "risk_gradient_norm": "norm of the risk's gradient",
     "slope": "in-chart gradient of the risk",
+    "plane_hessian": "in-chart Hessian of the risk",
+    "accuracy": "accuracy",
     "finite": "whether risk, objective and gradient are finite",
     "penalty_value": "penalty",
     "penalty_unit": "penalty at strength 1",
     "objective": "objective",
     "gradient_norm": "norm of the objective's gradient",
 }
+GRADIENTS = ("risk_gradient_norm", "gradient_norm")  # need the gradient over all params
+
+Values = Callable[[Sequence[Array]], tuple[Array, Array]]  # coordinates -> (n,) of a batch, and their weights
 
 
 class Point(NamedTuple):
-    """Where a cell is: params = chart.point(coordinates)."""
+    """Where a cell is: params = chart.point(coordinates), prepared if the objective prepares them."""
 
     params: Params
     coordinates: Array  # (k,)
@@ -57,101 +63,198 @@ class Quantity(Protocol):
     def finish(self, point: Point, sums: Any, sweep: Sweep) -> dict[str, Array]: ...
 
 
-class RiskSums(NamedTuple):
-    """Running sums of one cell. With weights w: W = Σw, L = Σwl; moments about the running mean of l."""
+class MetricSums(NamedTuple):
+    """Running sums of one cell: Σwv, what rounding lost from it (Neumaier 1974), Σw."""
 
-    loss: Array  # L
-    carry: Array  # what rounding lost from L so far (Neumaier 1974)
+    total: Array
+    carry: Array
+    weight: Array
+
+
+@dataclass(frozen=True)
+class Metric:
+    """The weighted mean over the examples of f(params, batch) -> (n,), or (values, weights); a variable `name`.
+
+    f is traced like losses, and matched by identity or, if it is a frozen dataclass, by value.
+    Raises: TypeError or ValueError from `evaluate`, if the name is taken or f returns another shape.
+
+        >>> import jax.numpy as jnp, numpy as np, landscape as ls
+        >>> pair = ls.neuron(*ls.datasets.pair())
+        >>> wrong = ls.Metric("error", lambda p, batch: (p["w"] * batch[0] + p["b"] > 0) != (batch[1] > 0.5))
+        >>> axes = {"w": [-1.0, 1.0], "b": [0.0]}
+        >>> ls.evaluate(pair, ls.axes_plane(pair.params, "w", "b"), axes, quantities=[wrong]).error.values.ravel()
+        array([1., 0.], dtype=float32)
+    """
+
+    name: str
+    f: Callable[[Params, Batch], Any]
+
+    def accumulate(self, point: Point, batch: Batch) -> MetricSums:
+        """The sums over one batch."""
+        values = self.f(point.params, batch)
+        values, weights = values if isinstance(values, tuple) else (values, None)
+        n = jax.tree.leaves(batch)[0].shape[0]
+        for array in (values, weights):
+            if array is not None and jnp.shape(array) != (n,):
+                raise ValueError(f"`{self.name}` returned shape {jnp.shape(array)}; wanted ({n},), one an example.")
+        values = _checks.floating(values)
+        values = values.astype(_trees.wide(values))
+        if weights is None:
+            return MetricSums(jnp.sum(values), jnp.zeros((), values.dtype), jnp.asarray(n, values.dtype))
+        weights = weights.astype(values.dtype)
+        total = jnp.sum(jnp.where(weights == 0, 0, weights * values))
+        return MetricSums(total, jnp.zeros_like(total), jnp.sum(weights))
+
+    def merge(self, a: MetricSums, b: MetricSums) -> MetricSums:
+        """Both shares."""
+        return MetricSums(a.total + b.total, a.carry + b.carry + _lost(a.total, b.total), a.weight + b.weight)
+
+    def finish(self, point: Point, sums: MetricSums, sweep: Sweep) -> dict[str, Array]:
+        """The weighted mean."""
+        return {self.name: (sums.total + sums.carry) / sums.weight}
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """1 where `predict` is right: the largest of K scores, or a probability above ½ for labels 0 and 1."""
+
+    predict: Predict
+
+    def __call__(self, params: Params, batch: Batch) -> Array:
+        """(n,) zeros and ones. Raises ValueError where predictions and labels do not fit."""
+        x, y = batch
+        out = self.predict(params, x)
+        labels = jnp.argmax(y, axis=-1) if jnp.ndim(y) == 2 else y
+        if jnp.ndim(out) == 2 and (jnp.ndim(y) == 2 or jnp.issubdtype(y.dtype, jnp.integer)):
+            return jnp.argmax(out, axis=-1) == labels
+        if jnp.shape(out) == jnp.shape(y) and jnp.ndim(y) == 1:
+            return (out > 0.5) == (y > 0.5)
+        raise ValueError(
+            f'`quantities` has "accuracy", but predict returned shape {jnp.shape(out)} for labels of shape '
+            f"{jnp.shape(y)} and dtype {y.dtype}; wanted scores (n, K) with integer or one-hot labels, or "
+            "probabilities (n,) with labels 0 and 1. Else write an ls.Metric."
+        )
+
+
+class RiskSums(NamedTuple):
+    """Running sums of one cell. With weights w: W = Σw; moments about the running mean m of the losses l."""
+
+    sums: dict[
+        str, Any
+    ]  # Σwl as "loss"; Σw∇l as "gradient", over all params; the same in the chart: "slope", "hessian"
+    carry: dict[str, Any]  # what rounding lost from each (Neumaier 1974)
     weight: Array  # W
     squares: Array  # Σw²
-    first: Array  # Σw²(l − m), m = L/W
+    first: Array  # Σw²(l − m)
     second: Array  # Σw²(l − m)²
-    gradient: Params  # Σ w∇l in float32 or wider, or None
-    gradient_carry: Params
 
 
 @dataclass(frozen=True)
 class Risk:
-    """Risk and objective of a cell, with its standard error, gradient norms and in-chart slope on request."""
+    """Risk and objective of a cell; on request its standard error, gradient norms, in-chart slope and Hessian."""
 
     losses: Losses
     reduction: str
     stderr: bool = False
     gradient_norm: bool = False
     slope: bool = False
+    hessian: bool = False
 
-    def accumulate(self, point: Point, batch: Batch) -> RiskSums:
-        """The sums over one batch."""
+    def accumulate(self, values: Values, params: Params, coordinates: Array, batch: Batch) -> RiskSums:
+        """The sums over one batch; `values` gives its losses anywhere in the chart, `params` are those of the cell."""
+        if self.gradient_norm:
+            loss, weight, sums = self._with_gradient(params, batch)
+        else:
+            loss, weight = _total(values(tuple(coordinates)))
+            sums = {}
+        if self.hessian or (self.slope and not self.gradient_norm):
+            sums |= self._in_chart(values, coordinates)
+        zero = jnp.zeros_like(loss)
+        moments = (zero, zero, zero)
+        if self.stderr:
+            each = losses_of(self.losses, params, batch) if self.gradient_norm else values(tuple(coordinates))
+            moments = _moments(each, _mean(loss, weight))
+        sums = {"loss": loss, **sums}
+        return RiskSums(sums, jax.tree.map(jnp.zeros_like, sums), weight, *moments)
 
-        def mean(params: Params) -> tuple[Array, tuple[Array, Array]]:
-            loss, weight = weighted_sum(self.losses, params, batch)
+    def _with_gradient(self, params: Params, batch: Batch) -> tuple[Array, Array, dict[str, Any]]:
+        def mean(moving: Params) -> tuple[Array, tuple[Array, Array]]:
+            loss, weight = weighted_sum(self.losses, _trees.merged(moving, params), batch)
             return _mean(loss, weight), (loss, weight)
 
-        gradient = None
-        if self.gradient_norm or self.slope:
-            # Of the mean, and widened before it is multiplied: a sum over examples overflows float16.
-            (_, (loss, weight)), gradient = jax.value_and_grad(mean, has_aux=True)(point.params)
-            gradient = jax.tree.map(lambda g: g.astype(_trees.wide(g)) * weight.astype(_trees.wide(g)), gradient)
-        else:
-            loss, weight = weighted_sum(self.losses, point.params, batch)
-        zero = jnp.zeros_like(loss)
-        moments = self._moments(point, batch, _mean(loss, weight)) if self.stderr else (zero, zero, zero)
-        return RiskSums(loss, zero, weight, *moments, gradient, jax.tree.map(jnp.zeros_like, gradient))
+        # Of the mean, and widened before it is multiplied: a sum over examples overflows float16.
+        (_, (loss, weight)), gradient = jax.value_and_grad(mean, has_aux=True)(_trees.floating(params))
+        return loss, weight, {"gradient": jax.tree.map(lambda g: _times(g, weight), gradient)}
 
-    def _moments(self, point: Point, batch: Batch, mean: Array) -> tuple[Array, Array, Array]:
-        # About the batch's own mean: Σl² − nm² would cancel where the losses are nearly equal.
-        values, weights = losses_of(self.losses, point.params, batch)
-        weights, values = weights.astype(mean.dtype), values.astype(mean.dtype)
-        squares, away = jnp.square(weights), jnp.where(weights == 0, 0, values - mean)
-        return jnp.sum(squares), jnp.sum(squares * away), jnp.sum(squares * jnp.square(away))
+    def _in_chart(self, values: Values, coordinates: Array) -> dict[str, Any]:
+        def mean(c: Array) -> tuple[Array, Array]:
+            loss, weight = _total(values(tuple(c)))
+            return _mean(loss, weight), weight
+
+        slope, weight = jax.grad(mean, has_aux=True)(coordinates)
+        sums = {"slope": _times(slope, weight)} if self.slope and not self.gradient_norm else {}
+        if self.hessian:
+            sums["hessian"] = _times(jax.hessian(lambda c: mean(c)[0])(coordinates), weight)
+        return sums
 
     def merge(self, a: RiskSums, b: RiskSums) -> RiskSums:
         """Both shares: sums by compensated addition, moments about the joint mean (Chan et al. 1983)."""
-        loss, carry = a.loss + b.loss, a.carry + b.carry + _lost(a.loss, b.loss)
-        weight = a.weight + b.weight
+        sums, weight = jax.tree.map(jnp.add, a.sums, b.sums), a.weight + b.weight
+        lost = jax.tree.map(_lost, a.sums, b.sums)
+        carry = jax.tree.map(lambda u, v, w: u + v + w, a.carry, b.carry, lost)
         first, second = jnp.zeros_like(a.first), jnp.zeros_like(a.second)
         for part in (a, b) if self.stderr else ():
-            shift = _mean(part.loss + part.carry, part.weight) - _mean(loss + carry, weight)
+            here = _mean(part.sums["loss"] + part.carry["loss"], part.weight)
+            shift = here - _mean(sums["loss"] + carry["loss"], weight)
             first += part.first + shift * part.squares
             second += part.second + 2 * shift * part.first + jnp.square(shift) * part.squares
-        gradient = jax.tree.map(jnp.add, a.gradient, b.gradient)
-        lost = jax.tree.map(_lost, a.gradient, b.gradient)
-        gradient_carry = jax.tree.map(lambda u, v, w: u + v + w, a.gradient_carry, b.gradient_carry, lost)
-        return RiskSums(loss, carry, weight, a.squares + b.squares, first, second, gradient, gradient_carry)
+        return RiskSums(sums, carry, weight, a.squares + b.squares, first, second)
 
     def finish(self, point: Point, sums: RiskSums, sweep: Sweep) -> dict[str, Array]:
         """The cell's variables: penalty_unit (U,), gradient_norm (P,), …; the engine derives what follows from them."""
-        risk = reduced(sums.loss + sums.carry, sums.weight, self.reduction)
-        unit = jax.vmap(lambda a, b: penalties.value(a, b, point.params))(sweep.unit_alpha, sweep.unit_beta)
-        out = {"risk": risk, "penalty_unit": unit.astype(risk.dtype)}
+        mean = jax.tree.map(
+            lambda total, carry: reduced(total + carry, sums.weight.astype(total.dtype), self.reduction),
+            sums.sums,
+            sums.carry,
+        )
+        moving = _trees.floating(point.params)
+        out = {"risk": mean["loss"], "penalty_unit": sweep.unit_value(moving).astype(mean["loss"].dtype)}
         if self.stderr:
             # √(n/(n−1)) as for a sample's standard deviation; with unequal weights n is their effective number.
             effective = jnp.square(sums.weight) / sums.squares
             spread = jnp.sqrt(sums.second * effective / (effective - 1))
             out["risk_stderr"] = reduced(spread, sums.weight, self.reduction)
-        if sums.gradient is not None:
-            gradient = jax.tree.map(
-                lambda g, carry: reduced(g + carry, sums.weight.astype(g.dtype), self.reduction),
-                sums.gradient,
-                sums.gradient_carry,
-            )
-            out |= self._derivatives(point, gradient, sweep)
-        return out
-
-    def _derivatives(self, point: Point, gradient: Params, sweep: Sweep) -> dict[str, Array]:
-        out = {}
+        if self.hessian:
+            out["plane_hessian"] = mean["hessian"]
         if self.slope:
-            _, pull = jax.vjp(lambda c: point.chart.point(tuple(c)), point.coordinates)
-            out["slope"] = pull(jax.tree.map(lambda g, p: g.astype(p.dtype), gradient, point.params))[0]
+            out["slope"] = self._pulled(point, mean["gradient"]) if self.gradient_norm else mean["slope"]
         if self.gradient_norm:
-            out["risk_gradient_norm"] = _trees.norm(gradient)
-
-            # By its definition: ‖g‖² + 4λ g·θ + 4λ²‖θ‖² would cancel near the minimizer, where it matters most.
-            def norm(alpha: Params, beta: Params) -> Array:
-                return _trees.norm(penalties.subgradient(alpha, beta, point.params, gradient))
-
-            out["gradient_norm"] = jax.vmap(norm)(sweep.alpha, sweep.beta)
+            out["risk_gradient_norm"] = _trees.norm(mean["gradient"])
+            out["gradient_norm"] = sweep.gradient_norm(moving, mean["gradient"])
         return out
+
+    def _pulled(self, point: Point, gradient: Params) -> Array:
+        """The in-chart gradient from that over all params."""
+        moving = _trees.floating(point.params)
+        _, pull = jax.vjp(lambda c: _trees.floating(point.chart.point(tuple(c))), point.coordinates)
+        return pull(jax.tree.map(lambda g, p: g.astype(p.dtype), gradient, moving))[0]
+
+
+def _total(values: tuple[Array, Array] | Array) -> tuple[Array, Array]:
+    """(Σwl, Σw) of losses with or without weights."""
+    return weighted_sum(lambda _, batch: batch, None, values)
+
+
+def _moments(values: tuple[Array, Array] | Array, mean: Array) -> tuple[Array, Array, Array]:
+    # About the batch's own mean: Σl² − nm² would cancel where the losses are nearly equal.
+    values, weights = values if isinstance(values, tuple) else (values, jnp.ones_like(values))
+    weights, values = weights.astype(mean.dtype), values.astype(mean.dtype)
+    squares, away = jnp.square(weights), jnp.where(weights == 0, 0, values - mean)
+    return jnp.sum(squares), jnp.sum(squares * away), jnp.sum(squares * jnp.square(away))
+
+
+def _times(leaf: Array, weight: Array) -> Array:
+    return leaf.astype(_trees.wide(leaf)) * weight.astype(_trees.wide(leaf))
 
 
 def _lost(a: Array, b: Array) -> Array:

@@ -108,7 +108,7 @@ def _check_objective(surface: xarray.Dataset, objective: Objective, source: str)
     attributes = surface.attrs
     if attributes.get("objective_id") == objective.id:
         return
-    dtype = str(max((leaf.dtype for leaf in jax.tree.leaves(objective.params)), key=lambda d: d.itemsize))
+    dtype = str(objective.dtype)
     pairs = {
         "examples": (attributes.get("num_examples"), objective.n),
         "dtype": (attributes.get("dtype"), dtype),

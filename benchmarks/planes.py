@@ -1,0 +1,222 @@
+"""Planes of networks: `landscape` beside the loop one writes in JAX oneself, and beside other tools.
+
+All see the same weights, directions, data and cells, in float32 on all cores, and take turns in one process. Every
+answer is compared with float64.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks import _memory_mapped, _networks, _peers, _plain_loop, _report
+from benchmarks._environment import busy, environment
+from benchmarks._networks import Problem
+from benchmarks._report import Progress, Report, Row, Target
+from benchmarks._timing import Timed, race, ratio
+
+REPEATS = 5
+OURS, PLAIN = "landscape", "plain JAX loop"
+TOLERANCE = 1e-5, 1e-6  # relative and absolute, of a risk in float32
+DERIVATIVES = "risk", "slope", "plane_hessian"
+CHECKED = 100  # cells, where the truth is slow
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large the workloads are; a side is that of a square of cells."""
+
+    wide: tuple[int, int, int, int]  # inputs, hidden units, examples, side
+    digits: tuple[int, int, int]  # hidden units, examples, side
+    images: tuple[tuple[int, int], int, int]  # channels, examples, side
+    squared: tuple[int, int, int]  # as `digits`
+    linear: tuple[tuple[int, ...], int, tuple[int, int]]  # inputs, examples, a small and a large side
+    on_disk: tuple[int, int, int]  # examples, features, side
+    judged: bool  # whether the targets are about these sizes
+
+
+FULL = Sizes(
+    wide=(784, 256, 2000, 25),
+    digits=(128, 1797, 51),
+    images=((16, 32), 512, 15),
+    squared=(128, 1797, 25),
+    linear=((100, 1000, 10_000), 500, (21, 101)),
+    on_disk=(1_000_000, 64, 51),
+    judged=True,
+)
+QUICK = Sizes(
+    wide=(20, 6, 30, 3),
+    digits=(6, 40, 4),
+    images=((2, 3), 20, 3),
+    squared=(6, 40, 3),
+    linear=((4, 30), 20, (2, 5)),
+    on_disk=(3000, 8, 4),
+    judged=False,
+)
+
+
+class Found(NamedTuple):
+    """What a part of the run adds to the report."""
+
+    rows: Sequence[Row] = ()
+    targets: Sequence[Target] = ()
+    notes: Sequence[str] = ()
+
+
+def run(sizes: Sizes, repeats: int, progress: Progress) -> Report:
+    """Measure everything; `progress` is told what is being measured."""
+    where = environment()
+    digits = _digits(*sizes.digits)
+    parts = {
+        "a wide perceptron": partial(_wide, *sizes.wide, repeats),
+        "a perceptron on digits": partial(_against_all, digits, repeats, over_package=8),
+        "its slopes and Hessians": partial(_derivatives, digits, repeats),
+        "a convolutional network": partial(_images, *sizes.images, repeats),
+        "a network where nothing hoists": partial(_nothing_hoists, *sizes.squared, repeats),
+        "linear models": partial(_linear, *sizes.linear, repeats),
+        "a data set on disk": partial(_on_disk, *sizes.on_disk, repeats),
+    }
+    found = []
+    for name, part in parts.items():
+        progress(name)
+        found.append(part())
+    rows, targets, notes = ([item for part in found for item in part[i]] for i in range(3))
+    notes = [*([_peers.MISSING] if _peers.MISSING else []), *notes]
+    if sizes.judged:
+        return Report("planes", asdict(sizes), rows, targets, [*notes, *busy(where)], where)
+    return Report("planes", asdict(sizes), rows, [], [*notes, "these sizes are too small to judge speed by"], where)
+
+
+def _wide(inputs: int, hidden: int, examples: int, side: int, repeats: int) -> Found:
+    problem = _networks.perceptron(f"MLP {inputs}-{hidden}-10", _networks.noise(examples, inputs), hidden, side)
+    return _against_all(problem, repeats, over_plain=10, over_package=15)
+
+
+def _digits(hidden: int, examples: int, side: int, first: str = "dense") -> Problem:
+    squared = ", squared weights" if first == "squared" else ""
+    name = f"digits MLP 64-{hidden}-10{squared}"
+    return _networks.perceptron(name, _networks.digits(examples), hidden, side, first)
+
+
+def _images(channels: tuple[int, int], examples: int, side: int, repeats: int) -> Found:
+    problem = _networks.convolutional(_networks.digits(examples, images=True), channels, side)
+    return _against_all(problem, repeats, over_plain=2)
+
+
+def _nothing_hoists(hidden: int, examples: int, side: int, repeats: int) -> Found:
+    """Weights that enter squared: not affine, so all is to be done in every cell, and no worse than by the loop."""
+    problem = _digits(hidden, examples, side, "squared")
+    timed = race(_ours(problem) | _plain_loop.loops(problem), repeats)
+    plain = _fastest(timed, PLAIN)
+    claim = f"{problem.title}, nothing to hoist, time over that of {plain}"
+    rows = _rows(problem, timed, _plain_loop.truth(problem)[0])
+    return Found(rows, [Target(claim, ratio(timed[OURS], timed[plain]), 1.05, "×")])
+
+
+def _against_all(
+    problem: Problem, repeats: int, over_plain: float | None = None, over_package: float | None = None
+) -> Found:
+    """The risk by everybody; at least so many times faster than the fastest plain loop, and than loss-landscapes."""
+    timed = race(_ours(problem) | _plain_loop.loops(problem) | _peers.contestants(problem), repeats)
+    truth, targets = _plain_loop.truth(problem)[0], []
+    for opponent, limit in ((PLAIN, over_plain), (_peers.PACKAGE, over_package)):
+        by = _fastest(timed, opponent)
+        if by and limit:
+            claim = f"{problem.title}, speed over that of {by}"
+            targets.append(Target(claim, ratio(timed[by], timed[OURS]), limit, "×", more=True))
+    return Found(_rows(problem, timed, truth), targets, _walked(problem, timed, truth))
+
+
+def _ours(problem: Problem) -> dict[str, Any]:
+    return {OURS: lambda: problem.evaluate()[0]}
+
+
+def _fastest(timed: dict[str, Timed], opponent: str) -> str:
+    """Of the ways in which an opponent ran, the one of least median; "" where it did not."""
+    ways = [by for by in timed if by.startswith(opponent)]
+    return min(ways, key=lambda by: timed[by].median, default="")
+
+
+def _rows(problem: Problem, timed: dict[str, Timed], truth: np.ndarray, every: int = 1) -> list[Row]:
+    """Times per cell, how many times faster than the opponents' fastest, errors (the truth is of every so manyth)."""
+    cells = len(problem.cells)
+    plain, package = (_fastest(timed, opponent) for opponent in (PLAIN, _peers.PACKAGE))
+    rows = []
+    for by, times in timed.items():
+        where = _peers.right(problem)[::every] if by.startswith(_peers.PACKAGE) else slice(None)
+        columns = _report.errors(times.answer[::every][where], truth[where], *TOLERANCE)
+        columns |= {"times_plain": ratio(timed[plain], times)} if plain else {}
+        columns |= {"times_peer": ratio(timed[package], times)} if package else {}
+        rows.append(_report.row(problem.title, by, times, milliseconds=times.median / cells * 1e3, **columns))
+    return rows
+
+
+def _walked(problem: Problem, timed: dict[str, Timed], truth: np.ndarray) -> list[str]:
+    """What is wrong in the answer of loss-landscapes."""
+    by = _fastest(timed, _peers.PACKAGE)
+    if not by:
+        return []
+    off, moved = _peers.off_by_one(problem, timed[by].answer, truth)
+    return [
+        f"{problem.name}: loss-landscapes samples every second row of cells one step off, errors up to {off:.1e}"
+        f" ({moved:.1e} once moved by that step); its errors above are those of the other rows"
+    ]
+
+
+def _derivatives(problem: Problem, repeats: int) -> Found:
+    """Risk, in-plane slope and Hessian together, beside the risk alone."""
+    title = f"{problem.title}: slopes and Hessians"
+    ways = {f"{OURS}, {', '.join(asked)}": asked for asked in (DERIVATIVES[:1], DERIVATIVES)}
+    timed = race({by: partial(problem.evaluate, asked) for by, asked in ways.items()}, repeats)
+    every = max(1, len(problem.cells) // CHECKED)
+    truth = _plain_loop.truth(problem, every, derivatives=True)
+    rows = []
+    for by, times in timed.items():
+        answer, wanted = (_flat(values) for values in ([v[::every] for v in times.answer], truth[: len(times.answer)]))
+        columns = _report.errors(answer, wanted, 1e-4, 1e-5 * np.abs(wanted).max())
+        per_cell = times.median / len(problem.cells) * 1e3
+        rows.append(_report.row(title, by, times, milliseconds=per_cell, **columns))
+    alone, together = timed.values()
+    return Found(rows, [Target(f"{title}, time over the risk alone", ratio(together, alone), 8, "×")])
+
+
+def _flat(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate([np.ravel(values) for values in arrays])
+
+
+def _linear(inputs: tuple[int, ...], examples: int, sides: tuple[int, int], repeats: int) -> Found:
+    """The plane of a linear model is affine to the last: what a cell costs does not depend on the inputs' dimension.
+
+    What a cell costs is the time of a large grid less that of a small one: the products are done once in either.
+    """
+    grids = {(d, side): _networks.linear(_networks.noise(examples, d), side) for d in inputs for side in sides}
+    loops = _plain_loop.loops(grids[inputs[-1], sides[0]])
+    calls = {(d, side, OURS): _ours(problem)[OURS] for (d, side), problem in grids.items()}
+    timed = race(calls | {(inputs[-1], sides[0], by): call for by, call in loops.items()}, repeats)
+    rows: list[Row] = []
+    for (d, side), problem in grids.items():
+        own = {by: times for (*grid, by), times in timed.items() if grid == [d, side]}
+        every = max(1, len(problem.cells) // CHECKED)
+        rows += _rows(problem, own, _plain_loop.truth(problem, every)[0], every)
+    more = sides[1] ** 2 - sides[0] ** 2
+    small, large = ([timed[d, side, OURS].seconds for d in inputs] for side in sides)
+    costs = [float(np.median(b - a)) / more for a, b in zip(small, large, strict=True)]
+    listed = ", ".join(f"{cost * 1e6:.2f} µs with {d} inputs" for d, cost in zip(inputs, costs, strict=True))
+    claim = f"linear models, cost of a cell with {inputs[-1]} inputs over that with {inputs[0]}"
+    return Found(rows, [Target(claim, costs[-1] / costs[0], 1.2, "×")], [f"linear models, one more cell: {listed}"])
+
+
+def _on_disk(examples: int, features: int, side: int, repeats: int) -> Found:
+    """The risk of memory-mapped data, in a process of its own."""
+    found = _memory_mapped.measure(examples, features, side, min(repeats, 3))
+    title = f"{found.name}, {examples} examples in a file of {found.file_bytes / 1e6:.0f} MB, {side}×{side} cells"
+    columns = _report.errors(found.timed.answer, found.truth, *TOLERANCE)
+    columns |= {"milliseconds": found.timed.median / side**2 * 1e3, "passes": found.passes}
+    row = _report.row(title, OURS, found.timed, peak_bytes=found.peak_bytes, **columns)
+    targets = [
+        Target(f"{title}, passes over the data", found.passes, 1, ""),
+        Target(f"{title}, memory of the process at its peak", found.peak_bytes / 1e9, 1, " GB"),
+    ]
+    return Found([row], targets)

@@ -1,0 +1,63 @@
+"""How many runs `descend` traces at a time: blocks of penalties and starts within a memory budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+from jax import Array
+
+from landscape import _trees
+from landscape._trees import Params
+from landscape.objectives.objective import Batch, Losses, Objective, Prepare, num_examples, prepared, weighted_sum
+from landscape.surfaces import _plan
+
+
+class Plan(NamedTuple):
+    """What is traced at a time."""
+
+    block: tuple[int, int]  # penalties and starts
+    params_bytes: int  # what moves of one run's params
+    memory: int
+
+
+def plan(objective: Objective, grid: tuple[int, int], memory: int | None) -> Plan:
+    """As many runs of (penalties, starts) at a time as memory allows: of one penalty first."""
+    backend = jax.default_backend()
+    limit = _plan.MEMORY.get(backend, _plan.MEMORY_ACCELERATOR) if memory is None else memory
+    own = sum(leaf.nbytes for leaf in jax.tree.leaves(_trees.floating(objective.params)))
+    shapes = _trees.shapes(objective.params), _trees.shapes(objective.data)
+    # Beside what risk and gradient compute on the way: params, gradient, and what an optimizer keeps.
+    runs = max(1, limit // (_computed(objective.losses, objective.prepare, *shapes) + 6 * own))
+    starts = _evenly(grid[1], runs)
+    return Plan((_evenly(grid[0], max(1, runs // starts)), starts), own, limit)
+
+
+def _evenly(count: int, most: int) -> int:
+    """The size of the fewest equal parts, of at most `most`, that `count` can be cut into."""
+    return -(-count // -(-count // most))
+
+
+@lru_cache(maxsize=256)
+def _computed(losses: Losses, prepare: Prepare | None, params: _trees.Shapes, data: _trees.Shapes) -> int:
+    """Bytes of every array on the way to risk and gradient of one run. XLA needs fewer: it fuses."""
+
+    def risk(moving: Params, example: Params, batch: Batch) -> Array:
+        full = prepared(prepare, _trees.merged(moving, example), batch, num_examples(batch))
+        return weighted_sum(losses, full, batch)[0]
+
+    example = _trees.from_shapes(params)
+    traced = jax.make_jaxpr(jax.value_and_grad(risk))(_trees.floating(example), example, _trees.from_shapes(data))
+    return sum(_sizes(traced.jaxpr))
+
+
+def _sizes(jaxpr: Any) -> Iterator[int]:
+    """Bytes of what each equation computes, those inside calls, branches and loops too."""
+    for equation in jaxpr.eqns:
+        yield sum(getattr(v.aval, "size", 1) * getattr(v.aval.dtype, "itemsize", 4) for v in equation.outvars)
+        for value in equation.params.values():
+            for part in value if isinstance(value, (tuple, list)) else (value,):
+                inner = getattr(part, "jaxpr", part)
+                yield from _sizes(inner) if hasattr(inner, "eqns") else ()

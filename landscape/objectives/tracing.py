@@ -1,0 +1,67 @@
+"""What a user's losses return, found out before anything runs; JAX's errors turned into what to change."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from landscape import _checks, _trees
+
+
+@lru_cache(maxsize=256)
+def output(losses: Callable[..., Any], prepare: Any, params: _trees.Shapes, batch: _trees.Shapes) -> Any:
+    """The shapes that `losses` returns. Traced twice: a state that it keeps shows on the second time."""
+
+    def run(params: Any, batch: Any) -> Any:
+        if prepare is not None:
+            params = prepare(params, jax.tree.map(lambda leaf: leaf[None], batch))
+        return losses(params, batch)
+
+    def again(params: Any, batch: Any) -> Any:  # another function: JAX remembers what the first one returned
+        return run(params, batch)
+
+    arguments = _trees.from_shapes(params), _trees.from_shapes(batch)
+    try:
+        jax.eval_shape(run, *arguments)
+        return jax.eval_shape(again, *arguments)
+    except jax.errors.UnexpectedTracerError as error:
+        raise TypeError(
+            "`losses` keeps something between calls (an attribute, a list, a counter that it changes); it must depend "
+            "on its arguments alone. Return what changes instead of storing it, or switch the model to evaluation: "
+            "dropout off, batch statistics fixed."
+        ) from error
+    except jax.errors.TracerArrayConversionError as error:
+        raise TypeError(
+            "`losses` hands an array to NumPy; write it with jax.numpy (jnp.exp instead of np.exp), so that it can be "
+            "compiled and differentiated."
+        ) from error
+    except jax.errors.ConcretizationTypeError as error:  # bool(), int(), float() of a traced number
+        raise TypeError(
+            "`losses` needs the value of an array while it is compiled: a Python `if`, `while`, `int()` or `float()` "
+            "on something computed from params or batch. Write jnp.where(condition, a, b) or jax.lax.cond instead of "
+            "`if`, and jax.lax.while_loop or jax.lax.scan instead of a loop."
+        ) from error
+
+
+def check_output(name: str, out: Any, n: int) -> None:
+    """Raise unless losses returned (n,) floating-point numbers, or a pair (losses, weights) of that shape."""
+    wanted = (n,)
+    if not hasattr(out, "shape") and not (isinstance(out, tuple) and len(out) == 2):
+        given = f"{_checks.kind(out)} of {len(out)}" if isinstance(out, (tuple, list, dict)) else _checks.kind(out)
+        given = "nothing (None): is the `return` missing?" if out is None else given
+        raise TypeError(f"`losses` returned {given}; wanted the losses {wanted}, or a pair (losses, weights).")
+    for part, leaf in zip(("losses", "weights"), out if isinstance(out, tuple) else (out,), strict=False):
+        shape = getattr(leaf, "shape", None)
+        if part == "losses" and shape == wanted and not jnp.issubdtype(leaf.dtype, jnp.floating):
+            raise TypeError(
+                f"`{name}` returned {leaf.dtype}, whose gradient is 0 everywhere; return floating-point numbers."
+            )
+        if shape != wanted:
+            tail = (
+                "Return the losses before averaging them: the objective takes the mean itself."
+                if part == "losses"
+                else "A second output is taken as weights; leave an auxiliary output out."
+            )
+            raise ValueError(f"`losses` returned {part} of shape {shape}; wanted {wanted}, one an example. {tail}")

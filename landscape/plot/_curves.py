@@ -1,0 +1,81 @@
+"""Several curves of one look in one panel: each, or the median and a band of many; and the axis of steps."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from landscape.plot import _page, _paths
+from landscape.plot.style import LineStyle
+
+FEW = 8  # runs up to which each is drawn; beyond, their median and a band
+THIN: dict[str, Any] = {"linewidth": 0.7, "alpha": 0.8, "linestyle": (0, (1.0, 1.2))}
+
+
+def runs(axes: Axes, steps: np.ndarray, values: np.ndarray, line: dict[str, Any], marker: dict[str, Any]) -> None:
+    """Runs against the step, `values` of shape (runs, steps), NaN from where one is not finite any more: a cross."""
+    if len(values) > FEW:
+        band(axes, steps, values, (0.1, 0.9), line | marker)
+    else:
+        for row in values:
+            axes.plot(steps, row, **{"linewidth": 1.1 if len(values) == 1 else 0.7} | line | marker)
+    for row in values:
+        good = np.isfinite(row)
+        if good.any() and not good[-1]:
+            last = int(np.flatnonzero(good)[-1])
+            axes.plot(steps[last], row[last], markersize=4, zorder=5, **_paths.FAILED)
+
+
+def thin(axes: Axes, steps: np.ndarray, values: np.ndarray, color: str) -> None:
+    """What a picture shows in the place of these runs: thin dots under their curves, the median of many."""
+    shown = values if len(values) <= FEW else _quantiles(values, (0.5,))
+    for row in shown:
+        axes.plot(steps, row, color=color, zorder=1.9, **THIN)
+
+
+def thin_handle() -> Line2D:
+    """The legend's entry for such dots."""
+    return Line2D([], [], color="#555555", label="on the surface", **THIN)
+
+
+def band(
+    axes: Axes, x: np.ndarray, values: np.ndarray, quantiles: tuple[float, float], line: dict[str, Any], **of: Any
+) -> Any:
+    """The median and a band between two quantiles, over the curves finite at each place; nothing where none is."""
+    low, middle, high = _quantiles(values, (quantiles[0], 0.5, quantiles[1]))
+    axes.fill_between(
+        x, low, high, where=np.isfinite(middle), **{"alpha": 0.16, "linewidth": 0, "color": line["color"]} | of
+    )
+    return axes.plot(x, middle, **{"linewidth": 1.2} | line)[0]
+
+
+def _quantiles(values: np.ndarray, shares: Sequence[float]) -> np.ndarray:
+    """Quantiles of shape (shares, places) over the values that are finite there; NaN where none is."""
+    alive = np.isfinite(values).any(axis=0)
+    found = np.full((len(shares), values.shape[1]), np.nan)
+    found[:, alive] = np.nanquantile(np.where(np.isfinite(values), values, np.nan)[:, alive], shares, axis=0)
+    return found
+
+
+def markers(look: LineStyle, steps: np.ndarray) -> dict[str, Any]:
+    """A few of an optimizer's markers, evenly spread on a logarithmic axis."""
+    places = [len(steps) - 1]
+    if len(steps) > 2:
+        wanted = np.geomspace(1, max(steps[-1], 2), 7)[1:]
+        places = sorted({int(np.argmin(np.abs(steps - w))) for w in wanted})
+    edge = {"markersize": 3, "markeredgecolor": "white", "markeredgewidth": 0.4}
+    return {"marker": look.marker, "markevery": places, **edge}
+
+
+def step_axis(axes: Axes, xscale: str, last: int) -> None:
+    """The axis of steps; step 0 is kept at the left end of a logarithmic one."""
+    if xscale == "log":
+        axes.set_xscale("symlog", linthresh=1, linscale=0.35)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _page.plain(value)))
+        axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlim(0, max(last, 1))
+    axes.grid(True, which="major")
+    axes.spines[["top", "right"]].set_visible(False)

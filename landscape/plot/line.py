@@ -1,0 +1,153 @@
+"""Variables of a surface over one coordinate: a curve each, a penalty, a split; two variables on two axes.
+
+>>> import landscape as ls
+>>> figure = ls.plot.line(surface, ("risk", "accuracy"))                  # doctest: +SKIP
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from landscape.plot import _mesh, _page, _panels, _paths, _runs, _scales, style
+
+_SIDES = (style.BLUE, "#8C510A")  # of the left and the right axis: brown, which no optimizer has
+_MARKERS = 16  # of a run, at most
+
+
+def line(
+    surface: xr.Dataset,
+    variables: str | Sequence[str] | None = None,
+    runs: Any = None,
+    *,
+    log: bool | None = None,
+    ax: Axes | None = None,
+    width: float = style.SINGLE,
+) -> Figure:
+    """One variable of a surface over its one coordinate, or two: the first on the left axis, the second on the right.
+
+    `variables`: by default the risk, and the accuracy where it was measured. Splits of the data are solid, dashed, …
+    curves; the penalties of a sweep have the colors of their λ (and dashes where two have the same). `runs`: a
+    Trajectory on the surface's objective, or its `.on(surface)`, as points at their own values of the first variable.
+    `log` puts the left axis on a logarithmic or a linear scale; by default gradient norms, and what is positive with a
+    ratio above 20, are logarithmic. The right axis is linear, and logarithmic for gradient norms. Stretches where a
+    curve is not finite are hatched. Draws into `ax`, or on a new figure `width` inches wide.
+
+    Raises: ValueError for more than one coordinate or two variables, for a sweep beside a second variable or several
+    splits, and for runs that do not belong here.
+    """
+    variables = _chosen(surface, variables)
+    name = _coordinate(surface, variables)
+    _check_curves(surface, variables)
+    walks = [] if runs is None else _runs.read(runs, surface, [name])
+    surface = surface.sortby(name)
+    x = surface[name].to_numpy().astype(float)
+    data = [_panels.masked(surface, variable) for variable in variables]
+    bad = ~np.all([np.isfinite(d).all([dim for dim in d.dims if dim != name]).to_numpy() for d in data], axis=0)
+    with style.context():
+        figure, axes = _page.canvas(ax, width)
+        sides = [axes, *(axes.twinx() for _ in variables[1:])]
+        entries: list[Any] = []
+        for side, (d, place) in enumerate(zip(data, sides, strict=True)):
+            curves = _curves_of(d, surface, name, side)
+            for values, look in curves:
+                place.plot(x, values, **look)
+            asked = log if side == 0 else None if variables[side].endswith("gradient_norm") else False
+            if _scales.is_log(variables[side], [values for values, _ in curves], asked):
+                place.set_yscale("log")
+            place.set_ylabel(_panels.label_of(surface[variables[side]]))
+            entries = entries or _entries(d, [look for _, look in curves])
+        if len(sides) > 1:
+            _color(sides)
+        _mesh.hatch_spans(axes, x, bad)
+        for run in walks:
+            _draw_points(axes, run, variables[0])
+        axes.set_xlim(x[0], x[-1])
+        axes.locator_params(axis="x", nbins=6, steps=[1, 2, 5, 10])
+        axes.set(xlabel=_panels.label_of(surface[name]))
+        hatched = [_mesh.hatch_handle()] if bad.any() else []
+        others = _paths.handles(walks, [])[0] + hatched + _paths.off_handles(walks, x)
+        _page.finish(figure, axes, [entries, others], own=ax is None)
+    return figure
+
+
+def _chosen(surface: xr.Dataset, variables: str | Sequence[str] | None) -> tuple[str, ...]:
+    """One or two variables that the surface has."""
+    if variables is None:
+        measured = isinstance(surface, xr.Dataset) and "accuracy" in surface
+        variables = ("risk", "accuracy") if measured else ("risk",)
+    chosen = (variables,) if isinstance(variables, str) else tuple(variables)
+    if len(chosen) not in (1, 2) or len(set(chosen)) < len(chosen):
+        raise ValueError(
+            f"`variables` is {chosen}; give one for the left axis, or two different ones: ('risk', 'accuracy')."
+        )
+    return chosen
+
+
+def _coordinate(surface: xr.Dataset, variables: Sequence[str]) -> str:
+    """The name of the surface's one coordinate."""
+    for variable in variables:
+        names = _panels.coordinates(surface, variable)
+        if len(names) != 1:
+            held = names[-1] if names else ""
+            raise ValueError(
+                f"`surface` has {len(names)} coordinates in {variable!r} ({', '.join(names) or 'none'}); a line has "
+                f"one. Hold the others, surface.isel({held}=0), or draw landscape.plot.contour."
+            )
+    return _panels.coordinates(surface, variables[0])[0]
+
+
+def _check_curves(surface: xr.Dataset, variables: Sequence[str]) -> None:
+    """Raise ValueError where colors and dashes would have to tell two things at once."""
+    swept = [v for v in variables if "penalty" in surface[v].dims]
+    if not swept:
+        return
+    other = "a second variable" if len(variables) > 1 else "several splits" if "split" in surface[swept[0]].dims else ""
+    if other:
+        labels = [str(label) for label in surface["penalty"].values]
+        raise ValueError(
+            f"`surface` holds {len(labels)} penalties in {swept[0]!r}, which cannot be told apart beside {other}. "
+            f"Select one: surface.sel(penalty={labels[-1]!r})."
+        )
+
+
+def _curves_of(
+    data: xr.DataArray, surface: xr.Dataset, name: str, side: int
+) -> list[tuple[np.ndarray, dict[str, Any]]]:
+    """Values and look of each curve of a variable."""
+    if "penalty" in data.dims:
+        rows = data.transpose("penalty", name).to_numpy()
+        return list(zip(rows, _runs.penalty_looks(data, surface.attrs), strict=True))
+    rows = data.transpose("split", name).to_numpy() if "split" in data.dims else [data.to_numpy()]
+    return [(row, {"color": _SIDES[side], "linestyle": style.dashes(i)}) for i, row in enumerate(rows)]
+
+
+def _entries(data: xr.DataArray, looks: Sequence[dict[str, Any]]) -> list[Line2D]:
+    """The legend's entries: the penalties in their colors, or the splits in gray, which both axes share."""
+    if "penalty" in data.dims:
+        return [Line2D([], [], **look) for look in looks]
+    if "split" not in data.dims:
+        return []
+    labels = map(str, data["split"].to_numpy())
+    return [Line2D([], [], **look | {"color": "#555555"}, label=s) for s, look in zip(labels, looks, strict=True)]
+
+
+def _color(sides: Sequence[Axes]) -> None:
+    """Each axis in the color of its curves."""
+    for axes, color, edge in zip(sides, _SIDES, ("left", "right"), strict=True):
+        axes.yaxis.label.set_color(color)
+        axes.tick_params(axis="y", which="both", color=color, labelcolor=color)
+        axes.spines[["left", "right"]].set_visible(False)
+        axes.spines[edge].set(visible=True, color=color)
+
+
+def _draw_points(axes: Axes, run: _runs.Run, variable: str) -> None:
+    if variable in run.measured:
+        look = {"color": run.look.color, "marker": run.look.marker, "linestyle": run.look.linestyle}
+        fixed = {"markersize": 2.5, "linewidth": 0.5, "scalex": False, "scaley": False}
+        every = -(-len(run.steps) // _MARKERS) or 1
+        axes.plot(run.points[0], run.measured[variable], markevery=every, zorder=4, **fixed, **look)

@@ -1,0 +1,379 @@
+"""The affine prefix: what is affine in a chart's coordinates, computed once a batch instead of once a cell.
+
+Along θ₀ + a·u + b·v everything before the first nonlinearity is affine in (a, b): x·W(a, b) = x·W₀ + a·x·U + b·x·V. Its
+three products serve all cells of a tile; a cell adds them up and runs the rest. Found by reading the jaxpr, so the
+model is not touched, and what is not affine, or does not pay, stays where it was.
+
+>>> import jax.numpy as jnp
+>>> x, u = jnp.ones((3, 8)), jnp.ones((8, 5))
+>>> terms, f = hoist(lambda a: jnp.tanh(x @ (a * u)).sum(), (jnp.zeros(()),))
+>>> [(at_zero.shape, len(slopes)) for at_zero, slopes in terms]
+[((3, 5), 1)]
+>>> bool(jnp.allclose(f(terms, (2.0,)), jnp.tanh(x @ (2.0 * u)).sum()))
+True
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.extend.core as jex
+import jax.numpy as jnp
+from jax import Array
+
+# Entered, because they only group equations. A custom_jvp or custom_vjp call stays whole, with its rule: entering one
+# would change relu'(0).
+GROUPS = {"jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint"}
+# Affine in all of their operands at once.
+LINEAR = {
+    *("add", "add_any", "sub", "neg", "reshape", "broadcast_in_dim", "transpose", "squeeze", "expand_dims", "rev"),
+    *("reduce_sum", "cumsum", "slice", "concatenate", "pad", "copy", "reduce_window_sum", "convert_element_type"),
+}
+BILINEAR = {"mul", "dot_general", "conv_general_dilated"}  # affine where exactly one operand is
+IN_FIRST = {"div", "gather", "dynamic_slice"}  # affine in the first operand, the others independent of the coordinates
+FIXED, AFFINE, OTHER = range(3)  # what a value is in the coordinates
+
+# Weights of the comparison, in units of one operation on an element in a fused loop. Measured on CPU (benchmarks/).
+PRODUCT, FUNCTION = 1 / 8, 8.0
+CONVOLUTION = 15.0  # an entry of the result, on top of its products
+FREE = {"reshape", "broadcast_in_dim", "squeeze", "expand_dims", "copy", "convert_element_type", "iota"}
+FUNCTIONS = {
+    "exp",
+    "exp2",
+    "log",
+    "log1p",
+    "expm1",
+    "tanh",
+    "logistic",
+    "erf",
+    "erf_inv",
+    "sin",
+    "cos",
+    "pow",
+    "lgamma",
+}
+GAIN = 1.05  # hoisted must be this much cheaper than plain, by count
+
+UNNAMED = jex.DebugInfo("hoist", "landscape", None, None)  # a jaxpr wants one
+
+Value = Any  # the number of a value in a program, or a literal
+Terms = list[tuple[Array, list[Array]]]  # of each hoisted value: at zero, and its slope along each coordinate
+
+
+class Node(NamedTuple):
+    """One equation of a program."""
+
+    equation: Any
+    inputs: tuple[Value, ...]
+    outputs: tuple[int, ...]
+
+
+class Program(NamedTuple):
+    """A function of the coordinates as a flat list of equations between numbered values."""
+
+    nodes: list[Node]
+    avals: dict[int, Any]  # shape and dtype of each value
+    constants: dict[int, Any]
+    coordinates: tuple[int, ...]
+    outputs: tuple[Value, ...]
+    structure: Any
+
+
+class Count(NamedTuple):
+    """What a cell costs."""
+
+    operations: float
+    weighted: float  # in operations of a fused loop
+    intermediates: tuple[int, ...]  # bytes of each value computed
+
+
+class Split(NamedTuple):
+    """A program cut in two: `hoisted` values are computed once a batch, `rest` runs in every cell."""
+
+    program: Program
+    affine: tuple[int, ...]
+    fixed: tuple[int, ...]
+    rest: list[Node]
+    before: Count
+    after: Count
+
+    @property
+    def hoisted(self) -> tuple[int, ...]:
+        """All values that cells share."""
+        return self.affine + self.fixed
+
+    @property
+    def held(self) -> int:
+        """Bytes of the terms."""
+        width = {v: 1 + len(self.program.coordinates) for v in self.affine}
+        return sum(width.get(v, 1) * _nbytes(self.program.avals[v]) for v in self.hoisted)
+
+    def terms(self) -> Terms:
+        """The hoisted values at zero with their slopes, by one linearization."""
+        program = self.program
+        nodes = _needed(program, self.hoisted, ())
+        zeros = [jnp.zeros((), program.avals[c].dtype) for c in program.coordinates]
+
+        def prefix(*coordinates: Array) -> tuple[list[Array], list[Array]]:
+            values = _run(nodes, program.constants | dict(zip(program.coordinates, coordinates, strict=True)))
+            return [values[v] for v in self.affine], [values[v] for v in self.fixed]
+
+        at_zero, slope, fixed = jax.linearize(prefix, *zeros, has_aux=True)
+        units = [[jnp.ones_like(z) if z is unit else z for z in zeros] for unit in zeros]
+        slopes = [slope(*unit) for unit in units]
+        return [(value, [s[i] for s in slopes]) for i, value in enumerate(at_zero)] + [(value, []) for value in fixed]
+
+    def finish(self, terms: Terms, coordinates: Sequence[Array]) -> Any:
+        """The function's value at these coordinates."""
+        values = self.program.constants | dict(zip(self.program.coordinates, coordinates, strict=True))
+        for v, (moved, slopes) in zip(self.hoisted, terms, strict=True):
+            for c, slope in zip(coordinates, slopes, strict=False):
+                moved = moved + jnp.asarray(c, slope.dtype) * slope
+            values[v] = moved
+        values = _run(self.rest, values)
+        return self.program.structure.unflatten([_read(values, v) for v in self.program.outputs])
+
+
+def hoist(f: Callable[..., Any], coordinates: Sequence[Any]) -> tuple[Terms, Callable[[Terms, Sequence[Array]], Any]]:
+    """(terms, g) with g(terms, c) = f(*c), where `terms` do not depend on c. Without gain they are empty, and g is f.
+
+    coordinates: scalars like f's arguments. f may close over traced arrays.
+    """
+    found = split(f, coordinates)
+    if not found.hoisted:
+        return [], lambda terms, at: f(*at)
+    return found.terms(), found.finish
+
+
+def split(f: Callable[..., Any], coordinates: Sequence[Any]) -> Split:
+    """Cut f where a cell is cheapest, by count; nothing is hoisted where that gains less than 5 %."""
+    program = _program(f, coordinates)
+    kinds = _kinds(program)
+    hoisted = _cheapest_cut(program, kinds)
+    affine = tuple(v for v in hoisted if kinds[v] == AFFINE)
+    plain, rest = _needed(program, program.outputs, ()), _needed(program, program.outputs, hoisted)
+    before, after = _count(program, plain, (), ()), _count(program, rest, affine, hoisted)
+    if before.weighted < GAIN * after.weighted:
+        return Split(program, (), (), plain, before, before)
+    return Split(program, affine, tuple(v for v in hoisted if kinds[v] == FIXED), rest, before, after)
+
+
+def _program(f: Callable[..., Any], coordinates: Sequence[Any]) -> Program:
+    """Trace f and flatten it: groups of equations are entered."""
+    closed, shape = jax.make_jaxpr(f, return_shape=True)(*coordinates)
+    numbers = itertools.count()
+    nodes: list[Node] = []
+    avals: dict[int, Any] = {}
+    constants: dict[int, Any] = {}
+
+    def new(variable: Any) -> int:
+        number = next(numbers)
+        avals[number] = variable.aval
+        return number
+
+    def enter(jaxpr: Any, consts: Sequence[Any], arguments: Sequence[Value]) -> list[Value]:
+        named: dict[Any, Value] = dict(zip(jaxpr.invars, arguments, strict=True))
+        for variable, value in zip(jaxpr.constvars, consts, strict=True):
+            named[variable] = new(variable)
+            constants[named[variable]] = value
+        for equation in jaxpr.eqns:
+            inputs = tuple(v if isinstance(v, jex.Literal) else named[v] for v in equation.invars)
+            if equation.primitive.name in GROUPS:
+                (inner,) = _inner(equation)
+                outputs = enter(getattr(inner, "jaxpr", inner), getattr(inner, "consts", ()), inputs)
+            else:
+                outputs = [new(v) for v in equation.outvars]
+                nodes.append(Node(equation, inputs, tuple(outputs)))
+            named.update(zip(equation.outvars, outputs, strict=True))
+        return [v if isinstance(v, jex.Literal) else named[v] for v in jaxpr.outvars]
+
+    arguments = [new(v) for v in closed.jaxpr.invars]
+    outputs = enter(closed.jaxpr, closed.consts, arguments)
+    return Program(nodes, avals, constants, tuple(arguments), tuple(outputs), jax.tree.structure(shape))
+
+
+def _kinds(program: Program) -> dict[int, int]:
+    """What each value is in the coordinates: independent of them, affine, or other."""
+    kinds = dict.fromkeys(program.constants, FIXED) | dict.fromkeys(program.coordinates, AFFINE)
+    for node in program.nodes:
+        of = [FIXED if isinstance(v, jex.Literal) else kinds[v] for v in node.inputs]
+        kinds.update(dict.fromkeys(node.outputs, _kind(node.equation, of)))
+    return kinds
+
+
+def _kind(equation: Any, of: list[int]) -> int:
+    name = equation.primitive.name
+    if equation.effects or OTHER in of:
+        return OTHER
+    if AFFINE not in of:
+        return FIXED
+    linear = (
+        name in LINEAR
+        or (name in BILINEAR and of.count(AFFINE) == 1)
+        or (name in IN_FIRST and of.index(AFFINE) == 0 and of.count(AFFINE) == 1)
+    )
+    return (
+        AFFINE
+        if linear and all(_keeps(equation, v) for v, kind in zip(equation.invars, of, strict=True) if kind == AFFINE)
+        else OTHER
+    )
+
+
+def _keeps(equation: Any, variable: Any) -> bool:
+    """Whether the result is a float at least as wide: rounding to a narrower one is not affine."""
+    there, here = variable.aval.dtype, equation.outvars[0].aval.dtype
+    return jnp.issubdtype(here, jnp.floating) and jnp.promote_types(there, here) == here
+
+
+def _cheapest_cut(program: Program, kinds: dict[int, int]) -> set[int]:
+    """The values to hoist: of each that the rest of the program reads, the cheapest way to have it in every cell.
+
+    That is to hoist it, or to compute it from what was cheapest for its inputs.
+    """
+    k, cheapest, hoist_here = (
+        len(program.coordinates),
+        dict.fromkeys((*program.constants, *program.coordinates), 0.0),
+        set(),
+    )
+    makers = {out: node for node in program.nodes for out in node.outputs}
+    for node in program.nodes:
+        direct = _weight(node.equation) + sum(cheapest.get(v, 0.0) for v in set(filter(_is_value, node.inputs)))
+        for v in node.outputs:
+            if kinds[v] == OTHER:
+                continue
+            held = _size(program.avals[v]) * (2.0 * k if kinds[v] == AFFINE else 1.0)
+            cheapest[v] = min(direct, held)
+            if held < direct:
+                hoist_here.add(v)
+    cut: set[int] = set()
+    open_values = [v for node in program.nodes if kinds[node.outputs[0]] == OTHER for v in node.inputs]
+    pending = [v for v in (*open_values, *program.outputs) if _is_value(v)]
+    seen: set[int] = set()
+    while pending:
+        v = pending.pop()
+        if v in seen or v not in makers or kinds[v] == OTHER:
+            continue
+        seen.add(v)
+        if v in hoist_here:
+            cut.add(v)
+        else:
+            pending += filter(_is_value, makers[v].inputs)
+    return cut
+
+
+def _needed(program: Program, wanted: Sequence[Value], given: Any) -> list[Node]:
+    """The equations that lead from `given` values to the wanted ones, in order."""
+    needed, nodes = {v for v in wanted if _is_value(v)} - set(given), []
+    for node in reversed(program.nodes):
+        if needed.intersection(node.outputs) or node.equation.effects:
+            nodes.append(node)
+            needed |= {v for v in node.inputs if _is_value(v)} - set(given)
+    return nodes[::-1]
+
+
+def _run(nodes: list[Node], values: dict[int, Any]) -> dict[int, Any]:
+    """Evaluate equations; `values` holds what they read."""
+    values = dict(values)
+    for equation, inputs, outputs in nodes:
+        arguments = zip(equation.invars, inputs, strict=True)
+        given = {v: _read(values, i) for v, i in arguments if not isinstance(v, jex.Literal)}
+        kept = {v: out for v, out in zip(equation.outvars, outputs, strict=True) if not isinstance(v, jex.DropVar)}
+        alone = jex.Jaxpr((), list(given), list(kept), [equation], equation.effects, UNNAMED)
+        results = jex.jaxpr_as_fun(jex.ClosedJaxpr(alone, ()))(*given.values())
+        values.update(zip(kept.values(), results, strict=True))
+    return values
+
+
+def _read(values: dict[int, Any], value: Value) -> Any:
+    return values[value] if _is_value(value) else value.val
+
+
+def _is_value(value: Value) -> bool:
+    return isinstance(value, int)
+
+
+def _count(program: Program, nodes: list[Node], affine: Sequence[int], hoisted: Any) -> Count:
+    """What nodes cost in a cell, with putting together what was hoisted."""
+    together = 2 * len(program.coordinates) * sum(_size(program.avals[v]) for v in affine)
+    read = sum(_size(program.avals[v]) for v in hoisted if v not in affine)
+    alone = _count_equations([node.equation for node in nodes])
+    values = (*alone.intermediates, *(_nbytes(program.avals[v]) for v in affine))
+    return Count(alone.operations + together, alone.weighted + together + read, values)
+
+
+def count(jaxpr: Any) -> Count:
+    """What a whole jaxpr costs."""
+    return _count_equations(jaxpr.eqns)
+
+
+def _count_equations(equations: Sequence[Any]) -> Count:
+    operations, weighted = sum(map(operations_of, equations)), sum(map(_weight, equations))
+    return Count(operations, weighted, tuple(size for e in equations for size in intermediates(e)))
+
+
+def has_convolution(jaxpr: Any) -> bool:
+    """Whether there is a convolution in it, at any depth."""
+    return any(
+        e.primitive.name == "conv_general_dilated" or any(has_convolution(getattr(j, "jaxpr", j)) for j in _inner(e))
+        for e in jaxpr.eqns
+    )
+
+
+def operations_of(equation: Any) -> float:
+    """Operations on numbers: of a product 2 an entry and term, of a loop as often as it runs (once, if unknown)."""
+    return _cost(equation, product=1.0, convolution=0.0, function=1.0)
+
+
+def _weight(equation: Any) -> float:
+    return _cost(equation, PRODUCT, CONVOLUTION, FUNCTION)
+
+
+def _cost(equation: Any, product: float, convolution: float, function: float) -> float:
+    name, params = equation.primitive.name, equation.params
+    inner = _inner(equation)
+    if inner:
+        bodies = [sum(_cost(e, product, convolution, function) for e in getattr(j, "jaxpr", j).eqns) for j in inner]
+        return (max(bodies) if name == "cond" else sum(bodies)) * params.get("length", 1)
+    size = max(_size(v.aval) for v in equation.outvars)
+    if name == "dot_general":
+        (contracted, _), _ = params["dimension_numbers"]
+        return product * 2 * size * math.prod(equation.invars[0].aval.shape[i] for i in contracted)
+    if name == "conv_general_dilated":
+        kernel = equation.invars[1].aval
+        terms = _size(kernel) / kernel.shape[params["dimension_numbers"].rhs_spec[0]]
+        return size * (convolution + product * 2 * terms)
+    if name in FREE:
+        return 0.0
+    if name.startswith("reduce") or name.startswith("cum") or name.startswith("arg"):
+        return float(max(_size(v.aval) for v in equation.invars))
+    return size * (function if name in FUNCTIONS else 1.0)
+
+
+def intermediates(equation: Any) -> Iterator[int]:
+    """Bytes of every array that an equation computes, on the way or as its result."""
+    inner = _inner(equation)
+    for body in inner:
+        for e in getattr(body, "jaxpr", body).eqns:
+            yield from intermediates(e)
+    if not inner:
+        yield from (_nbytes(v.aval) for v in equation.outvars)
+
+
+def _inner(equation: Any) -> list[Any]:
+    """The jaxprs inside an equation: bodies of loops, branches, calls."""
+    found = []
+    for value in equation.params.values():
+        for part in value if isinstance(value, (tuple, list)) else (value,):
+            if hasattr(getattr(part, "jaxpr", part), "eqns"):
+                found.append(part)
+    return found
+
+
+def _size(aval: Any) -> int:
+    return math.prod(getattr(aval, "shape", ()))
+
+
+def _nbytes(aval: Any) -> int:
+    return _size(aval) * getattr(getattr(aval, "dtype", None), "itemsize", 4)

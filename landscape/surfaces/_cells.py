@@ -1,0 +1,224 @@
+"""Cells: what the measures add up at each point of a tile, batch by batch, and what follows from the sums.
+
+One compiled function, `step`, takes a tile through one batch. What is affine in the coordinates is computed once for
+all cells (`_affine`); the rest runs per cell, `in_flight` of them vmapped at a time, chunk after chunk.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from landscape import _trees
+from landscape.charts import chart as _chart
+from landscape.charts.chart import Chart
+from landscape.objectives.data import Batch
+from landscape.objectives.objective import Prepare, prepared
+from landscape.surfaces import _affine
+from landscape.surfaces._plan import Plan
+from landscape.surfaces.quantities import Point, Quantity, Risk
+from landscape.surfaces.sweep import Sweep
+
+Sums = tuple[Any, ...]  # one entry a measure
+
+
+class Measures(NamedTuple):
+    """What is measured in every cell: static."""
+
+    risk: Risk
+    own: tuple[Quantity, ...]
+    prepare: Prepare | None
+    order: tuple[int, ...]  # where each of the chart's names stands among the axes
+    units: tuple[int, ...]  # the unit penalty of each penalty
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Losses of all examples at once, by a model that is prepared at each point: batch by batch."""
+
+    losses: Callable[[Any, Batch], Any]
+    prepare: Prepare
+    batch_size: int
+
+    def __call__(self, params: Any, batch: Batch) -> Any:
+        """What the losses return, for the whole data."""
+        given = prepared(self.prepare, params, batch, self.batch_size)
+        split = jax.tree.map(lambda leaf: leaf.reshape(-1, self.batch_size, *leaf.shape[1:]), batch)
+        out = jax.lax.map(partial(self.losses, given), split)
+        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), out)
+
+
+class PerCell(NamedTuple):
+    """A cell's share of one batch: sums(terms, coordinates), the terms being the same for all cells."""
+
+    terms: list[_affine.Terms]
+    sums: Callable[[list[_affine.Terms], Array], Sums]
+
+
+@partial(jax.jit, static_argnames=("measures", "plan", "first", "last"))
+def step(
+    measures: Measures,
+    plan: Plan,
+    first: bool,
+    last: bool,
+    chart: Chart,
+    batch: Batch,
+    sweep: Sweep,
+    positions: tuple[Array, ...],
+    sums: Sums | None,
+) -> Any:
+    """Take all cells of a tile through one batch.
+
+    Returns: the running sums, arrays that end with the cells; after the `last` batch {variable: array}, which ends with
+    the tile's shape. `sums` is None before the `first`.
+    """
+    shape = tuple(len(p) for p in positions)
+    grid = jnp.stack([c.reshape(-1) for c in jnp.meshgrid(*positions, indexing="ij")], axis=1)  # (cells, k)
+    grid = grid[:, jnp.asarray(measures.order)]
+    cells, flying = math.prod(shape), plan.in_flight
+    chunks = -(-cells // flying)
+    grid = jnp.concatenate([grid, jnp.broadcast_to(grid[-1:], (chunks * flying - cells, len(shape)))])
+    cell = per_cell(measures, chart, batch, plan.hoist, grid.dtype)
+
+    def values(coordinates: Array, so_far: Sums | None) -> Any:
+        found = cell.sums(cell.terms, coordinates)
+        if not first:
+            found = tuple(m.merge(a, b) for m, a, b in zip(_all(measures), so_far, found, strict=True))
+        return _finish(measures, chart, batch, sweep, coordinates, found) if last else found
+
+    mapped = jax.vmap(values, in_axes=(0, None if first else -1), out_axes=-1)
+
+    # Not lax.map: it would stack the chunks in front, and putting the cells last then copies everything once more.
+    def fill(i: Array, filled: Any) -> Any:
+        at = i * flying
+        before = jax.tree.map(lambda s: jax.lax.dynamic_slice_in_dim(s, at, flying, axis=-1), sums)
+        new = mapped(jax.lax.dynamic_slice_in_dim(grid, at, flying), before)
+        return jax.tree.map(lambda f, n: jax.lax.dynamic_update_slice_in_dim(f, n, at, axis=-1), filled, new)
+
+    one = jax.tree.map(lambda s: s[..., :flying], sums)
+    shapes = jax.eval_shape(mapped, grid[:flying], one)
+    empty = jax.tree.map(lambda v: jnp.zeros((*v.shape[:-1], chunks * flying), v.dtype), shapes)
+    out = jax.lax.fori_loop(0, chunks, fill, empty)
+    if not last:
+        return out
+    out = {name: v[..., :cells].reshape(*v.shape[:-1], *shape) for name, v in out.items()}
+    return _spread(out, measures.units, sweep.strengths)
+
+
+def _all(measures: Measures) -> tuple[Any, ...]:
+    return (measures.risk, *measures.own)
+
+
+def per_cell(measures: Measures, chart: Chart, batch: Batch, hoist: bool, dtype: Any) -> PerCell:
+    """What a cell computes of a batch, cut into what all cells share and the rest."""
+    scalars = [jax.ShapeDtypeStruct((), dtype) for _ in chart.names]
+
+    def cut(f: Callable[..., Any]) -> tuple[_affine.Terms, Callable[..., Any]]:
+        return _affine.hoist(f, scalars) if hoist else ([], lambda terms, at: f(*at))
+
+    def of_risk(*at: Array) -> Any:
+        # `values` is hoisted by itself, so that derivatives in the chart are taken of what is left of it.
+        return measures.risk.accumulate(lambda c: losses_at(*c), chart.point(at), jnp.stack(at), batch)
+
+    def losses_at(*at: Array) -> Any:
+        return measures.risk.losses(chart.point(at), batch)
+
+    def of(measure: Quantity, *at: Array) -> Any:
+        return measure.accumulate(_point(measures, chart, batch, jnp.stack(at)), batch)
+
+    in_chart = not measures.risk.gradient_norm
+    parts = [cut(losses_at if in_chart else of_risk), *(cut(partial(of, measure)) for measure in measures.own)]
+    functions = [f for _, f in parts]
+
+    def sums(terms: list[_affine.Terms], coordinates: Array) -> Sums:
+        at = tuple(coordinates)
+        if in_chart:
+            values = partial(functions[0], terms[0])
+            risk = measures.risk.accumulate(values, None, coordinates, batch)
+        else:
+            risk = functions[0](terms[0], at)
+        return (risk, *(f(t, at) for f, t in zip(functions[1:], terms[1:], strict=True)))
+
+    return PerCell([terms for terms, _ in parts], sums)
+
+
+def _point(measures: Measures, chart: Chart, batch: Batch, coordinates: Array) -> Point:
+    params = chart.point(tuple(coordinates))
+    if measures.prepare is not None:  # all data are one batch then
+        assert isinstance(measures.risk.losses, Prepared)
+        params = prepared(measures.prepare, params, batch, measures.risk.losses.batch_size)
+    return Point(params, coordinates, chart)
+
+
+def _finish(
+    measures: Measures, chart: Chart, batch: Batch, sweep: Sweep, coordinates: Array, sums: Sums
+) -> dict[str, Array]:
+    """The variables of one cell."""
+    out: dict[str, Array] = measures.risk.finish(
+        Point(chart.point(tuple(coordinates)), coordinates, chart), sums[0], sweep
+    )
+    for measure, own in zip(measures.own, sums[1:], strict=True):
+        new = measure.finish(_point(measures, chart, batch, coordinates), own, sweep)
+        reserved = set(_chart.RESERVED) - {"accuracy"}
+        taken = sorted(set(new) & {*out, *chart.names, *reserved})
+        if taken:
+            raise ValueError(
+                f"`quantities`: {measure!r} calls a result {taken[0]!r}, a name that is taken; choose another."
+            )
+        out |= new
+    # The penalty grows with its strength: where the largest is finite, all are. (One number a cell, not one a penalty.)
+    largest = sweep.largest.astype(out["risk"].dtype)
+    highest = out["risk"] + jnp.max(jnp.where(largest > 0, largest * out["penalty_unit"], 0))
+    left_out = ("risk_stderr", "penalty_unit", "gradient_norm")
+    checked = [highest, *(values for name, values in out.items() if name not in left_out)]
+    return out | {"finite": jnp.stack([jnp.isfinite(values).all() for values in checked]).all()}
+
+
+def _spread(out: dict[str, Array], units: tuple[int, ...], strengths: Any) -> dict[str, Array]:
+    """Add what follows from risk and penalty_unit, (P, …): outside the loop over cells, in one pass over memory."""
+    unit = out["penalty_unit"]  # (U, …)
+    if len(unit) == 1:
+        spread = jnp.broadcast_to(unit, (len(units), *unit.shape[1:]))
+    else:
+        spread = jnp.stack([unit[u] for u in units])
+    strengths = jnp.asarray(strengths, unit.dtype).reshape(-1, *[1] * (unit.ndim - 1))
+    value = jnp.where(strengths > 0, strengths * spread, 0)  # 0·∞ is NaN, but no penalty is no penalty
+    out["penalty_value"], out["objective"] = value, out["risk"][None] + value
+    return out
+
+
+class Cost(NamedTuple):
+    """What a cell costs on one batch, plain and with the affine prefix hoisted."""
+
+    plain: _affine.Count
+    hoisted: _affine.Count
+    terms: tuple[Any, ...]  # shapes and dtypes of what is hoisted, its slopes included
+    sums: int  # bytes of a cell's running sums
+    grouped: bool  # whether a convolution has a kernel that differs between cells
+
+
+@lru_cache(maxsize=256)
+def cost(measures: Measures, chart: _trees.Shapes, batch: _trees.Shapes, dtype: Any) -> Cost:
+    """Count what a cell costs, without running anything."""
+    found = []
+
+    def trace(chart: Chart, batch: Batch) -> None:
+        at = jax.ShapeDtypeStruct((len(chart.names),), dtype)
+        counts, terms, sums = [], (), None
+        for hoist in (False, True):
+            cell = per_cell(measures, chart, batch, hoist, dtype)
+            terms = tuple(jax.ShapeDtypeStruct(t.shape, t.dtype) for t in jax.tree.leaves(cell.terms))
+            closed, sums = jax.make_jaxpr(partial(cell.sums, cell.terms), return_shape=True)(at)
+            counts.append(_affine.count(closed.jaxpr))
+        size = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(sums))
+        found.append(Cost(counts[0], counts[1], terms, size, _affine.has_convolution(closed.jaxpr)))
+
+    jax.eval_shape(trace, _trees.from_shapes(chart), _trees.from_shapes(batch))
+    return found[0]
