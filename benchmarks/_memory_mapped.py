@@ -19,7 +19,7 @@ from benchmarks import _networks, _plain_loop
 from benchmarks._networks import Problem
 from benchmarks._timing import Timed, race
 
-HIDDEN, CLASSES = 8, 2
+HIDDEN, CLASSES = 4, 2
 BLOCK = 2**16  # examples written, and checked, at a time
 CHECKED = 5  # cells compared with float64
 

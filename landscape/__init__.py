@@ -30,8 +30,13 @@ _HOME = {
     "learning_rate_from": "landscape.objectives.conversions",
     # where to look
     "Chart": "landscape.charts.chart",
+    "register_chart": "landscape.charts.chart",
     "Plane": "landscape.charts.plane",
     "axes_plane": "landscape.charts.plane",
+    "random_directions": "landscape.charts.directions",
+    "plane_through": "landscape.charts.through",
+    "pca": "landscape.charts.pca",
+    "PCA": "landscape.charts.pca",
     "Polar": "landscape.charts.polar",
     "Boundary": "landscape.charts.polar",
     # measuring
@@ -45,6 +50,7 @@ _HOME = {
     # walking and drawing
     "descend": "landscape.analysis.descent",
     "trajectory": "landscape.analysis.checkpoints",
+    "compare_flatness": "landscape.analysis.flatness",
     "proximal_gradient": "landscape.analysis.optimizers",
     "Trajectory": "landscape.charts.trajectory",
     "plot": None,

@@ -174,6 +174,14 @@ def axis(name: str, values: Any) -> np.ndarray:
     return array
 
 
+def random_key(name: str, value: Any) -> None:
+    """Raise TypeError unless it is one random key, typed or not."""
+    dtype, shape = getattr(value, "dtype", np.dtype(object)), np.shape(value)
+    typed = shape == () and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    if not (typed or (len(shape) == 1 and dtype == np.uint32)):
+        raise TypeError(f"`{name}` is {kind(value)} ({value}), not one random key; pass jax.random.key(0).")
+
+
 def is_mapping(value: Any) -> bool:
     """Whether `value` is a mapping from labels."""
     return isinstance(value, Mapping)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+CHAINED = 16  # scalars that are added up one after another
 Params = Any  # a pytree of arrays
 Shapes = tuple[Any, tuple[tuple[tuple[int, ...], Any], ...]]  # a tree's structure, and its leaves' shapes and dtypes
 
@@ -44,10 +45,15 @@ def merged(moving: Params, params: Params) -> Params:
 
 
 def total(tree: Params) -> Array:
-    """Sum of a tree of scalars, in the widest of their dtypes."""
+    """Sum of a tree of scalars, in the widest of their dtypes.
+
+    Of many as the last of their running sums, which XLA fuses with nothing: a chain of additions it copies into every
+    leaf that the sum is used on, and compiles for minutes at 200 leaves.
+    """
     scalars = jax.tree.leaves(tree)
     widest = max((s.dtype for s in scalars), key=lambda dtype: dtype.itemsize)
-    return functools.reduce(jnp.add, [s.astype(widest) for s in scalars])
+    scalars = [s.astype(widest) for s in scalars]
+    return functools.reduce(jnp.add, scalars) if len(scalars) <= CHAINED else jax.lax.cumsum(jnp.stack(scalars))[-1]
 
 
 def vdot(a: Params, b: Params) -> Array:
@@ -62,10 +68,10 @@ def norm(a: Params) -> Array:
     """
     leaves = [leaf.astype(wide(leaf)) for leaf in jax.tree.leaves(a) if leaf.size]
     widest = max((leaf.dtype for leaf in leaves), key=lambda dtype: dtype.itemsize)
-    largest = jnp.stack([jnp.max(jnp.abs(leaf)).astype(widest) for leaf in leaves]).max()
+    peaks = jnp.stack([jnp.max(jnp.abs(leaf)).astype(widest) for leaf in leaves])
+    largest = peaks.max() if len(leaves) <= CHAINED else jax.lax.cummax(peaks)[-1]  # why: see `total`
     scale = jnp.where((largest > 0) & jnp.isfinite(largest), largest, jnp.ones_like(largest))
-    squares = [jnp.sum(jnp.square(leaf.astype(widest) / scale)) for leaf in leaves]
-    return scale * jnp.sqrt(functools.reduce(jnp.add, squares))
+    return scale * jnp.sqrt(total([jnp.sum(jnp.square(leaf.astype(widest) / scale)) for leaf in leaves]))
 
 
 def path_name(path: tuple[Any, ...]) -> str:
@@ -125,7 +131,11 @@ def is_nested_dict(tree: Params) -> bool:
 
 def shapes(tree: Params) -> Shapes:
     """The tree without its numbers: hashable, a key for caches."""
-    return jax.tree.structure(tree), tuple((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree))
+    leaves = [
+        leaf if hasattr(leaf, "dtype") else np.asarray(leaf, jax.dtypes.result_type(leaf))
+        for leaf in jax.tree.leaves(tree)
+    ]
+    return jax.tree.structure(tree), tuple((leaf.shape, leaf.dtype) for leaf in leaves)
 
 
 def from_shapes(described: Shapes) -> Params:

@@ -51,6 +51,11 @@ def half_square(output: Array, target: Array) -> Array:
     return 0.5 * jnp.sum(jnp.square(output - target), axis=tuple(range(1, output.ndim)))
 
 
+def logistic(z: Array, y: Array) -> Array:
+    """−log of the probability σ(±z) of the label y in {0, 1}."""
+    return jax.nn.softplus(z) - y * z
+
+
 def cross_entropy(logits: Array, labels: Array) -> Array:
     """−log softmax(logits)[label], (…, classes) -> (…)."""
     logs = jax.nn.log_softmax(logits, axis=-1)
@@ -116,7 +121,7 @@ def layer_norm(dtype: str) -> Model:
     def losses(params: Any, batch: Any) -> Array:
         x, y = batch
         hidden = normalized(dense(params["hidden"], x), params["norm"]["scale"], params["norm"]["bias"])
-        return jax.nn.softplus(jax.nn.silu(hidden) @ params["out"]) - y * (hidden @ params["out"])
+        return logistic(jax.nn.silu(hidden) @ params["out"], y)
 
     return Model(losses, params, (draw(N, 3), (draw(N) > 0).astype(dtype)))
 
@@ -125,7 +130,11 @@ def batch_norm_eval(dtype: str) -> Model:
     """Statistics of training closed over: affine all the way to the first relu."""
     draw = Draw(5, dtype)
     mean, variance = draw(5, scale=0.5), jnp.square(draw(5)) + 0.5
-    params = {"kernel": draw(3, 5), "norm": {"scale": 1 + draw(5, scale=0.2), "bias": draw(5)}, "head": draw.dense(5, 3)}
+    params = {
+        "kernel": draw(3, 5),
+        "norm": {"scale": 1 + draw(5, scale=0.2), "bias": draw(5)},
+        "head": draw.dense(5, 3),
+    }
 
     def losses(params: Any, batch: Any) -> Array:
         x, labels = batch
@@ -248,14 +257,14 @@ def rnn_scan(dtype: str) -> Model:
 
 
 def masked_tokens(dtype: str) -> Model:
-    """Sequences of unequal length: a loss is the mean over a sequence's tokens, its weight their number; one is empty."""
+    """Sequences of unequal length, one of them empty: a loss is the mean over the tokens, its weight their number."""
     draw = Draw(12, dtype)
     params = {"embedding": draw(7, 3), "head": draw.dense(3, 7)}
     lengths = jnp.asarray([5, 2, 0, 3, 1, 4, 5], jnp.int32)
 
     def losses(params: Any, batch: Any) -> tuple[Array, Array]:
         tokens, length = batch
-        mask = (jnp.arange(5)[None] < length[:, None]).astype(dtype)
+        mask = (jnp.arange(5, dtype=jnp.int32)[None] < length[:, None]).astype(dtype)
         each = cross_entropy(dense(params["head"], jnp.tanh(params["embedding"][tokens[:, :-1]])), tokens[:, 1:])
         weights = jnp.sum(mask, axis=1)
         return jnp.sum(each * mask, axis=1) / jnp.maximum(weights, 1), weights
@@ -343,14 +352,9 @@ def nested_jit(dtype: str) -> Model:
 # Rules of differentiation of their own
 
 
-@jax.custom_vjp
-def smoothed(z: Array, y: Array) -> Array:
-    """Logistic loss; its gradient is that of labels smoothed to 0.1 and 0.9."""
-    return jax.nn.softplus(z) - y * z
-
-
+smoothed = jax.custom_vjp(logistic)  # its gradient is that of labels smoothed to 0.1 and 0.9
 smoothed.defvjp(
-    lambda z, y: (smoothed_value(z, y), (z, y)),
+    lambda z, y: (logistic(z, y), (z, y)),
     lambda saved, g: (g * (jax.nn.sigmoid(saved[0]) - (0.1 + 0.8 * saved[1])), jnp.zeros_like(saved[1])),
 )
 
@@ -376,7 +380,7 @@ reversed_gradient.defvjp(lambda x: (x, None), lambda _, g: (-g,))
 
 
 def gradient_reversal(dtype: str) -> Model:
-    """What is affine passes through a rule that is not: the value could be hoisted through it, the slope could not."""
+    """An affine function with a rule of its own: a value may be hoisted through it, a slope may not."""
     draw = Draw(18, dtype)
     params = {"features": draw.dense(3, 4), "task": draw(4), "domain": draw(4)}
 
@@ -426,7 +430,7 @@ def custom_jvp_activation(dtype: str) -> Model:
 
 
 def stop_gradient(dtype: str) -> Model:
-    """A target made of the params themselves: its value moves over the plane, its derivative is 0 (self-distillation)."""
+    """Self-distillation: the target is made of the params, its value moves over the plane, its derivative is 0."""
     draw = Draw(20, dtype)
     params = {"encoder": draw.dense(3, 4), "predictor": draw(4, 4)}
 

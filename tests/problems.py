@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies
 
 import landscape as ls
+from landscape.surfaces._task import planned
 
 
 def reals(low: float, high: float, **options: Any) -> strategies.SearchStrategy[float]:
@@ -140,3 +142,37 @@ def network(seed: int, dtype: str = "float32", n: int = 23) -> ls.Objective:
         "output": {"kernel": draw(4, 2), "bias": draw(2)},
     }
     return ls.Objective(network_losses, (draw(n, 3), draw(n, 2)), params=params)
+
+
+def plan(objective, grid, batch_size, memory, quantities=()):
+    """What is chosen for a grid of this shape."""
+    plane = ls.Plane(objective.params, _directions(objective.params, len(grid)), names=tuple("abc"[: len(grid)]))
+    axes = {name: np.linspace(0, 1, size, dtype=np.float32) for name, size in zip(plane.names, grid, strict=True)}
+    return planned(objective, plane, axes, quantities, None, batch_size, memory).plan
+
+
+def _directions(params, count):
+    """So many, independent of each other."""
+    leaves, tree = jax.tree.flatten(params)
+    draw = np.random.default_rng(0).normal
+    return tuple(tree.unflatten([draw(size=leaf.shape).astype(np.float32) for leaf in leaves]) for _ in range(count))
+
+
+def masked_losses(params: Any, batch: Any) -> Any:
+    """Half squared error of a line whose slope a boolean mask may switch off, beside noise drawn from a key."""
+    x, y = batch
+    slope = jnp.where(params["on"], params["w"], jnp.zeros_like(params["w"]))
+    line = x @ (slope * params["scale"].astype(slope.dtype)) + params["b"]
+    return 0.5 * (line + 0.1 * jax.random.normal(params["key"], y.shape, y.dtype) - y) ** 2
+
+
+def masked() -> ls.Objective:
+    """Params of which `on` (booleans), `scale` (integers) and `key` (a random key) are frozen."""
+    params = {
+        "w": jnp.array([1.0, -1.0, 0.5]),
+        "b": jnp.array(0.25),
+        "on": jnp.array([True, False, True]),
+        "scale": jnp.array([1, 2, 3]),
+        "key": jax.random.key(7),
+    }
+    return ls.Objective(masked_losses, classification(0, 12, 3), params=params)

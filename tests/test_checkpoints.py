@@ -124,6 +124,28 @@ def test_plain_numbers_other_dtypes_and_params_of_one_array():
         ls.trajectory(bare, np.array([1.0, 2.0], np.float32))
 
 
+def test_frozen_leaves_are_the_checkpoints_own():
+    """A mask that training changes, a key that it moves on: each checkpoint is measured with its own, or, left out,
+    with the objective's; on a plane only what moves counts."""
+    objective = problems.masked()
+    first, other = objective.params, {**objective.params, "on": jnp.array([True, True, True]), "key": jax.random.key(1)}
+    along = jnp.array([1.0, 0.0, 0.0])
+    moved = {**first, "w": first["w"] + along, "on": None, "scale": None, "key": None}
+    run = ls.trajectory(objective, [first, other, moved])
+    assert_close(run.data.risk[:2], np.array([objective.risk(first), objective.risk(other)]), eps=8)
+    whole = [at(run.params, step) for step in range(3)]
+    assert np.array_equal(whole[1]["on"], [True] * 3) and whole[1]["key"] == other["key"]
+    assert np.array_equal(whole[2]["on"], first["on"]) and whole[2]["key"] == first["key"]
+    assert_close(run.data.risk[2], np.asarray(objective.risk(whole[2])), eps=8)
+    assert run.params["scale"].shape == (3, 3) and run.params["scale"].dtype == first["scale"].dtype
+    none = dict.fromkeys(("on", "scale", "key"))
+    line = ls.Plane(first, ({"w": along, "b": jnp.zeros(()), **none},), names=("c",))
+    for seen in (run.on(line), ls.trajectory(objective, iter([first, other, moved]), record=line).data):
+        assert seen.c.values.tolist() == [0.0, 0.0, 1.0] and seen.residual.values.tolist() == [0.0] * 3
+    with pytest.raises(TypeError, match=r"`checkpoints\[0\]` leaf 'on' is float32; the objective's holds bool"):
+        ls.trajectory(objective, [{**first, "on": jnp.ones(3)}])
+
+
 def test_steps_of_another_length():
     """Known at once for a list, before anything is computed; at the end for a generator, and nothing is lost."""
     message = "`steps` has 2 numbers, but `checkpoints` 3 params; give each"

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import optax.contrib
 import pytest
 
 import landscape as ls
 from landscape.analysis import _blocks, descent
+from landscape.objectives.data import Batches
 from tests import problems
 from tests.closeness import assert_close
 
@@ -293,45 +293,16 @@ def test_bad_input(change, error, message):
 # What is frozen, and how much runs at a time.
 
 
-def masked_losses(params, batch):
-    """Half squared error of a line whose slope a boolean mask may switch off, plus noise drawn from a key."""
-    x, y = batch
-    slope = jnp.where(params["on"], params["w"], jnp.zeros_like(params["w"]))
-    line = x @ (slope * params["scale"].astype(slope.dtype)) + params["b"]
-    return 0.5 * (line + 0.1 * jax.random.normal(params["key"], y.shape, y.dtype) - y) ** 2
-
-
-def masked():
-    """Params of which `on` (booleans), `scale` (integers) and `key` are frozen."""
-    params = {
-        "w": jnp.array([1.0, -1.0, 0.5]),
-        "b": jnp.array(0.25),
-        "on": jnp.array([True, False, True]),
-        "scale": jnp.array([1, 2, 3]),
-        "key": jax.random.key(7),
-    }
-    x, y = problems.classification(0, 12, 3)
-    return ls.Objective(masked_losses, (x, y), params=params)
-
-
-@pytest.mark.parametrize(
-    "optimizer",
-    [
-        SGD,
-        pytest.param(optax.adam(0.1), marks=pytest.mark.lenient("optax raises a Python float to an int32 power")),
-        optax.lbfgs(),
-        optax.contrib.schedule_free_sgd(0.5),
-        ls.proximal_gradient(0.5),
-    ],
-    ids=["sgd", "adam", "lbfgs", "schedule_free", "proximal"],
-)
+@pytest.mark.parametrize("optimizer", [SGD, ls.proximal_gradient(0.5)], ids=["sgd", "proximal"])
 def test_frozen_leaves_stay(optimizer):
     """Integers, booleans and keys: the same paths as where the losses close over them, whole params at every step."""
-    objective = masked()
+    objective = problems.masked()
     frozen = {name: objective.params[name] for name in ("on", "scale", "key")}
     moving = {name: objective.params[name] for name in ("w", "b")}
     penalties = {"none": ls.none(), "both": ls.elastic_net(0.01, 0.1)}
-    closed = ls.Objective(lambda p, batch: masked_losses({**p, **frozen}, batch), objective.data, params=moving)
+    closed = ls.Objective(
+        lambda p, batch: problems.masked_losses({**p, **frozen}, batch), objective.data, params=moving
+    )
     starts = {name: jnp.stack([leaf, 2 * leaf]) for name, leaf in moving.items()}
     copies = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), frozen)
     run = ls.descend(objective, optimizer, {**starts, **copies}, 6, penalties=penalties)
@@ -349,9 +320,17 @@ def test_frozen_leaves_stay(optimizer):
     assert absent.data.risk.equals(run.data.risk)
 
 
+def test_optimizers_with_a_memory_of_their_own_see_what_moves():
+    """lbfgs keeps trees, multiplies them and calls the objective in its line search."""
+    objective = problems.masked()
+    run = ls.descend(objective, optax.lbfgs(), objective.params, 3)
+    assert run.data.finite.all() and run.data.risk[-1] < run.data.risk[0]
+    assert run.params["on"].shape == (4, 3) and run.params["key"].shape == (4,)
+
+
 def test_frozen_leaves_of_a_start_are_the_objectives():
     """Another mask, or another key, is another objective."""
-    objective = masked()
+    objective = problems.masked()
     other = {**objective.params, "on": jnp.array([True, True, True])}
     with pytest.raises(ValueError, match=r"`starts` leaf 'on' is not the objective's. It is frozen \(bool: only float"):
         ls.descend(objective, SGD, other, 1)
@@ -361,7 +340,7 @@ def test_frozen_leaves_of_a_start_are_the_objectives():
 
 def test_data_that_are_not_in_memory_are_refused():
     """Every step reads them all, or draws from all of them."""
-    objective = ls.Objective(problems.network_losses, ls.Batches([NETWORK.data]), params=NETWORK.params)
+    objective = ls.Objective(problems.network_losses, Batches([NETWORK.data]), params=NETWORK.params)
     with pytest.raises(ValueError, match=r"`objective` reads its data .*arrays in memory. .* ls.trajectory\("):
         ls.descend(objective, SGD, NETWORK.params, 1)
 
@@ -377,18 +356,21 @@ def test_prepared_params_are_descended_through():
 
 
 def test_runs_in_blocks_are_the_same(monkeypatch, compilations):
-    """Blocks of penalties and starts, the last ones filled up: the same runs in the same places, one program for all."""
+    """Blocks of penalties and starts, the last ones filled up: the same runs in the same places, by one program."""
     generator = np.random.default_rng(0)
     starts = {name: generator.normal(size=7).astype(np.float32) for name in "wb"}
     penalties = {label: ls.l2(0.01 * i) for i, label in enumerate("abc")}
     whole = ls.descend(PAIR, SGD, starts, 5, penalties=penalties, record_every=2)
     plan = _blocks.plan(PAIR, (3, 7), None)
     assert plan.block == (3, 7)
+    two = {label: penalties[label] for label in "ab"}
+    ls.descend(PAIR, SGD, {name: leaf[:3] for name, leaf in starts.items()}, 5, penalties=two, record_every=2)
     monkeypatch.setattr(_blocks, "plan", lambda *_: plan._replace(block=(2, 3)))
     with compilations() as tally:
         cut = ls.descend(PAIR, SGD, starts, 5, penalties=penalties, record_every=2)
-    assert tally.count <= 5
-    assert cut.data.equals(whole.data) and jax.tree.all(jax.tree.map(np.array_equal, cut.params, whole.params))
+    assert tally.count == 0
+    assert jax.tree.all(jax.tree.map(np.array_equal, cut.params, whole.params))
+    assert cut.data.equals(whole.data)
 
 
 def test_blocks_keep_to_the_memory_they_are_given():

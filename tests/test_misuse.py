@@ -78,7 +78,7 @@ class Unregistered(Half):
         (Half(), r"is a Half without `coordinates`; a chart has names, point\(coordinates\) -> params and coordinates"),
         (
             Unregistered(),
-            r"is an Unregistered, which JAX does not know as a pytree; put @jax.tree_util.register_datacl",
+            r"is an Unregistered, which JAX does not know as a pytree; put @ls.register_chart\(data=",
         ),
         (3, r"is an int; give a Plane, Polar or Boundary, such as ls.axes_plane"),
     ],

@@ -135,7 +135,7 @@ def test_objectives_print_their_formula():
             TypeError,
             "`params` leaf 'theta' is int; parameters are floating-point",
         ),
-        (squares, X, {"params": {"theta": np.arange(3)}}, TypeError, "`params` leaf 'theta' is int64"),
+        (squares, X, {"params": {"theta": np.arange(3)}}, TypeError, "`params` has no floating-point leaf"),
         (squares, X, {"params": {}}, ValueError, "`params` has no leaves"),
         (squares, X, {"params": {"theta": 0.0}, "reduction": "total"}, ValueError, "`reduction` is 'total'"),
         (squares, X, {"params": {"theta": 0.0}, "penalty": "l2"}, TypeError, "`penalty` is a str; make one with"),

@@ -114,7 +114,7 @@ def test_cells_in_flight_and_tiles_make_no_difference(monkeypatch, work, chunk):
     """One cell at a time, odd tiles with ragged edges, all at once: the same numbers in the same places."""
     objective = ls.neuron(X, Y, penalty=ls.l1(0.1))
     whole = surface_of(objective, penalties={"a": ls.l1(0.1), "b": ls.l2(1.0)})
-    monkeypatch.setattr(_plan, "TILE_WORK", work)
+    monkeypatch.setattr(_plan, "STEP_WORK", work)
     monkeypatch.setattr(_plan, "CHUNK_BYTES", {jax.default_backend(): chunk})
     tiled = surface_of(objective, penalties={"a": ls.l1(0.1), "b": ls.l2(1.0)})
     assert whole.attrs["tile_shape"] == [4, 3]

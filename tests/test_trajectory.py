@@ -135,3 +135,31 @@ def test_large_trees_are_projected_leaf_by_leaf():
         (alpha, beta), residual = plane.coordinates(point)
         found = np.array([seen.alpha[step], seen.beta[step], seen.residual[step]])
         assert_close(found, np.array([alpha, beta, residual], np.float64), eps=64, scale=1.0)
+
+
+def test_points_are_projected_a_block_at_a_time(monkeypatch):
+    """However many runs: the same coordinates, in the same places."""
+    run = runs()
+    whole = run.on(ls.Polar(PLANE))
+    monkeypatch.setattr("landscape.charts.trajectory.BLOCK_BYTES", 5 * 8)  # five points of two numbers; 28 in all
+    assert run.on(ls.Polar(PLANE)).identical(whole)
+
+
+def test_frozen_leaves_have_the_runs_axes_and_no_part_in_coordinates():
+    """A step of any run is whole params, like the objective's; the plane sees only what moves."""
+    objective = problems.masked()
+    first = objective.params
+    moving = {name: first[name] if name in ("w", "b") else None for name in first}
+    starts = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf + 1]), moving)
+    run = ls.descend(objective, SGD, starts, 3)
+    assert run.params["on"].shape == (2, 4, 3) and run.params["key"].shape == (2, 4)
+    last = jax.tree.map(lambda leaf: leaf[1, -1], run.params)
+    assert jax.tree.structure(last) == jax.tree.structure(first) and last["key"] == first["key"]
+    plane = ls.axes_plane(first, "w[0]", "b")
+    seen = run.on(plane)
+    assert np.array_equal(seen["w[0]"], run.params["w"][..., 0]) and np.array_equal(seen.b, run.params["b"])
+    off = np.linalg.norm(run.params["w"][..., 1:] - np.asarray(first["w"][1:]), axis=-1)
+    assert_close(seen.residual, off, eps=8, scale=1.0)
+    brief = ls.descend(objective, SGD, starts, 3, record=plane)
+    assert_close(brief.data.residual, off, eps=8, scale=1.0)
+    assert "on: bool[2, 4, 3]" in repr(run)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
@@ -110,7 +109,4 @@ def check_plan(
         raise TypeError(
             "`key` is needed beside `batch_size`: it draws the order of the examples; pass jax.random.key(0)."
         )
-    dtype, shape = getattr(key, "dtype", np.dtype(object)), np.shape(key)
-    typed = shape == () and jnp.issubdtype(dtype, jax.dtypes.prng_key)
-    if not (typed or (len(shape) == 1 and dtype == np.uint32)):
-        raise TypeError(f"`key` is {_checks.kind(key)} ({key}), not one random key; pass jax.random.key(0).")
+    _checks.random_key("key", key)

@@ -25,8 +25,7 @@ class Plan(NamedTuple):
 
 def plan(objective: Objective, grid: tuple[int, int], memory: int | None) -> Plan:
     """As many runs of (penalties, starts) at a time as memory allows: of one penalty first."""
-    backend = jax.default_backend()
-    limit = _plan.MEMORY.get(backend, _plan.MEMORY_ACCELERATOR) if memory is None else memory
+    limit = _plan.budget(memory)
     own = sum(leaf.nbytes for leaf in jax.tree.leaves(_trees.floating(objective.params)))
     shapes = _trees.shapes(objective.params), _trees.shapes(objective.data)
     # Beside what risk and gradient compute on the way: params, gradient, and what an optimizer keeps.

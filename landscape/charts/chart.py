@@ -2,7 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import jax
@@ -11,9 +13,9 @@ from jax import Array
 
 from landscape import _checks, _trees
 from landscape._trees import Params
+from landscape.charts import _leaves
 
 STORED_UP_TO = 4096  # numbers: larger charts are recognized by their fingerprint, not stored with a surface
-_KINDS: dict[str, type] = {}
 T = TypeVar("T")
 
 
@@ -48,7 +50,7 @@ def check(name: str, chart: Any) -> None:
     if jax.tree_util.all_leaves([chart]):
         raise TypeError(
             f"`{name}` is {_checks.kind(chart)}, which JAX does not know as a pytree; put "
-            "@jax.tree_util.register_dataclass above @dataclass(frozen=True), its names a static field."
+            '@ls.register_chart(data=(…), static=("names",)) above @dataclass(frozen=True).'
         )
 
 
@@ -62,13 +64,42 @@ def check_position(names: tuple[str, ...], coordinates: Any) -> None:
         raise ValueError(f"`coordinates` has {len(coordinates)} numbers; {wanted}.")
 
 
-def register(data: tuple[str, ...], static: tuple[str, ...]) -> Any:
-    """Class decorator: register a frozen dataclass as a pytree that JAX rebuilds without running its constructor.
+def register_chart(*, data: tuple[str, ...], static: tuple[str, ...] = ()) -> Callable[[type[T]], type[T]]:
+    """Class decorator: make a frozen dataclass a pytree, as a chart of one's own must be.
 
-    `jax.tree_util.register_dataclass` would rerun `__post_init__`, and with it the checks of user input, on tracers.
+    data:   fields that hold numbers: arrays, params, other charts. They may change without compiling anew.
+    static: fields that are hashable and no numbers, such as `names`.
+    JAX rebuilds the chart without running its constructor; `jax.tree_util.register_dataclass` would rerun
+    `__post_init__`, and with it the checks of a user's input, on traced numbers.
+    Raises: TypeError unless `data` and `static` are the fields of a frozen dataclass.
+
+        >>> from dataclasses import dataclass
+        >>> import jax.numpy as jnp, landscape as ls
+        >>> @ls.register_chart(data=("radius",), static=("names",))
+        ... @dataclass(frozen=True)
+        ... class Circle:
+        ...     radius: float
+        ...     names: tuple[str, ...] = ("turn",)
+        ...     def point(self, coordinates):
+        ...         return {"w": self.radius * jnp.cos(coordinates[0]), "b": self.radius * jnp.sin(coordinates[0])}
+        ...     def coordinates(self, params):
+        ...         off = jnp.abs(jnp.hypot(params["w"], params["b"]) - self.radius)
+        ...         return jnp.arctan2(params["b"], params["w"])[None], off
+        >>> pair = ls.neuron(*ls.datasets.pair())
+        >>> surface = ls.evaluate(pair, Circle(2.0), {"turn": [0.0, 3.14]})
+        >>> [round(risk, 4) for risk in surface.risk.values.tolist()]
+        [0.1269, 2.1269]
     """
 
     def decorate(cls: type[T]) -> type[T]:
+        names = [field.name for field in fields(cls)] if is_dataclass(cls) else None
+        if names is None or sorted(names) != sorted((*data, *static)):
+            came = "no dataclass" if names is None else f"a dataclass with the fields {', '.join(names)}"
+            raise TypeError(
+                f"`{cls.__name__}` is {came}; register a frozen dataclass, each of its fields either in data= "
+                f"({', '.join(data)}) or in static= ({', '.join(static)})."
+            )
+
         def flatten(chart: T) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
             return tuple(getattr(chart, name) for name in data), tuple(getattr(chart, name) for name in static)
 
@@ -79,7 +110,6 @@ def register(data: tuple[str, ...], static: tuple[str, ...]) -> Any:
             return chart
 
         jax.tree_util.register_pytree_node(cls, flatten, unflatten)
-        _KINDS[cls.__name__] = cls
         return cls
 
     return decorate
@@ -101,13 +131,11 @@ def check_fits(name: str, chart: Chart, params: Params) -> None:
             )
     position = jax.ShapeDtypeStruct((), jax.numpy.zeros(()).dtype)
     point = jax.eval_shape(_point, chart, (position,) * len(chart.names))
-    found, wanted = (
-        {path: (leaf.shape, leaf.dtype) for path, leaf in _trees.named_leaves(tree).items()} for tree in (point, params)
-    )
-    if found != wanted:
+    found, wanted = _trees.named_leaves(point), _trees.named_leaves(params)
+    wrong = _leaves.misfits(found, wanted, lambda leaf: f"{leaf.dtype}{list(leaf.shape)}")
+    if wrong:
         raise ValueError(
-            f"`{name}` leads to params that are not like the objective's; build it from `objective.params`.\n"
-            f"  objective: {_trees.layout(params)}\n  chart:     {_trees.layout(point)}"
+            f"`{name}` leads to params that are not like the objective's: {wrong}. Build it from `objective.params`."
         )
 
 
@@ -119,74 +147,93 @@ def _point(chart: Chart, coordinates: tuple[Array, ...]) -> Params:
 def chart_id(chart: Chart) -> str:
     """Fingerprint of a chart: its kind, names and every number in it. 16 hex digits."""
     digest = hashlib.blake2b(digest_size=8)
-    digest.update(str(jax.tree.structure(chart)).encode())
+    structure = re.sub(r" at 0x[0-9a-f]+", "", str(jax.tree.structure(chart)))  # where a function lies in memory
+    digest.update(structure.encode())
     for leaf in jax.tree.leaves(chart):
-        array = np.asarray(leaf)
+        array = _trees.as_numbers(leaf)
         digest.update(f"{array.shape} {array.dtype.str}".encode() + array.tobytes())
     return digest.hexdigest()
 
 
 def to_json(chart: Chart) -> str:
-    """The chart as JSON text; "" where it is too large or its params are not nested dictionaries."""
+    """The chart as JSON text; "" where it is too large, of a user's own kind, or in params that are no nested dicts."""
     size = sum(np.size(leaf) for leaf in jax.tree.leaves(chart))
-    described = _describe(chart)
-    return "" if described is None or size > STORED_UP_TO else json.dumps(described, ensure_ascii=False)
+    described = None if size > STORED_UP_TO else _describe(chart)
+    return "" if described is None else json.dumps(described, ensure_ascii=False)
 
 
 def from_json(text: str) -> Chart:
     """The chart that `to_json` described."""
-    from landscape.charts import plane, polar  # noqa: F401  a kind is known once its module is loaded
-
     return _rebuild(json.loads(text))
+
+
+def _kinds() -> dict[str, type]:
+    """The charts that are stored with a surface, by name."""
+    from landscape.charts import plane, polar
+
+    return {kind.__name__: kind for kind in (plane.Plane, polar.Polar, polar.Boundary)}
 
 
 def _describe(chart: Any) -> dict[str, Any] | None:
     kind = type(chart).__name__
-    if kind not in _KINDS:
+    if _kinds().get(kind) is not type(chart):
         return None
-    fields: dict[str, Any] = {}
+    described: dict[str, Any] = {}
     for name, value in vars(chart).items():
         if name == "names":
-            fields[name] = list(value)
+            described[name] = list(value)
         elif isinstance(value, Chart):
-            fields[name] = _describe(value)
+            described[name] = _describe(value)
         elif name == "directions":
-            fields[name] = [_describe_params(direction) for direction in value]
+            described[name] = [_describe_params(direction) for direction in value]
         else:
-            fields[name] = _describe_params(value)
-        if fields[name] is None or (isinstance(fields[name], list) and None in fields[name]):
+            described[name] = _describe_params(value)
+        if described[name] is None or (isinstance(described[name], list) and None in described[name]):
             return None
-    return {"kind": kind, **fields}
+    return {"kind": kind, **described}
 
 
 def _describe_params(params: Params) -> dict[str, Any] | None:
-    if not _trees.is_nested_dict(params):
+    """Each leaf by its path; None, which stands for a frozen leaf in a direction, is a leaf here."""
+    whole = jax.tree.map(lambda leaf: 0.0 if leaf is None else leaf, params, is_leaf=_is_none)
+    if not _trees.is_nested_dict(whole):
         return None
-    named = {name: np.asarray(leaf) for name, leaf in _trees.named_leaves(params).items()}
-    return {
-        name: {"dtype": str(a.dtype), "shape": list(a.shape), "values": a.astype(np.float64).ravel().tolist()}
-        for name, a in named.items()
-    }
+    leaves = jax.tree.leaves(params, is_leaf=_is_none)
+    return {name: _describe_leaf(leaf) for name, leaf in zip(_trees.named_leaves(whole), leaves, strict=True)}
+
+
+def _describe_leaf(leaf: Any) -> dict[str, Any] | None:
+    if leaf is None:
+        return None
+    array = _trees.as_numbers(leaf)
+    values = array if array.dtype.kind in "iub" else array.astype(np.float64)
+    described = {"dtype": str(array.dtype), "shape": list(array.shape), "values": values.ravel().tolist()}
+    is_key = jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return described | ({"key": str(jax.random.key_impl(leaf))} if is_key else {})
 
 
 def _rebuild(described: dict[str, Any]) -> Chart:
     described = dict(described)
-    cls = _KINDS[described.pop("kind")]
-    fields = {}
+    cls = _kinds()[described.pop("kind")]
+    values = {}
     for name, value in described.items():
         if name == "names":
-            fields[name] = tuple(value)
+            values[name] = tuple(value)
         elif name == "directions":
-            fields[name] = tuple(_rebuild_params(direction) for direction in value)
+            values[name] = tuple(_rebuild_params(direction) for direction in value)
         else:
-            fields[name] = _rebuild(value) if isinstance(value.get("kind"), str) else _rebuild_params(value)
-    return cls(**fields)
+            values[name] = _rebuild(value) if isinstance(value.get("kind"), str) else _rebuild_params(value)
+    return cls(**values)
 
 
 def _rebuild_params(described: dict[str, Any]) -> Params:
-    return _trees.nested(
-        {
-            name: jax.numpy.asarray(np.array(leaf["values"], leaf["dtype"]).reshape(leaf["shape"]))
-            for name, leaf in described.items()
-        }
-    )
+    return _trees.nested({name: leaf and _rebuild_leaf(leaf) for name, leaf in described.items()})
+
+
+def _rebuild_leaf(described: dict[str, Any]) -> Array:
+    array = jax.numpy.asarray(np.array(described["values"], described["dtype"]).reshape(described["shape"]))
+    return jax.random.wrap_key_data(array, impl=described["key"]) if "key" in described else array
+
+
+def _is_none(leaf: Any) -> bool:
+    return leaf is None

@@ -11,7 +11,7 @@ from landscape.charts import chart as _chart
 from landscape.charts.plane import Plane
 
 
-@_chart.register(data=("plane",), static=())
+@_chart.register_chart(data=("plane",), static=())
 @dataclass(frozen=True, eq=False)
 class Polar:
     """A plane by scale and direction: θ = plane.point(r cos φ, r sin φ); coordinates log_scale = log r, angle = φ.
@@ -44,7 +44,7 @@ class Polar:
         return jnp.stack([jnp.log(jnp.hypot(u, v)), jnp.arctan2(v, u)]), residual
 
 
-@_chart.register(data=("plane",), static=())
+@_chart.register_chart(data=("plane",), static=())
 @dataclass(frozen=True, eq=False)
 class Boundary:
     """A plane (w, b) by the neuron's decision threshold t = −b/w, where h(t) = f(0), and its weight w: b = −t·w.

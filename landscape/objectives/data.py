@@ -201,7 +201,9 @@ def batches(data: Batch, size: int) -> Iterator[Batch]:
 def _rows(leaf: Any, start: int, stop: int | None) -> Any:
     if is_mapped(leaf):
         return np.asarray(leaf[start:stop])
-    return leaf if stop is None else leaf[start:stop]
+    if stop is None:
+        return leaf[start:] if start else leaf
+    return jax.lax.dynamic_slice_in_dim(leaf, start, min(stop, len(leaf)) - start)  # compiled once for all starts
 
 
 def data_id(digest: Any, data: Batch) -> None:

@@ -24,5 +24,6 @@ from landscape.plot.surface3d import surface3d
 from landscape.plot.trajectory import trajectory
 
 __all__ = [
-    "contour", "dark_minimum", "gradient_norm", "line", "many_planes", "neuron_output", "slices", "style", "surface3d", "trajectory",
+    "contour", "dark_minimum", "gradient_norm", "line", "many_planes", "neuron_output", "slices", "style", "surface3d",
+    "trajectory",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from landscape.plot import _page, _paths
@@ -21,7 +22,7 @@ def runs(axes: Axes, steps: np.ndarray, values: np.ndarray, line: dict[str, Any]
         band(axes, steps, values, (0.1, 0.9), line | marker)
     else:
         for row in values:
-            axes.plot(steps, row, **{"linewidth": 1.1 if len(values) == 1 else 0.7} | line | marker)
+            axes.plot(steps, row, linewidth=1.1 if len(values) == 1 else 0.7, **line, **marker)
     for row in values:
         good = np.isfinite(row)
         if good.any() and not good[-1]:
@@ -42,14 +43,22 @@ def thin_handle() -> Line2D:
 
 
 def band(
-    axes: Axes, x: np.ndarray, values: np.ndarray, quantiles: tuple[float, float], line: dict[str, Any], **of: Any
-) -> Any:
+    axes: Axes,
+    x: np.ndarray,
+    values: np.ndarray,
+    quantiles: tuple[float, float],
+    line: dict[str, Any],
+    alpha: float = 0.16,
+) -> None:
     """The median and a band between two quantiles, over the curves finite at each place; nothing where none is."""
     low, middle, high = _quantiles(values, (quantiles[0], 0.5, quantiles[1]))
-    axes.fill_between(
-        x, low, high, where=np.isfinite(middle), **{"alpha": 0.16, "linewidth": 0, "color": line["color"]} | of
-    )
-    return axes.plot(x, middle, **{"linewidth": 1.2} | line)[0]
+    axes.fill_between(x, low, high, color=line["color"], alpha=alpha, linewidth=0)
+    axes.plot(x, middle, linewidth=1.2, **line)
+
+
+def band_handle(of: str) -> Patch:
+    """The legend's entry for the bands of runs."""
+    return Patch(facecolor="#BBBBBB", label=f"median and 10–90% of {of}")
 
 
 def _quantiles(values: np.ndarray, shares: Sequence[float]) -> np.ndarray:

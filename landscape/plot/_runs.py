@@ -34,7 +34,8 @@ class Run:
 def read(runs: Any, surface: xr.Dataset, names: Sequence[str], name: str = "runs") -> list[Run]:
     """The runs on the surface's chart, each with the label of its panel.
 
-    `runs` is a Trajectory, or what its `on(surface)` returns.
+    `runs` is a Trajectory, or what its `on(surface)` returns. Where the surface is of one split of the data and they
+    descended another, their values, which are not of this surface, are left out.
     Raises: ValueError if they descended another objective, were projected on another chart, used a penalty that the
     surface does not show, or if the surface is a slice; TypeError if they are neither.
     """
@@ -58,15 +59,30 @@ def read(runs: Any, surface: xr.Dataset, names: Sequence[str], name: str = "runs
             f"`surface` is a slice, with {held[0]} held at {surface[held[0]].values}; `{name}` do not stay in it. "
             "Evaluate on a plane of the chart, or draw the slice without runs."
         )
+    if _on_another_split(data, surface):
+        data = data[[*names, *(v for v in ("residual", "finite") if v in data)]]
     return list(_each(data, names, panels))
 
 
 def _same(name: str, noun: str, data: xr.Dataset, surface: xr.Dataset, advice: str) -> None:
     came, wanted = data.attrs.get(f"{noun}_id"), surface.attrs.get(f"{noun}_id")
-    if came == wanted:
+    if came == wanted or (noun == "objective" and came in _splits(surface).values()):
         return
     texts = [f"{d.attrs.get(noun) or 'not named'} (id {i})" for d, i in ((surface, wanted), (data, came))]
     raise ValueError(f"`{name}` belong to another {noun}.\n  surface: {texts[0]}\n  {name}: {texts[1]}\n{advice}")
+
+
+def _splits(surface: xr.Dataset) -> dict[str, str]:
+    """Label → fingerprint of the objective on each split of the data."""
+    return json.loads(surface.attrs.get("objective_ids") or "{}")
+
+
+def _on_another_split(data: xr.Dataset, surface: xr.Dataset) -> bool:
+    """Whether the surface is of one split of the data, and the runs measured another."""
+    if "split" not in surface.coords or surface["split"].ndim > 0:
+        return False
+    splits = _splits(surface)
+    return bool(splits) and splits.get(str(surface["split"].item())) != data.attrs.get("objective_id")
 
 
 def _formulas(data: xr.Dataset) -> dict[str, str]:

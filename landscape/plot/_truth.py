@@ -71,9 +71,8 @@ def strip(figure: Figure, runs: Sequence[Run], shown: Sequence[np.ndarray], vari
     Left: the distance from the plane. Right: the runs' own values, and in dots what the plane has in their place.
     """
     distance, values = _page.strip(figure, ("distance from the plane", f"{label}; dotted: the plane's"))
-    last = max(int(run.steps[-1]) for run in runs)
+    steps = max((run.steps for run in runs), key=len)
     for group in by_name(runs).values():
-        steps = max((run.steps for run in group), key=len)
         look = group[0].look
         line = {"color": look.color, "linestyle": "-"}
         for axes, rows in ((distance, [run.off for run in group]), (values, [run.measured[variable] for run in group])):
@@ -81,14 +80,16 @@ def strip(figure: Figure, runs: Sequence[Run], shown: Sequence[np.ndarray], vari
         own = [row for run, row in zip(runs, shown, strict=True) if run.name == group[0].name]
         _curves.thin(values, steps, _runs.aligned(own, len(steps)), look.color)
     for axes in (distance, values):
-        _curves.step_axis(axes, "log", last)
+        _curves.step_axis(axes, "log", int(steps[-1]))
     distance.set_ylim(bottom=0)
     if _scales.is_log(variable, [run.measured[variable] for run in runs], None):
         values.set_yscale("log")
 
 
-def handles(label: str) -> list[Line2D]:
-    """The legend's entry for dots."""
+def handles(runs: Sequence[Run], label: str) -> list[Any]:
+    """The legend's entries for dots, and for the bands of many runs."""
     fill: Any = style.SEQUENTIAL(0.6)
     look: dict[str, Any] = {"markerfacecolor": fill, "markeredgecolor": "#555555", "markeredgewidth": 0.8}
-    return [Line2D([], [], marker="o", markersize=3.6, linestyle="none", label=f"true {label}, same colors", **look)]
+    dot = Line2D([], [], marker="o", markersize=3.6, linestyle="none", label=f"true {label}, same colors", **look)
+    most = max(len(group) for group in by_name(runs).values())
+    return [dot, *([_curves.band_handle(f"{most} runs")] if most > _curves.FEW else [])]

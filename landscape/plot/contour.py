@@ -73,7 +73,7 @@ def contour(
         ground.lines(axes, panel)  # last: the numbers keep clear of the paths
         ground.bar(figure, axes, drawn, label)
         lines, signs = _paths.handles(walks, [axes])
-        lines += _truth.handles(label) if off and known else []
+        lines += _truth.handles(known, label) if off and known else []
         signs += _least.handles([kind]) if ground.excess else []
         signs += _mesh.hatch_handles([panel]) + _paths.off_handles(walks, panel.x, panel.y)
         _page.finish(figure, axes, [lines, signs], own=ax is None)

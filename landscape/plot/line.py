@@ -47,7 +47,9 @@ def line(
     surface = surface.sortby(name)
     x = surface[name].to_numpy().astype(float)
     data = [_panels.masked(surface, variable) for variable in variables]
-    bad = ~np.all([np.isfinite(d).all([dim for dim in d.dims if dim != name]).to_numpy() for d in data], axis=0)
+    bad = ~np.all(
+        [np.isfinite(d.transpose(..., name).to_numpy().reshape(-1, len(x))).all(axis=0) for d in data], axis=0
+    )
     with style.context():
         figure, axes = _page.canvas(ax, width)
         sides = [axes, *(axes.twinx() for _ in variables[1:])]
@@ -133,7 +135,10 @@ def _entries(data: xr.DataArray, looks: Sequence[dict[str, Any]]) -> list[Line2D
     if "split" not in data.dims:
         return []
     labels = map(str, data["split"].to_numpy())
-    return [Line2D([], [], **look | {"color": "#555555"}, label=s) for s, look in zip(labels, looks, strict=True)]
+    return [
+        Line2D([], [], color="#555555", linestyle=look["linestyle"], label=label)
+        for label, look in zip(labels, looks, strict=True)
+    ]
 
 
 def _color(sides: Sequence[Axes]) -> None:

@@ -63,21 +63,13 @@ def many_planes(
     label = _panels.label_of(models[0].surfaces[0][variable])
     with style.context():
         figure, axes, beside = _layout(len(models), flat, width)
-        for model in models:
-            axes.plot(x, model.values.T, **_PLANE, **model.line | {"linestyle": "-"})
-            _curves.band(axes, x, model.values, (0.25, 0.75), model.line | {"zorder": 3}, alpha=0.22)
-        bad = ~np.all([np.isfinite(model.values).all(axis=0) for model in models], axis=0)
-        _mesh.hatch_spans(axes, x, bad)
-        if log:
-            axes.set_yscale("log")
+        bad = _draw_curves(axes, x, models, log)
         where = _panels.label_of(models[0].surfaces[0][names[0]])
         where = where if flat else f"distance from the center, √({names[0]}² + {names[1]}²)"
-        axes.set(xlabel=where, ylabel=label if flat else f"{label} − that at the center", xlim=(x[0], x[-1]))
-        axes.grid(True, which="major")
-        axes.spines[["top", "right"]].set_visible(False)
+        axes.set(xlabel=where, ylabel=label if flat else f"{label} − that at the center")
         panels = [] if flat else _draw_planes(beside, models, variable, label)
-        hatched = [_mesh.hatch_handle()] if bad.any() else _mesh.hatch_handles(panels)
-        _page.legend(figure, [_handles(models), hatched])
+        hatched = [_mesh.hatch_handle()] if bad else _mesh.hatch_handles(panels)
+        _page.legend(figure, [_handles(models, "lines" if flat else "planes"), hatched])
         _page.wrap(figure)
     return figure
 
@@ -190,14 +182,32 @@ def _layout(models: int, flat: bool, width: float | None) -> tuple[Figure, Axes,
         figure = style.figure(width, 0.66 * width)
         return figure, figure.subplots(), None
     wide = width > 1.4 * style.SINGLE
-    side = (0.62 if wide else 1.0) * width / 3.9  # of a small panel
-    small = models * (side + 0.16) + 0.45
-    figure = style.figure(width, max(2.2, small + 0.2) if wide else small + 0.62 * width)
-    if wide:
-        curves, beside = figure.subfigures(1, 2, width_ratios=(0.38, 0.62))
-    else:
-        curves, beside = figure.subfigures(2, 1, height_ratios=(0.62 * width, small))
-    return figure, curves.subplots(), beside
+    side = (0.137 if wide else 0.2) * width  # of a small panel
+    small = models * (side + 0.2) + 0.4
+    figure = style.figure(width, max(2.0, small + 0.25) if wide else small + 0.75 * width)
+    split: dict[str, Any] = (
+        {"nrows": 1, "ncols": 2, "width_ratios": (0.38, 0.62)}
+        if wide
+        else {"nrows": 2, "ncols": 1, "height_ratios": (0.6 * width, small)}
+    )
+    parts: Any = figure.subfigures(**split)
+    return figure, parts[0].subplots(), parts[1]
+
+
+def _draw_curves(axes: Axes, x: np.ndarray, models: Sequence[_Model], log: bool) -> bool:
+    """Every curve, medians and bands; returns whether a stretch where one is not finite was hatched."""
+    for model in models:
+        values = np.where(model.values > 0, model.values, np.nan) if log else model.values
+        axes.plot(x, values.T, color=model.line["color"], **_PLANE)
+        _curves.band(axes, x, values, (0.25, 0.75), model.line | {"zorder": 3}, alpha=0.22)
+    bad = ~np.all([np.isfinite(model.values).all(axis=0) for model in models], axis=0)
+    _mesh.hatch_spans(axes, x, bad)
+    if log:
+        axes.set_yscale("log")
+    axes.set_xlim(x[0], x[-1])
+    axes.grid(True, which="major")
+    axes.spines[["top", "right"]].set_visible(False)
+    return bool(bad.any())
 
 
 def _draw_planes(figure: Any, models: Sequence[_Model], variable: str, label: str) -> list[Panel]:
@@ -212,7 +222,9 @@ def _draw_planes(figure: Any, models: Sequence[_Model], variable: str, label: st
             panel = every[id(model.surfaces[order[place]])]
             drawn = ground.paint(axes, panel)
             _page.frame(axes, panel)
-            axes.set_title(f"{word}: plane {order[place] + 1}", fontsize=7.5, pad=3)
+            axes.locator_params(nbins=3, steps=[1, 2, 5, 10])
+            number = f": plane {order[place] + 1}" if figure.bbox.width > 1.2 * style.SINGLE * figure.dpi else ""
+            axes.set_title(word + number, fontsize=7.5, pad=3)
             ground.lines(axes, panel)
             panels.append(panel)
         if model.label:
@@ -224,13 +236,11 @@ def _draw_planes(figure: Any, models: Sequence[_Model], variable: str, label: st
     return panels
 
 
-def _handles(models: Sequence[_Model]) -> list[Any]:
+def _handles(models: Sequence[_Model], noun: str) -> list[Any]:
     """The legend's entries: each model's median, and what bands and thin lines are."""
     counts = {len(model.surfaces) for model in models}
-    planes = f"{counts.pop()} planes" if len(counts) == 1 else "planes"
-    medians = [
-        Line2D([], [], label=model.label or f"median of {planes}", linewidth=1.2, **model.line) for model in models
-    ]
-    gray = "#777777" if models[0].label else models[0].line["color"]
-    thin = Line2D([], [], color=gray, label=f"each of {planes}" if models[0].label else "each", **_PLANE)
-    return [*medians, Patch(facecolor=gray, alpha=0.3, label="quartiles"), thin]
+    medians = [Line2D([], [], label=model.label or "median", linewidth=1.2, **model.line) for model in models]
+    gray = "#777777" if len(models) > 1 else models[0].line["color"]
+    band = Patch(facecolor=gray, alpha=0.3, label="quartiles")
+    label = f"each of {counts.pop()} {noun}" if len(counts) == 1 else f"each of its {noun}"
+    return [*medians, band, Line2D([], [], color=gray, label=label, **_PLANE)]

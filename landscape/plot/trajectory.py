@@ -11,7 +11,6 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from landscape.plot import _curves, _page, _panels, _paths, _runs, _scales, _truth, style
 
@@ -166,7 +165,7 @@ def _handles(data: xr.Dataset, by_penalty: bool) -> list[list[Any]]:
         entries = _paths.line_handles({str(name): _runs.look(str(name)) for name in names})
     signs: list[Any] = []
     if data.sizes.get("start", 1) > _curves.FEW:
-        signs.append(Patch(facecolor="#BBBBBB", label=f"median and 10–90% of {data.sizes['start']} starts"))
+        signs.append(_curves.band_handle(f"{data.sizes['start']} starts"))
     if not bool(data["finite"].all()):
         signs.append(Line2D([], [], markersize=4, label="became non-finite", **_paths.FAILED))
     return [entries, signs]

@@ -224,7 +224,9 @@ def _kind(equation: Any, of: list[int]) -> int:
 def _keeps(equation: Any, variable: Any) -> bool:
     """Whether the result is a float at least as wide: rounding to a narrower one is not affine."""
     there, here = variable.aval.dtype, equation.outvars[0].aval.dtype
-    return jnp.issubdtype(here, jnp.floating) and jnp.promote_types(there, here) == here
+    if not (jnp.issubdtype(there, jnp.floating) and jnp.issubdtype(here, jnp.floating)):
+        return False
+    return jnp.finfo(here).nmant >= jnp.finfo(there).nmant and jnp.finfo(here).nexp >= jnp.finfo(there).nexp
 
 
 def _cheapest_cut(program: Program, kinds: dict[int, int]) -> set[int]:

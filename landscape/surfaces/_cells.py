@@ -1,7 +1,8 @@
 """Cells: what the measures add up at each point of a tile, batch by batch, and what follows from the sums.
 
-One compiled function, `step`, takes a tile through one batch. What is affine in the coordinates is computed once for
-all cells (`_affine`); the rest runs per cell, `in_flight` of them vmapped at a time, chunk after chunk.
+`steps`, compiled, takes a tile through batches (`whole`, through one that holds all data). What is affine in the
+coordinates is computed once a batch for all cells (`_affine`); the rest runs per cell, `in_flight` of them vmapped at a
+time, chunk after chunk.
 """
 
 from __future__ import annotations
@@ -62,58 +63,118 @@ class PerCell(NamedTuple):
     sums: Callable[[list[_affine.Terms], Array], Sums]
 
 
-@partial(jax.jit, static_argnames=("measures", "plan", "first", "last"))
-def step(
+class Cost(NamedTuple):
+    """What a cell costs on one batch, plain and with the affine prefix hoisted."""
+
+    plain: _affine.Count
+    hoisted: _affine.Count
+    terms: tuple[Any, ...]  # shapes and dtypes of what is hoisted, its slopes included
+    sums: Any  # shapes and dtypes of its running sums
+    grouped: bool  # whether a convolution has a kernel that differs between cells
+
+
+@partial(jax.jit, static_argnames=("measures", "plan"))
+def whole(
+    measures: Measures, plan: Plan, chart: Chart, data: Batch, sweep: Sweep, positions: tuple[Array, ...]
+) -> dict[str, Array]:
+    """{variable: array} of a tile whose data are one batch: no sums ever leave the loop over cells.
+
+    The arrays end with the tile's shape.
+    """
+    grid = _grid(measures, plan, positions)
+    cell = per_cell(measures, chart, data, plan.hoist, grid.dtype)
+
+    def values(coordinates: Array, _: None) -> dict[str, Array]:
+        return _variables(measures, chart, data, sweep, coordinates, cell.sums(cell.terms, coordinates))
+
+    return _on_tile(_over_cells(values, grid, None, plan.in_flight), measures, sweep, positions)
+
+
+@partial(jax.jit, static_argnames=("measures", "plan", "size"), donate_argnames="sums")
+def steps(
     measures: Measures,
     plan: Plan,
-    first: bool,
-    last: bool,
+    size: int,
     chart: Chart,
-    batch: Batch,
-    sweep: Sweep,
+    data: Batch,
+    batches: tuple[Any, Any],
     positions: tuple[Array, ...],
-    sums: Sums | None,
-) -> Any:
-    """Take all cells of a tile through one batch.
+    sums: Sums,
+    fresh: Any,
+) -> Sums:
+    """Take all cells of a tile through some batches: number `batches[0]` up to `batches[1]`, of `size` examples each.
 
-    Returns: the running sums, arrays that end with the cells; after the `last` batch {variable: array}, which ends with
-    the tile's shape. `sums` is None before the `first`.
+    Returns: the running sums, arrays that end with the cells. What `sums` holds does not count where they are `fresh`.
     """
-    shape = tuple(len(p) for p in positions)
-    grid = jnp.stack([c.reshape(-1) for c in jnp.meshgrid(*positions, indexing="ij")], axis=1)  # (cells, k)
+    grid = _grid(measures, plan, positions)
+    parts = (measures.risk, *measures.own)
+
+    def through(i: Array, sums: Sums) -> Sums:
+        batch = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, i * size, size), data)
+        cell = per_cell(measures, chart, batch, plan.hoist, grid.dtype)
+        first = fresh & (i == batches[0])
+
+        def values(coordinates: Array, before: Sums) -> Sums:
+            new = cell.sums(cell.terms, coordinates)
+            both = tuple(m.merge(a, b) for m, a, b in zip(parts, before, new, strict=True))
+            return jax.tree.map(lambda n, m: jnp.where(first, n, m), new, both)
+
+        return _over_cells(values, grid, sums, plan.in_flight)
+
+    return jax.lax.fori_loop(*batches, through, sums)
+
+
+def no_sums(cost: Cost, plan: Plan, positions: tuple[Any, ...]) -> Sums:
+    """Room for the sums of a tile's cells."""
+    cells = math.prod(map(len, positions))
+    cells += -cells % plan.in_flight
+    return jax.tree.map(lambda s: jnp.zeros((*s.shape, cells), s.dtype), cost.sums)
+
+
+@partial(jax.jit, static_argnames=("measures", "plan"))
+def finish(
+    measures: Measures, plan: Plan, chart: Chart, sweep: Sweep, positions: tuple[Array, ...], sums: Sums
+) -> dict[str, Array]:
+    """{variable: array} of a tile, from the sums over all data."""
+
+    def values(coordinates: Array, sums: Sums) -> dict[str, Array]:
+        return _variables(measures, chart, None, sweep, coordinates, sums)
+
+    out = _over_cells(values, _grid(measures, plan, positions), sums, plan.in_flight)
+    return _on_tile(out, measures, sweep, positions)
+
+
+def _grid(measures: Measures, plan: Plan, positions: tuple[Array, ...]) -> Array:
+    """Coordinates of all cells (cells, k) in the chart's order, the last repeated to fill the last chunk."""
+    grid = jnp.stack([c.reshape(-1) for c in jnp.meshgrid(*positions, indexing="ij")], axis=1)
     grid = grid[:, jnp.asarray(measures.order)]
-    cells, flying = math.prod(shape), plan.in_flight
-    chunks = -(-cells // flying)
-    grid = jnp.concatenate([grid, jnp.broadcast_to(grid[-1:], (chunks * flying - cells, len(shape)))])
-    cell = per_cell(measures, chart, batch, plan.hoist, grid.dtype)
+    missing = -len(grid) % plan.in_flight
+    return jnp.concatenate([grid, jnp.broadcast_to(grid[-1:], (missing, grid.shape[1]))])
 
-    def values(coordinates: Array, so_far: Sums | None) -> Any:
-        found = cell.sums(cell.terms, coordinates)
-        if not first:
-            found = tuple(m.merge(a, b) for m, a, b in zip(_all(measures), so_far, found, strict=True))
-        return _finish(measures, chart, batch, sweep, coordinates, found) if last else found
 
-    mapped = jax.vmap(values, in_axes=(0, None if first else -1), out_axes=-1)
+def _over_cells(values: Callable[[Array, Any], Any], grid: Array, sums: Any, flying: int) -> Any:
+    """values(coordinates, sums) of every cell, `flying` of them vmapped at a time; arrays end with the cells."""
+    mapped = jax.vmap(values, in_axes=(0, -1), out_axes=-1)
 
     # Not lax.map: it would stack the chunks in front, and putting the cells last then copies everything once more.
     def fill(i: Array, filled: Any) -> Any:
         at = i * flying
-        before = jax.tree.map(lambda s: jax.lax.dynamic_slice_in_dim(s, at, flying, axis=-1), sums)
-        new = mapped(jax.lax.dynamic_slice_in_dim(grid, at, flying), before)
+        source = filled if alike else sums
+        here = jax.tree.map(lambda s: jax.lax.dynamic_slice_in_dim(s, at, flying, axis=-1), source)
+        new = mapped(jax.lax.dynamic_slice_in_dim(grid, at, flying), here)
         return jax.tree.map(lambda f, n: jax.lax.dynamic_update_slice_in_dim(f, n, at, axis=-1), filled, new)
 
     one = jax.tree.map(lambda s: s[..., :flying], sums)
     shapes = jax.eval_shape(mapped, grid[:flying], one)
-    empty = jax.tree.map(lambda v: jnp.zeros((*v.shape[:-1], chunks * flying), v.dtype), shapes)
-    out = jax.lax.fori_loop(0, chunks, fill, empty)
-    if not last:
-        return out
-    out = {name: v[..., :cells].reshape(*v.shape[:-1], *shape) for name, v in out.items()}
+    alike = jax.tree.structure(shapes) == jax.tree.structure(sums)  # sums to sums: in place
+    empty = sums if alike else jax.tree.map(lambda v: jnp.zeros((*v.shape[:-1], len(grid)), v.dtype), shapes)
+    return jax.lax.fori_loop(0, len(grid) // flying, fill, empty)
+
+
+def _on_tile(out: dict[str, Array], measures: Measures, sweep: Sweep, positions: tuple[Array, ...]) -> dict[str, Array]:
+    shape = tuple(len(p) for p in positions)
+    out = {name: v[..., : math.prod(shape)].reshape(*v.shape[:-1], *shape) for name, v in out.items()}
     return _spread(out, measures.units, sweep.strengths)
-
-
-def _all(measures: Measures) -> tuple[Any, ...]:
-    return (measures.risk, *measures.own)
 
 
 def per_cell(measures: Measures, chart: Chart, batch: Batch, hoist: bool, dtype: Any) -> PerCell:
@@ -157,7 +218,7 @@ def _point(measures: Measures, chart: Chart, batch: Batch, coordinates: Array) -
     return Point(params, coordinates, chart)
 
 
-def _finish(
+def _variables(
     measures: Measures, chart: Chart, batch: Batch, sweep: Sweep, coordinates: Array, sums: Sums
 ) -> dict[str, Array]:
     """The variables of one cell."""
@@ -194,16 +255,6 @@ def _spread(out: dict[str, Array], units: tuple[int, ...], strengths: Any) -> di
     return out
 
 
-class Cost(NamedTuple):
-    """What a cell costs on one batch, plain and with the affine prefix hoisted."""
-
-    plain: _affine.Count
-    hoisted: _affine.Count
-    terms: tuple[Any, ...]  # shapes and dtypes of what is hoisted, its slopes included
-    sums: int  # bytes of a cell's running sums
-    grouped: bool  # whether a convolution has a kernel that differs between cells
-
-
 @lru_cache(maxsize=256)
 def cost(measures: Measures, chart: _trees.Shapes, batch: _trees.Shapes, dtype: Any) -> Cost:
     """Count what a cell costs, without running anything."""
@@ -217,8 +268,7 @@ def cost(measures: Measures, chart: _trees.Shapes, batch: _trees.Shapes, dtype: 
             terms = tuple(jax.ShapeDtypeStruct(t.shape, t.dtype) for t in jax.tree.leaves(cell.terms))
             closed, sums = jax.make_jaxpr(partial(cell.sums, cell.terms), return_shape=True)(at)
             counts.append(_affine.count(closed.jaxpr))
-        size = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(sums))
-        found.append(Cost(counts[0], counts[1], terms, size, _affine.has_convolution(closed.jaxpr)))
+        found.append(Cost(counts[0], counts[1], terms, sums, _affine.has_convolution(closed.jaxpr)))
 
     jax.eval_shape(trace, _trees.from_shapes(chart), _trees.from_shapes(batch))
     return found[0]

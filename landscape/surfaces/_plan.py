@@ -15,11 +15,12 @@ MEMORY_ACCELERATOR = 2**33
 
 
 class Plan(NamedTuple):
-    """Cells run at once, cells in one call of the compiled function, examples in one batch; whether to hoist."""
+    """Cells run at once, cells in a tile, examples in a batch, batches in one call of the compiled function; hoist?"""
 
     in_flight: int
     tile_cells: int
     batch_size: int
+    batches_a_step: int = 1
     hoist: bool = True
 
 
@@ -64,9 +65,10 @@ def plan(sizes: Sizes, cells: int, n: float, batch_size: int | None, memory: int
     tile_cells = cells
     if resident:
         tile_cells = max(in_flight, min(cells, int(STEP_WORK / max(1, largest / 4 * examples))))
-    if examples < n:  # running sums are held for the whole tile, twice while they are replaced
+    if examples < n:  # running sums are held for the whole tile, twice where a copy is made
         tile_cells = max(1, min(tile_cells, int(left / (2 * sizes.sums))))
-    return Plan(min(in_flight, tile_cells), tile_cells, examples)
+    at_a_time = max(1, int(STEP_WORK / (largest / 4 * examples * tile_cells)))
+    return Plan(min(in_flight, tile_cells), tile_cells, examples, at_a_time)
 
 
 def sizes_of(

@@ -34,6 +34,7 @@ class Task(NamedTuple):
     measures: Measures
     sweep: Sweep
     plan: _plan.Plan
+    n: float  # examples; infinity where they have not been counted
     tile_shape: tuple[int, ...]
     cost: _cells.Cost
 
@@ -56,7 +57,9 @@ def planned(
     grid_axes = _checked_axes(chart, axes)
     own = penalties_of(objective, penalties)
     sweep, units = stacked(own, _trees.floating(objective.params))
-    if not any(penalty.terms for penalty in own):
+    # Of a large model without penalties not even the params are read; a small one is compiled once for all penalties.
+    large = sum(leaf.nbytes for leaf in jax.tree.leaves(_trees.floating(objective.params))) > 2**16
+    if large and not any(penalty.terms for penalty in own):
         sweep = sweep._replace(alpha=None, beta=None, unit_alpha=None, unit_beta=None)
     _checks.x64_matches("objective", objective.params)
     _chart.check_fits("chart", chart, objective.params)
@@ -66,9 +69,10 @@ def planned(
     dtype = np.promote_types(objective.dtype, np.float32) if objective.dtype.itemsize >= 4 else np.dtype(np.float32)
     positions = tuple(_cast(name, a, dtype) for name, a in grid_axes.items())
     grid = tuple(len(a) for a in grid_axes.values())
+    n = math.inf if isinstance(objective.data, Batches) else objective.n
     plan, cost = _plan_for(objective, chart, measures, dtype, math.prod(grid), batch_size, memory)
     shape = _tiles.tile_shape(grid, plan.tile_cells)
-    return Task(objective, chart, grid_axes, positions, measures, sweep, plan, shape, cost)
+    return Task(objective, chart, grid_axes, positions, measures, sweep, plan, n, shape, cost)
 
 
 def _plan_for(
@@ -87,9 +91,8 @@ def _plan_for(
     count = cost.hoisted
     terms = sum(math.prod(t.shape) * t.dtype.itemsize for t in cost.terms)
     params = sum(leaf.nbytes for leaf in jax.tree.leaves(_trees.floating(objective.params)))
-    sizes = _plan.sizes_of(
-        count.intermediates, terms, traced, params, cost.sums, measures.risk.gradient_norm, cost.grouped
-    )
+    sums = sum(math.prod(s.shape) * s.dtype.itemsize for s in jax.tree.leaves(cost.sums))
+    sizes = _plan.sizes_of(count.intermediates, terms, traced, params, sums, measures.risk.gradient_norm, cost.grouped)
     if measures.prepare is not None:
         batch_size = traced  # the losses loop over batches themselves
     elif isinstance(data, Batches):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -140,13 +140,11 @@ def _measured(task: Task, progress: bool | None) -> tuple[dict[str, np.ndarray],
                 plan = plan._replace(in_flight=plan.in_flight // 2)
 
     known = data.known if isinstance(data, Batches) else num_examples(data)
-    tile, finished, read = math.prod(task.tile_shape), 0, 0
+    tile, finished = math.prod(task.tile_shape), 0
     with Progress(math.prod(map(len, task.positions)), "cells", progress) as bar:
 
         def share(examples: int) -> None:
-            nonlocal read
-            read = read + examples if examples else 0
-            bar.reach(finished + (tile * read // known if known else 0))
+            bar.reach(finished + (tile * examples // known if known else 0))
 
         def done(cells: int) -> None:
             nonlocal finished
@@ -156,27 +154,33 @@ def _measured(task: Task, progress: bool | None) -> tuple[dict[str, np.ndarray],
         return _tiles.run(compute, task.positions, task.tile_shape, done), plan
 
 
-def _through(task: Task, plan: _plan.Plan, positions: tuple[np.ndarray, ...], share: Any) -> Mapping[str, np.ndarray]:
+def _through(
+    task: Task, plan: _plan.Plan, positions: tuple[np.ndarray, ...], share: Callable[[int], None]
+) -> Mapping[str, np.ndarray]:
     """One tile, batch by batch; while a batch is computed the next is read."""
-    sums, data = None, task.objective.data
-    if task.measures.prepare is not None:
-        marked: Iterable[tuple[Batch, bool, bool]] = [(data, True, True)]
-    else:
-        marked = _marked(_data.batches(data, plan.batch_size))
-    for batch, first, last in marked:
+    measures, chart, sweep, data = task.measures, task.chart, task.sweep, task.objective.data
+    if plan.batch_size >= task.n:
+        (everything,) = _data.batches(data, plan.batch_size)
+        return jax.device_get(_cells.whole(measures, plan, chart, everything, sweep, positions))
+    sums, fresh, done = _cells.no_sums(task.cost, plan, positions), True, 0
+    for batch, size, start, stop in _runs(data, plan):
         jax.block_until_ready(sums)
-        share(0 if first else num_examples(batch))
-        sums = _cells.step(task.measures, plan, first, last, task.chart, batch, task.sweep, positions, sums)
-    return jax.device_get(sums)
+        share(done)
+        sums = _cells.steps(measures, plan, size, chart, batch, (start, stop), positions, sums, fresh)
+        fresh, done = False, done + size * (stop - start)
+    return jax.device_get(_cells.finish(measures, plan, chart, sweep, positions, sums))
 
 
-def _marked(batches: Iterator[Batch]) -> Iterator[tuple[Batch, bool, bool]]:
-    """(batch, whether it is the first, whether it is the last)."""
-    first, here = True, next(batches)
-    for following in batches:
-        yield here, first, False
-        first, here = False, following
-    yield here, first, True
+def _runs(data: Batch, plan: _plan.Plan) -> Iterator[tuple[Batch, int, int, int]]:
+    """(examples, batch size, first batch, batch after the last) of each call of the compiled function."""
+    if not _data.in_memory(data):
+        yield from ((batch, num_examples(batch), 0, 1) for batch in _data.batches(data, plan.batch_size))
+        return
+    full, rest = divmod(num_examples(data), plan.batch_size)
+    for start in range(0, full, plan.batches_a_step):
+        yield data, plan.batch_size, start, min(start + plan.batches_a_step, full)
+    if rest:
+        yield jax.tree.map(lambda leaf: leaf[-rest:], data), rest, 0, 1
 
 
 def _over_splits(

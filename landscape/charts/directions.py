@@ -1,0 +1,218 @@
+"""Random directions that fit a model's scale: Gaussian, orthogonal inside each filter, as long as its weights."""
+
+import math
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.core import Tracer
+
+from landscape import _checks, _trees
+from landscape._trees import Params
+from landscape.charts import _leaves, _span
+
+VECTORS = ("bias", "b", "scale", "offset", "shift", "beta", "gamma")  # last path keys, whatever the number of axes
+Axis = int | tuple[int, ...]
+
+
+def random_directions(
+    key: Array,
+    params: Params,
+    n: int,
+    *,
+    normalize: Literal["filter", "layer", "global"] = "filter",
+    filter_axis: Axis | Mapping[str, Axis] = -1,
+    zero_vectors: bool = True,
+) -> tuple[Params, ...]:
+    """n random directions at the scale of `params`: the same picture for weights that do the same at another scale.
+
+        draws g₁…gₙ ~ N(0, I);   in each filter F:  q₁…qₙ = Gram–Schmidt(g₁[F]…gₙ[F]),   dᵢ[F] = ‖params[F]‖ · qᵢ
+
+    so that ‖dᵢ[F]‖ = ‖params[F]‖ and ⟨dᵢ[F], dⱼ[F]⟩ = 0 in EVERY filter, hence dᵢ ⊥ dⱼ. A filter with m < n entries has
+    no n orthogonal directions: there they are orthogonal in groups of m, with the same norms.
+
+    key:          a random key; the draw of a leaf depends on the key, the leaf's position and i alone (not on n).
+    params:       the center, any pytree. Integer, boolean and random-key leaves are frozen: None in the directions.
+    normalize:    what a filter is. "filter": the weights that feed one output unit or channel (Li et al. 2018, section
+                  4), NOT the whole tensor; "layer": a leaf; "global": all leaves that move together.
+    filter_axis:  the axis that counts the filters of a leaf, for "filter"; never guessed. Dense kernels of flax and
+                  haiku are (in, out), convolutions (…, in, out): -1. Those of equinox and PyTorch are (out, in, …): 0.
+                  Or a mapping from glob patterns of path names, {"*/embedding": 0, "*": -1}, first match wins. Several
+                  axes, (-2, -1), where both count units (attention heads).
+    zero_vectors: leave biases and norm layers at zero: leaves with at most one axis, and those called bias, b, scale,
+                  offset, shift, beta or gamma (an equinox Conv's bias is (out, 1, 1)). False: each such leaf is a
+                  filter of its own.
+
+    Returns: n trees like `params`, in float32 or wider, sharded like it.
+    Raises: ValueError if nothing would move (all are vectors, or all filters have norm 0; the message says what to
+    do), if an axis is out of range or a leaf has no pattern, if numbers are not finite. TypeError for a bad key.
+
+        >>> import jax, jax.numpy as jnp, landscape as ls
+        >>> params = {"kernel": jnp.array([[3.0, 0.5], [4.0, 0.0]]), "bias": jnp.ones(2)}  # (in, out)
+        >>> u, v = ls.random_directions(jax.random.key(0), params, 2)
+        >>> [round(norm, 5) for norm in jnp.linalg.norm(u["kernel"], axis=0).tolist()]  # as those of params
+        [5.0, 0.5]
+        >>> bool(jnp.all(jnp.abs(jnp.sum(u["kernel"] * v["kernel"], axis=0)) < 1e-5)), u["bias"].tolist()
+        (True, [0.0, 0.0])
+
+    Reference: Li, Xu, Taylor, Studer & Goldstein 2018 (arXiv:1712.09913), section 4.
+    """
+    _checks.random_key("key", key)
+    _checks.count("n", n)
+    _checks.one_of("normalize", normalize, {"filter": None, "layer": None, "global": None})
+    moving = _trees.floating(_leaves.params_of("params", params))
+    paths, structure = jax.tree_util.tree_flatten_with_path(moving)
+    still = [leaf.size == 0 or (zero_vectors and _is_vector(path, leaf)) for path, leaf in paths]
+    chosen = {i: (path, leaf) for i, (path, leaf) in enumerate(paths) if not still[i]}
+    _check_entries(moving, [leaf for _, leaf in chosen.values()], n)
+    keys = {i: jax.random.fold_in(key, i) for i in chosen}
+    if normalize == "global":
+        drawn, sizes = _over_all(keys, {i: leaf for i, (_, leaf) in chosen.items()}, n)
+    else:
+        over = _inner_axes(chosen, filter_axis if normalize == "filter" else None)
+        drawn, sizes = {}, {}
+        for i, (_, leaf) in chosen.items():
+            drawn[i], sizes[i] = _in_filters(keys[i], leaf, n, over[i], _sharding(leaf))
+    if _leaves.is_concrete(sizes):
+        _check_sizes({_trees.path_name(paths[i][0]): size for i, size in jax.device_get(sizes).items()})
+    zeros = {i: jnp.zeros_like(leaf, _trees.wide(leaf)) for i, (_, leaf) in enumerate(paths) if still[i]}
+    return tuple(
+        structure.unflatten([zeros[i] if still[i] else drawn[i][d] for i in range(len(paths))]) for d in range(n)
+    )
+
+
+@partial(jax.jit, static_argnames=("n", "over", "sharding"))
+def _in_filters(
+    key: Array, leaf: Array, n: int, over: tuple[int, ...], sharding: Any
+) -> tuple[tuple[Array, ...], Array]:
+    """The n directions in one leaf whose filters extend along the axes `over`, and the norm of the largest filter."""
+    wide = leaf.astype(_trees.wide(leaf))
+    norms = _norms(wide, over)
+    entries = math.prod(leaf.shape[axis] for axis in over)
+    basis: list[Array] = []
+    for i in range(n):
+        draw = _draw(key, i, wide, sharding)
+        for axis in 2 * basis[i // entries * entries :]:  # each projection twice: Giraud et al. 2005
+            draw = draw - jnp.sum(axis * draw, over, keepdims=True) * axis
+        length = _norms(draw, over)
+        # A draw of exactly 0, one in 10⁷ where a filter is a single entry, becomes the unit vector of equal entries.
+        unit = jnp.where(length > 0, draw / jnp.where(length > 0, length, 1), entries**-0.5)
+        basis.append(unit)
+    return tuple(norms * axis for axis in basis), jnp.max(norms)
+
+
+def _over_all(
+    keys: Mapping[int, Array], leaves: Mapping[int, Array], n: int
+) -> tuple[dict[int, list[Array]], dict[int, Array]]:
+    """The n directions whose one filter are all these leaves together, and its norm."""
+    draws = [{i: _draw(keys[i], d, leaf, _sharding(leaf)) for i, leaf in leaves.items()} for d in range(n)]
+    basis, _ = _span.orthonormal(draws)
+    size = _trees.norm(leaves)
+    drawn = {i: [axis[i] * size.astype(axis[i].dtype) for axis in basis] for i in leaves}
+    return drawn, dict.fromkeys(leaves, size)
+
+
+def _draw(key: Array, i: int, like: Array, sharding: Any) -> Array:
+    draw = jax.random.normal(jax.random.fold_in(key, i), like.shape, _trees.wide(like))
+    return draw if sharding is None else jax.lax.with_sharding_constraint(draw, sharding)
+
+
+def _norms(leaf: Array, over: tuple[int, ...]) -> Array:
+    """‖leaf[F]‖ of each filter, of length 1 along `over`; scaled so that no square under- or overflows."""
+    largest = jnp.max(jnp.abs(leaf), over, keepdims=True)
+    scale = jnp.where(largest > 0, largest, 1)
+    return scale * jnp.sqrt(jnp.sum(jnp.square(leaf / scale), over, keepdims=True))
+
+
+def _sharding(leaf: Array) -> Any:
+    """Where the parts of a leaf lie, if it has several; None where JAX decides."""
+    sharding = None if isinstance(leaf, Tracer) else leaf.sharding
+    return sharding if isinstance(sharding, jax.sharding.NamedSharding) and len(sharding.device_set) > 1 else None
+
+
+def _is_vector(path: tuple[Any, ...], leaf: Array) -> bool:
+    return leaf.ndim <= 1 or _names(path)[-1].rsplit("/", 1)[-1] in VECTORS
+
+
+def _names(path: tuple[Any, ...]) -> list[str]:
+    """What a leaf may be called: its whole path, and that without the `value` in which flax.nnx keeps a variable."""
+    boxed = len(path) > 1 and path[-1] == jax.tree_util.GetAttrKey("value")
+    return [_trees.path_name(path), *([_trees.path_name(path[:-1])] if boxed else [])]
+
+
+def _inner_axes(
+    chosen: Mapping[int, tuple[tuple[Any, ...], Array]], filter_axis: Axis | Mapping[str, Axis] | None
+) -> dict[int, tuple[int, ...]]:
+    """For each leaf the axes along which one filter extends: all but the filter axis; all, where the leaf is one."""
+    if _checks.is_mapping(filter_axis):
+        _checks.labels("filter_axis", filter_axis, "{'*kernel': -1}")  # type: ignore[arg-type]
+    over, unmatched = {}, {}
+    for i, (path, leaf) in chosen.items():
+        axes = None if filter_axis is None or _is_vector(path, leaf) else _matching(filter_axis, _names(path))
+        if axes == ():
+            unmatched[_trees.path_name(path)] = leaf
+            continue
+        filters = [] if axes is None else [_checked_axis(axis, _trees.path_name(path), leaf.shape) for axis in axes]
+        over[i] = tuple(axis for axis in range(leaf.ndim) if axis not in filters)
+    if unmatched:
+        raise ValueError(
+            f"`filter_axis` has no pattern for {_listed(unmatched)}; its patterns are "
+            f"{', '.join(map(repr, filter_axis))}. Say which axis counts the output units: "  # type: ignore[arg-type]
+            f"{{{next(iter(unmatched))!r}: -1}}, or '*' for all others."
+        )
+    return over
+
+
+def _matching(filter_axis: Axis | Mapping[str, Axis], names: Sequence[str]) -> tuple[Any, ...]:
+    """The axes given for a leaf with these names; () where no pattern matches."""
+    if isinstance(filter_axis, Mapping):
+        patterns = (p for p in filter_axis if any(fnmatchcase(name, p) for name in names))
+        found = next(patterns, None)
+        if found is None:
+            return ()
+        filter_axis = filter_axis[found]
+    return filter_axis if isinstance(filter_axis, tuple) and filter_axis else (filter_axis,)
+
+
+def _checked_axis(axis: Any, name: str, shape: tuple[int, ...]) -> int:
+    if isinstance(axis, bool) or not isinstance(axis, (int, np.integer)):
+        raise TypeError(f"`filter_axis` is {axis!r} for leaf {name!r}; give an axis, such as -1, or a tuple of axes.")
+    if not -len(shape) <= axis < len(shape):
+        raise ValueError(
+            f"`filter_axis` is {axis}, but leaf {name!r} has shape {shape}; give one of its axes, {-len(shape)} to "
+            f"{len(shape) - 1}, for this leaf: {{{name!r}: …, '*': {axis}}}."
+        )
+    return int(axis) % len(shape)
+
+
+def _check_entries(moving: Params, chosen: list[Array], n: int) -> None:
+    entries = sum(leaf.size for leaf in chosen)
+    if not entries:
+        raise ValueError(
+            f"`params` has only biases, norm layers and other vectors ({_listed(_trees.named_leaves(moving))}), which "
+            "stay at zero: nothing would move. Pass zero_vectors=False."
+        )
+    if n > entries:
+        raise ValueError(f"`n` is {n}, but only {entries} entries of `params` move; ask for at most {entries}.")
+
+
+def _check_sizes(sizes: Mapping[str, np.ndarray]) -> None:
+    wrong = next((name for name, size in sizes.items() if not np.isfinite(size)), None)
+    if wrong is not None:
+        raise ValueError(f"`params` leaf {wrong!r} holds values that are not finite; give finite params.")
+    if not any(size > 0 for size in sizes.values()):
+        raise ValueError(
+            "`params` has norm 0 in every filter that moves, and the directions would be zero too; give trained or "
+            "initialized params, or directions of your own to ls.Plane."
+        )
+
+
+def _listed(leaves: Mapping[str, Any]) -> str:
+    shown = [f"{name or 'params'!r} {leaf.shape}" for name, leaf in leaves.items()]
+    more = f" and {len(shown) - _leaves.SHOWN} more" if len(shown) > _leaves.SHOWN else ""
+    return ", ".join(shown[: _leaves.SHOWN]) + more

@@ -1,0 +1,205 @@
+"""The plane in which a trajectory moves most, and what a random walk would have shown instead."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from landscape import _checks, _trees
+from landscape._trees import Params
+from landscape.charts import _leaves
+from landscape.charts.plane import Plane
+from landscape.charts.trajectory import Trajectory
+
+ENTRIES = 2**22  # of a leaf, over all points, that are held in float64 at a time
+RANK = 1e-12  # of the largest eigenvalue: where the Gram matrix of a line has rounding
+
+
+@dataclass(frozen=True, eq=False)
+class PCA:
+    """The first principal components of the points of a trajectory; `pca` makes it.
+
+    origin:      the last point, whole params.
+    directions:  n orthonormal trees, in float32 or wider, None in place of frozen leaves; of a sign such that the first
+                 point has coordinates ≥ those of the mean.
+    explained:   (n,) share of the points' variance along each.
+    random_walk: (n,) what a random walk of as many points would explain in high dimension. A share that is no larger
+                 says nothing about the objective: a random walk looks like a smooth curve too.
+    points:      number of points.
+    """
+
+    origin: Params
+    directions: tuple[Params, ...]
+    explained: np.ndarray
+    random_walk: np.ndarray
+    points: int
+
+    def plane(self, names: Sequence[str] | None = None) -> Plane:
+        """The plane through the last point along the components, called pc1, pc2, … by default."""
+        names = [f"pc{i + 1}" for i in range(len(self.directions))] if names is None else names
+        return Plane(self.origin, self.directions, tuple(names))
+
+    def __repr__(self) -> str:
+        shares = zip(self.explained, self.random_walk, strict=True)
+        described = (f"pc{i + 1} {e:.1%} (random walk {r:.1%})" for i, (e, r) in enumerate(shares))
+        return f"PCA of {self.points} points: {', '.join(described)}"
+
+
+def pca(points: Trajectory | Params | Sequence[Params], n: int = 2) -> PCA:
+    """Principal components of the points θ₁…θ_T of a trajectory, by the eigenvectors of their T×T Gram matrix.
+
+        G = XXᵀ,  X's rows θₜ − mean;    G vₖ = λₖ vₖ;    directionₖ = Xᵀvₖ/√λₖ,    explainedₖ = λₖ/Σⱼ λⱼ
+
+    X is never built: G is summed over the leaves, in float64.
+
+    points: a Trajectory whose only dimension is step; a tree whose leaves have the points along their first axis; or a
+            list or tuple of params, one a point.
+
+    Beside `explained` stands what a random walk of T points explains in high dimension: XXᵀ is then, up to scale, the
+    pseudo-inverse of the Laplacian of a path of T points, so that λₖ ∝ 1/(4 sin²(πk/(2T))), k = 1…T−1, and
+
+        random_walkₖ = 3 / (2 (T² − 1) sin²(πk/(2T)))  →  6/(πk)²:  61%, 15%, 7%, …
+
+    Raises: ValueError for a trajectory of several runs (the message says how to select one); fewer than n + 1 points;
+    points that are all equal, or span fewer than n dimensions; numbers that are not finite; leaves of different length.
+
+        >>> import jax.numpy as jnp, landscape as ls
+        >>> turn = jnp.linspace(0.0, 1.0, 5)
+        >>> found = ls.pca({"w": jnp.stack([3 * turn, 4 * turn], axis=1), "b": turn * (1 - turn)})
+        >>> found
+        PCA of 5 points: pc1 99.7% (random walk 65.5%), pc2 0.3% (random walk 18.1%)
+        >>> [abs(round(float(entry), 6)) for entry in found.directions[0]["w"]]
+        [0.6, 0.8]
+
+    References: Li et al. 2018, section 7.2 (arXiv:1712.09913); Antognini & Sohl-Dickstein 2018, PCA of high dimensional
+    random walks with comparison to neural network training (arXiv:1806.08805).
+    """
+    _checks.count("n", n)
+    stacked = _Stacked(points)
+    if stacked.length < n + 1:
+        raise ValueError(
+            f"`points` has {stacked.length} points, which span at most {stacked.length - 1} dimensions; n = {n} "
+            f"components need at least {n + 1} points: record more steps, or ask for fewer components."
+        )
+    gram = stacked.gram()
+    eigenvalues, vectors = (found[..., ::-1] for found in np.linalg.eigh(gram))
+    total = float(np.trace(gram))
+    if total == 0:
+        raise ValueError("`points` are all equal: the trajectory does not move, and no direction is one of its own.")
+    rank = int(np.sum(eigenvalues > RANK * eigenvalues[0]))
+    if rank < n:
+        raise ValueError(f"`points` span {rank} of the n = {n} dimensions asked for; pass n={rank}.")
+    vectors = vectors[:, :n] * np.where(vectors[0, :n] < 0, -1.0, 1.0)
+    weights = vectors / np.sqrt(eigenvalues[:n])
+    return PCA(
+        stacked.last,
+        stacked.combined(weights),
+        eigenvalues[:n] / total,
+        random_walk(stacked.length, n),
+        stacked.length,
+    )
+
+
+def random_walk(points: int, n: int) -> np.ndarray:
+    """Shares (n,) of its variance that the first components of a random walk explain in high dimension."""
+    k = np.arange(1, n + 1)
+    return 3 / (2 * (points**2 - 1) * np.sin(np.pi * k / (2 * points)) ** 2)
+
+
+class _Stacked:
+    """Points along the first axis of every leaf that moves, read leaf by leaf into NumPy."""
+
+    def __init__(self, points: Any) -> None:
+        if isinstance(points, Trajectory):
+            points = _one_run(points)
+        if type(points) in (list, tuple):
+            if not points:
+                raise ValueError("`points` is empty; give one tree of params for each point.")
+            trees = [_leaves.checked(f"points[{i}]", tree) for i, tree in enumerate(points)]
+            last, name = trees[-1], f"points[{len(trees) - 1}]"
+            trees = [_leaves.matched(f"points[{i}]", tree, last, name) for i, tree in enumerate(trees)]
+            self.last, self.length = last, len(trees)
+            self.stacks = [list(leaves) for leaves in zip(*map(jax.tree.leaves, trees), strict=True)]
+        else:
+            points = _leaves.checked("points", points)
+            self.length = _common_length(points)
+            self.last = jax.tree.map(lambda leaf: leaf[-1], points)
+            self.stacks = jax.tree.leaves(_trees.floating(points))
+        self.last = _leaves.params_of("points", self.last)
+        self.moving = _trees.floating(self.last)
+
+    def gram(self) -> np.ndarray:
+        """The Gram matrix (T, T) of the centered points."""
+        gram = np.zeros((self.length, self.length))
+        for i, name in enumerate(_trees.named_leaves(self.moving)):
+            for part in self._parts(i):
+                finite = np.isfinite(part).all(axis=1)
+                if not finite.all():
+                    raise ValueError(
+                        f"`points` are not finite: leaf {name!r} of point {int(np.argmin(finite))}. Keep the points "
+                        "before it."
+                    )
+                centered = _centered(part)
+                gram += centered @ centered.T
+        return gram
+
+    def combined(self, weights: np.ndarray) -> tuple[Params, ...]:
+        """Σₜ weights[t, k]·(θₜ − mean) for each k, weights (T, n)."""
+        leaves, structure = jax.tree.flatten(self.moving)
+        columns = [
+            np.concatenate([weights.T @ _centered(p) for p in self._parts(i)], axis=1) for i in range(len(leaves))
+        ]
+        return tuple(
+            structure.unflatten(
+                [
+                    jnp.asarray(column[k].reshape(leaf.shape).astype(_trees.wide(leaf)))
+                    for column, leaf in zip(columns, leaves, strict=True)
+                ]
+            )
+            for k in range(weights.shape[1])
+        )
+
+    def _parts(self, i: int) -> Iterator[np.ndarray]:
+        """Leaf i of all points, (T, entries) in float64, in parts of bounded size."""
+        rows = [np.ravel(np.asarray(leaf)) for leaf in self.stacks[i]]
+        width = max(1, ENTRIES // self.length)
+        for start in range(0, max(1, len(rows[0])), width):
+            yield np.stack([row[start : start + width].astype(np.float64) for row in rows])
+
+
+def _centered(part: np.ndarray) -> np.ndarray:
+    away = part - part[-1]  # first: exactly 0 where points are equal
+    return away - away.mean(axis=0)
+
+
+def _one_run(trajectory: Trajectory) -> Params:
+    dims = trajectory.data.risk.dims
+    if trajectory.params is None:
+        raise ValueError("`points` is a trajectory whose params were not kept; record it with record=None.")
+    if dims != ("step",):
+        zeros = ", ".join("0" for _ in dims[:-1])
+        raise ValueError(
+            f"`points` is a trajectory over {', '.join(map(str, dims))}; select one run: "
+            f"ls.pca(jax.tree.map(lambda leaf: leaf[{zeros}], trajectory.params))."
+        )
+    return trajectory.params
+
+
+def _common_length(tree: Params) -> int:
+    lengths = {name: np.shape(leaf)[:1] for name, leaf in _trees.named_leaves(tree).items()}
+    for name, length in lengths.items():
+        if not length:
+            raise ValueError(
+                f"`points` leaf {name!r} is a single number; each leaf has the points along its first axis. Params "
+                "that are not stacked come as a list, one a point."
+            )
+        first = next(iter(lengths))
+        if length != lengths[first]:
+            raise ValueError(
+                f"`points` leaf {name!r} has {length[0]} points along its first axis, leaf {first!r} "
+                f"{lengths[first][0]}; give each point all leaves."
+            )
+    return next(iter(lengths.values()))[0]

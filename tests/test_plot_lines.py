@@ -1,0 +1,116 @@
+"""Lines over one coordinate: which curve is on which axis, splits, gaps, and one way of drawing them."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib.colors import to_rgba
+from pictures import B, closed, legend_labels, lines_of, pair_surface, rendered, walks  # noqa: F401  `closed`: a fixture
+
+import landscape as ls
+from landscape.plot import style
+
+
+def interpolation(bad=None):
+    """Risk and accuracy on train and test along a line: every curve another one."""
+    alpha = np.array([-0.5, 0, 0.25, 0.5, 1, 1.5])
+    risk = np.stack([(alpha - 1) ** 2 + 0.01, (alpha - 0.8) ** 2 + 0.3])
+    accuracy = np.stack([0.1 + alpha / 2, 0.05 + alpha / 3])
+    finite = np.ones(6, bool) if bad is None else ~bad(alpha)
+    return xr.Dataset(
+        {
+            "risk": (("split", "alpha"), np.where(finite, risk, np.nan), {"long_name": "risk", "units": "1"}),
+            "accuracy": (("split", "alpha"), accuracy, {"long_name": "accuracy", "units": "1"}),
+            "gradient_norm": ("alpha", 1 + alpha**2, {"long_name": "norm of the gradient"}),
+            "finite": ("alpha", finite),
+        },
+        {"alpha": alpha, "split": ["train", "test"]},
+        {"kind": "surface"},
+    )
+
+
+def test_risk_is_on_the_left_axis_and_accuracy_on_the_right():
+    surface = interpolation()
+    figure = ls.plot.line(surface)
+    left, right = figure.axes
+    assert left.get_xlabel() == "alpha" and left.get_xlim() == (-0.5, 1.5)
+    assert (left.get_ylabel(), right.get_ylabel()) == ("risk", "accuracy")
+    assert right.yaxis.get_label_position() == "right"
+    for axes, variable in ((left, "risk"), (right, "accuracy")):
+        for row, curve in zip(surface[variable], axes.lines, strict=True):
+            np.testing.assert_allclose(curve.get_ydata(), row)
+            assert curve.get_color() == axes.yaxis.label.get_color()
+        assert [curve.get_linestyle() for curve in axes.lines] == ["-", "--"]
+    assert legend_labels(figure) == {"train", "test"}
+    assert left.get_yscale() == "log" and right.get_yscale() == "linear"  # the risk has a ratio above 20
+    rendered(figure)
+
+
+def test_scales_are_as_asked():
+    surface = interpolation()
+    assert ls.plot.line(surface, log=False).axes[0].get_yscale() == "linear"
+    left, right = ls.plot.line(surface, ("accuracy", "gradient_norm"), log=False).axes
+    assert (left.get_yscale(), right.get_yscale()) == ("linear", "log")
+
+
+def test_a_selected_split_is_named():
+    surface = interpolation().sel(split="test")
+    figure = ls.plot.line(surface, "accuracy")
+    (ax,) = figure.axes
+    assert ax.get_ylabel() == "accuracy, test" and ax.get_xlabel() == "alpha" and not figure.legends
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), surface.accuracy)
+    assert to_rgba(ax.lines[0].get_color()) == to_rgba(style.BLUE)
+
+
+def test_gaps_are_hatched_on_both_axes():
+    figure = ls.plot.line(interpolation(bad=lambda alpha: alpha == 0.25))
+    (patch,) = (p for p in figure.axes[0].patches if p.get_hatch())
+    np.testing.assert_allclose([patch.get_x(), patch.get_x() + patch.get_width()], [0.125, 0.375])
+    assert "not finite" in legend_labels(figure)
+
+
+def test_contour_of_one_coordinate_is_this_line():
+    surface, runs = pair_surface().isel(b=4), walks(strengths={"λ=0.1": 0.1})
+    assert rendered(ls.plot.contour(surface)) == rendered(ls.plot.line(surface, "objective"))
+    line = runs.on(None).drop_vars("b").assign_attrs(chart_id="axes")
+    figure = ls.plot.line(surface.drop_vars("b").sel(penalty="λ=0.1"), "objective", line.isel(penalty=0))
+    assert {"sgd", "adam"} <= legend_labels(figure)
+    points = [curve for curve in figure.axes[0].lines if curve.get_marker() == style.optimizer_style("adam").marker]
+    np.testing.assert_allclose(points[0].get_ydata(), runs.data.objective[1, 0, 0])
+
+
+def test_a_sweep_has_a_curve_a_penalty():
+    figure = ls.plot.line(pair_surface().isel(b=4), "gradient_norm")
+    assert len(figure.axes[0].lines) == 4 and "λ = 0.01" in legend_labels(figure)
+    assert not lines_of(figure.axes[0], "train")
+
+
+def test_a_line_refuses_what_it_cannot_tell_apart():
+    surface = pair_surface()
+    with pytest.raises(ValueError, match=r"2 coordinates in 'risk' \(w, b\); a line has one(.|\n)*isel\(b=0\)"):
+        ls.plot.line(surface)
+    with pytest.raises(
+        ValueError, match=r"4 penalties in 'objective'(.|\n)*beside a second variable(.|\n)*penalty='λ=1'"
+    ):
+        ls.plot.line(surface.isel(b=0), ("risk", "objective"))
+    both = surface.isel(b=0).expand_dims(split=["train", "test"])
+    with pytest.raises(ValueError, match="beside several splits"):
+        ls.plot.line(both, "objective")
+    with pytest.raises(ValueError, match=r"`variables` is \('risk', 'risk'\)"):
+        ls.plot.line(interpolation(), ("risk", "risk"))
+    with pytest.raises(ValueError, match="`variables` is"):
+        ls.plot.line(interpolation(), ("risk", "accuracy", "gradient_norm"))
+    with pytest.raises(ValueError, match=r"no variable 'recall'"):
+        ls.plot.line(interpolation(), "recall")
+    with pytest.raises(TypeError, match=r"`surface` is a ndarray"):
+        ls.plot.line(np.zeros(3))
+
+
+@pytest.mark.parametrize("draw", [ls.plot.dark_minimum, ls.plot.contour, ls.plot.surface3d, ls.plot.gradient_norm])
+def test_pictures_of_a_plane_take_one_split(draw):
+    surface = pair_surface(np.linspace(-3, 3, 7), np.linspace(-2, 2, 5), {"": 0.1})
+    both = xr.concat([surface, 2 * surface], xr.DataArray(["train", "test"], dims="split", name="split"))
+    with pytest.raises(
+        ValueError, match=r"2 splits \(train, test\); this picture shows one.*surface.sel\(split='train'\)"
+    ):
+        draw(both)
+    rendered(draw(both.assign(finite=surface.finite).sel(split="test")))
