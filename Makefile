@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 FIGURES := $(BIN)/landscape figures figures --out figures/out --formats png,pdf --check
+NEURON := dark_minimum no_minimum bernoulli conventions o_rings
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -17,9 +18,9 @@ help: ## Show this list
 venv: $(READY) ## Create .venv and install everything that is needed, as pinned in constraints.txt
 
 figures: $(READY) ## Draw the neuron's figures into figures/out and check their claims
-	$(FIGURES)
+	$(FIGURES) --only $(NEURON)
 
-figures-all: $(READY) ## Draw all figures
+figures-all: $(READY) ## Draw all figures, those of networks too, and check their claims
 	$(FIGURES)
 
 test: $(READY) ## Run the tests, on all cores

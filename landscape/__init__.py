@@ -14,6 +14,7 @@ _HOME = {
     # what is measured
     "Objective": "landscape.objectives.objective",
     "LinearModel": "landscape.objectives.objective",
+    "Batches": "landscape.objectives.data",
     "function": "landscape.objectives.objective",
     "neuron": "landscape.objectives.models",
     "activation": "landscape.objectives.activations",
@@ -41,8 +42,10 @@ _HOME = {
     "Boundary": "landscape.charts.polar",
     # measuring
     "evaluate": "landscape.surfaces.evaluate",
+    "explain": "landscape.surfaces.explain",
     "minimum": "landscape.surfaces.minimum",
     "Quantity": "landscape.surfaces.quantities",
+    "Metric": "landscape.surfaces.quantities",
     "save": "landscape.surfaces.io",
     "save_vtk": "landscape.surfaces.vtk",
     "open_surface": "landscape.surfaces.io",

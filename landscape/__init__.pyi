@@ -20,6 +20,7 @@ from landscape.objectives.activations import activation as activation
 from landscape.objectives.check_gradient import check_gradient as check_gradient
 from landscape.objectives.conversions import learning_rate_from as learning_rate_from
 from landscape.objectives.conversions import strength_from as strength_from
+from landscape.objectives.data import Batches as Batches
 from landscape.objectives.models import neuron as neuron
 from landscape.objectives.objective import LinearModel as LinearModel
 from landscape.objectives.objective import Objective as Objective
@@ -31,9 +32,11 @@ from landscape.objectives.penalties import l2 as l2
 from landscape.objectives.penalties import none as none
 from landscape.objectives.penalties import weight_decay as weight_decay
 from landscape.surfaces.evaluate import evaluate as evaluate
+from landscape.surfaces.explain import explain as explain
 from landscape.surfaces.io import open_surface as open_surface
 from landscape.surfaces.io import open_trajectory as open_trajectory
 from landscape.surfaces.io import save as save
 from landscape.surfaces.minimum import minimum as minimum
+from landscape.surfaces.quantities import Metric as Metric
 from landscape.surfaces.quantities import Quantity as Quantity
 from landscape.surfaces.vtk import save_vtk as save_vtk

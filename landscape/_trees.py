@@ -75,7 +75,12 @@ def norm(a: Params) -> Array:
 
 
 def path_name(path: tuple[Any, ...]) -> str:
-    """A leaf's path as text: ("layers", 0, "kernel") becomes "layers/0/kernel"."""
+    """A leaf's path as text: ("layers", 0, "kernel") becomes "layers/0/kernel".
+
+    Without the attribute `value` in which flax.nnx keeps every variable: it would hide what the leaf is called.
+    """
+    if len(path) > 1 and path[-1] == jax.tree_util.GetAttrKey("value"):
+        path = path[:-1]
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
 

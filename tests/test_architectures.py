@@ -5,7 +5,6 @@ mean loss by the two coordinates, one compiled cell after another, in float64 fo
 """
 
 import functools
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -15,6 +14,7 @@ import pytest
 
 import landscape as ls
 from landscape import _trees
+from landscape.surfaces import _affine
 from tests.architectures import ARCHITECTURES, Model, N
 from tests.closeness import assert_close
 
@@ -123,15 +123,23 @@ class Case:
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
-def case(request: pytest.FixtureRequest) -> Iterator[Case]:
+def case(request: pytest.FixtureRequest) -> Case:
     """Of the module, so that the tests of one architecture follow one another and share its reference."""
-    yield Case(request.param)
+    return Case(request.param)
 
 
-def test_values_and_derivatives_are_those_of_the_plain_loop(case, dtype):
+@pytest.fixture
+def hoisted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever can be hoisted is, though on models this small it seldom pays."""
+    monkeypatch.setattr(_affine, "_weight", lambda equation: 1e9)
+    monkeypatch.setattr(_affine, "GAIN", 0.0)
+
+
+def test_hoisted_values_and_derivatives_are_those_of_the_plain_loop(case, dtype, hoisted):
     """Slopes alone in float32; in float64, where nothing hides in rounding, with the Hessian in the plane."""
     more = ("slope",) if dtype == "float32" else ("slope", "plane_hessian")
     surface = case.evaluate(dtype, "risk_stderr", *more)
+    assert surface.attrs["hoisted"]
     case.check(surface, dtype, "risk", "risk_stderr", *more)
     model, objective, _ = case.build(dtype)
     own = jax.jit(objective.risk)(model.params)
@@ -139,7 +147,7 @@ def test_values_and_derivatives_are_those_of_the_plain_loop(case, dtype):
 
 
 def test_batches_of_any_size_give_the_same_risk(case):
-    """Two of three and a short one of one; a sequence without a token has weight 0."""
+    """Two of three and a short one of one, hoisted where that pays; a sequence without a token has weight 0."""
     case.check(case.evaluate("float32", batch_size=3), "float32", "risk")
 
 

@@ -207,7 +207,11 @@ class HoldsArray:
         ),
         (lambda p, x: (squares(p, x), x, p["theta"]), TypeError, "`losses` returned a tuple of 3; wanted the losses"),
         (lambda p, x: [squares(p, x), x], TypeError, "`losses` returned a list of 2; wanted the losses"),
-        (lambda p, x: None, TypeError, "`losses` returned a NoneType; wanted the losses"),
+        (
+            lambda p, x: None,
+            TypeError,
+            r"`losses` returned nothing \(None\): is the `return` missing\?; wanted the losses",
+        ),
         (lambda p, x: squares(p, x).astype(jnp.int32), TypeError, "`losses` returned int32, whose gradient is 0"),
         (
             lambda p, x: x > p["theta"],

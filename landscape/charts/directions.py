@@ -1,7 +1,7 @@
 """Random directions that fit a model's scale: Gaussian, orthogonal inside each filter, as long as its weights."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any, Literal
@@ -136,13 +136,7 @@ def _sharding(leaf: Array) -> Any:
 
 
 def _is_vector(path: tuple[Any, ...], leaf: Array) -> bool:
-    return leaf.ndim <= 1 or _names(path)[-1].rsplit("/", 1)[-1] in VECTORS
-
-
-def _names(path: tuple[Any, ...]) -> list[str]:
-    """What a leaf may be called: its whole path, and that without the `value` in which flax.nnx keeps a variable."""
-    boxed = len(path) > 1 and path[-1] == jax.tree_util.GetAttrKey("value")
-    return [_trees.path_name(path), *([_trees.path_name(path[:-1])] if boxed else [])]
+    return leaf.ndim <= 1 or _trees.path_name(path).rsplit("/", 1)[-1] in VECTORS
 
 
 def _inner_axes(
@@ -153,11 +147,12 @@ def _inner_axes(
         _checks.labels("filter_axis", filter_axis, "{'*kernel': -1}")  # type: ignore[arg-type]
     over, unmatched = {}, {}
     for i, (path, leaf) in chosen.items():
-        axes = None if filter_axis is None or _is_vector(path, leaf) else _matching(filter_axis, _names(path))
+        name = _trees.path_name(path)
+        axes = None if filter_axis is None or _is_vector(path, leaf) else _matching(filter_axis, name)
         if axes == ():
-            unmatched[_trees.path_name(path)] = leaf
+            unmatched[name] = leaf
             continue
-        filters = [] if axes is None else [_checked_axis(axis, _trees.path_name(path), leaf.shape) for axis in axes]
+        filters = [] if axes is None else [_checked_axis(axis, name, leaf.shape) for axis in axes]
         over[i] = tuple(axis for axis in range(leaf.ndim) if axis not in filters)
     if unmatched:
         raise ValueError(
@@ -168,11 +163,10 @@ def _inner_axes(
     return over
 
 
-def _matching(filter_axis: Axis | Mapping[str, Axis], names: Sequence[str]) -> tuple[Any, ...]:
-    """The axes given for a leaf with these names; () where no pattern matches."""
+def _matching(filter_axis: Axis | Mapping[str, Axis], name: str) -> tuple[Any, ...]:
+    """The axes given for a leaf of this name; () where no pattern matches."""
     if isinstance(filter_axis, Mapping):
-        patterns = (p for p in filter_axis if any(fnmatchcase(name, p) for name in names))
-        found = next(patterns, None)
+        found = next((pattern for pattern in filter_axis if fnmatchcase(name, pattern)), None)
         if found is None:
             return ()
         filter_axis = filter_axis[found]

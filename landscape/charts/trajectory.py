@@ -178,5 +178,8 @@ def _resolve(chart: Chart | xarray.Dataset) -> tuple[Chart, str]:
     if "chart_id" not in attributes:
         raise TypeError(f"`chart` is a {type(chart).__name__}; give a chart, or a surface from ls.evaluate.")
     if not attributes["chart"]:
-        raise ValueError("`chart` is a surface whose chart was too large to be stored with it; pass the chart itself.")
+        raise ValueError(
+            "`chart` is a surface that does not hold its chart (which is large, or in params that are no nested "
+            "dictionaries); pass the chart itself: run.on(plane), which pictures take as well, runs=run.on(plane)."
+        )
     return _chart.from_json(attributes["chart"]), attributes["chart_id"]

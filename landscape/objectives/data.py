@@ -1,6 +1,7 @@
 """Data: arrays in memory, arrays on disk, or a re-iterable of batches; read a batch at a time, in one order."""
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from landscape import _checks, _trees
 
 Batch = Any  # a pytree of arrays with a common leading axis: the examples
 SAMPLED_ABOVE, BLOCK = 2**30, 2**16  # bytes: of larger arrays, 1024 blocks evenly spaced are fingerprinted
+PAGE = 2**12  # bytes of such a block where an array is mapped: reading it whole would be one more pass over the data
 
 
 class Batches:
@@ -46,16 +48,20 @@ class Batches:
         if first is None:
             raise ValueError("`batches` gives no batch at all; give at least one.")
         self.example: Batch = _read_batch(first, 0, None)
+        self._example_id = _add(hashlib.blake2b(digest_size=8), self.example).hexdigest()
 
     def __iter__(self) -> Iterator[Batch]:
         digest = hashlib.blake2b(digest_size=8)
         examples, index = 0, -1
         for index, batch in enumerate(self._iterable):
             read = _read_batch(batch, index, self.example)
-            for leaf in jax.tree.leaves(read):
-                fingerprint(digest, _trees.as_numbers(leaf))
+            _add(digest, read)
+            if index == 0 and digest.hexdigest() != self._example_id:
+                raise _changed("another batch first than when it was read before")
             examples += num_examples(read)
             yield read
+        if index < 0:
+            raise _changed("no batch at all when it was read again")
         self._check_pass((examples, index + 1, digest.hexdigest()))
 
     def _check_pass(self, this: tuple[int, int, str]) -> None:
@@ -68,10 +74,7 @@ class Batches:
                 if this[:2] != (examples, batches)
                 else "other examples, or the same in another order, than on the first pass"
             )
-            raise ValueError(
-                f"`data` gave {what}; every cell must see the same data. Turn off shuffling and augmentation, drop "
-                "nothing, and start anew at each iteration."
-            )
+            raise _changed(what)
 
     def _whole_pass(self) -> tuple[int, int, str]:
         if self._first_pass is None:
@@ -98,6 +101,20 @@ class Batches:
     def __repr__(self) -> str:
         size = "examples not counted yet" if self._first_pass is None else f"{self.n} examples"
         return f"Batches({size}; a batch: {_trees.layout(self.example)})"
+
+
+def _changed(what: str) -> ValueError:
+    return ValueError(
+        f"`data` gave {what}; every cell must see the same data. Turn off shuffling and augmentation, drop nothing, "
+        "and start anew at each iteration."
+    )
+
+
+def _add(digest: Any, batch: Batch) -> Any:
+    """The digest with a batch added."""
+    for leaf in jax.tree.leaves(batch):
+        fingerprint(digest, _trees.as_numbers(leaf))
+    return digest
 
 
 def _read_batch(batch: Batch, index: int, example: Batch) -> Batch:
@@ -131,12 +148,19 @@ def in_memory(data: Batch) -> bool:
     return not isinstance(data, Batches) and not any(map(is_mapped, jax.tree.leaves(data)))
 
 
+def wrapped(data: Any) -> Any:
+    """Batches for a re-iterable that is no tree of arrays, such as a DataLoader; anything else as it is."""
+    if isinstance(data, Batches) or hasattr(data, "dtype") or isinstance(data, (str, bytes)):
+        return data
+    if isinstance(data, Iterator):  # refused there; JAX warns of it as a leaf
+        return Batches(data)
+    return Batches(data) if jax.tree_util.all_leaves([data]) and hasattr(data, "__iter__") else data
+
+
 def as_data(data: Any) -> Batch:
-    """What an Objective keeps: JAX arrays, memory maps as they are, Batches for a re-iterable; checked."""
+    """What an Objective keeps of what was `wrapped`: JAX arrays, memory maps and Batches as they are; checked."""
     if isinstance(data, Batches):
         return data
-    if jax.tree_util.all_leaves([data]) and not hasattr(data, "dtype") and hasattr(data, "__iter__"):
-        return Batches(data)
     check_lengths("data", data)
     for name, leaf in _trees.named_leaves(data).items():
         # What is mapped is not scanned: that would be a pass over it.
@@ -183,7 +207,8 @@ def first_batch(data: Batch) -> Batch:
     """Shapes and dtypes, as JAX will see them, of the data (of the first batch, where they come as batches)."""
 
     def described(leaf: Any) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(leaf.shape, jax.dtypes.canonicalize_dtype(leaf.dtype))
+        is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype if is_key else jax.dtypes.canonicalize_dtype(leaf.dtype))
 
     return jax.tree.map(described, data.example if isinstance(data, Batches) else data)
 
@@ -216,15 +241,24 @@ def data_id(digest: Any, data: Batch) -> None:
 
 
 def fingerprint(digest: Any, array: Any) -> None:
-    """Add an array's shape, dtype and bytes (of a large one, samples) to a fingerprint."""
+    """Add an array's shape, dtype and bytes (of a large or mapped one, samples) to a fingerprint."""
     digest.update(f"{tuple(array.shape)} {array.dtype} ".encode())
-    if isinstance(array, np.ndarray):
-        flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-        if flat.size <= SAMPLED_ABOVE:
-            digest.update(flat)
-            return
-        for start in np.linspace(0, flat.size - BLOCK, 1024).astype(np.int64):
-            digest.update(flat[start : start + BLOCK])
+    if is_mapped(array):
+        for block in _samples(array):
+            digest.update(block)
         return
-    for start in np.linspace(0, len(array) - 1, min(len(array), 1024)).astype(np.int64):  # rows of another library's
-        digest.update(np.ascontiguousarray(array[int(start)]).tobytes())
+    flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    if flat.size <= SAMPLED_ABOVE:
+        digest.update(flat)
+        return
+    for start in np.linspace(0, flat.size - BLOCK, 1024).astype(np.int64):
+        digest.update(flat[start : start + BLOCK])
+
+
+def _samples(array: Any) -> Iterator[bytes]:
+    """At most 1024 blocks of rows, evenly spaced: a page each, or one row, of which at most the first 64 KiB count."""
+    n, row = array.shape[0], array.dtype.itemsize * math.prod(array.shape[1:])
+    rows = max(1, PAGE // max(1, row))
+    few = n <= 1024 * rows
+    for start in range(0, n, rows) if few else np.linspace(0, n - rows, 1024).astype(np.int64).tolist():
+        yield np.asarray(array[start : start + rows]).flat[: BLOCK // array.dtype.itemsize].tobytes()

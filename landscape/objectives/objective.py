@@ -83,6 +83,7 @@ class Objective:
 
     def __post_init__(self) -> None:  # safe here: not a pytree, so JAX never rebuilds it from tracers
         _checks.one_of("reduction", self.reduction, {"mean": None, "sum": None})
+        object.__setattr__(self, "data", _data.wrapped(self.data))
         _checks.warn_if_narrowed("data and params", (self.data, self.params), stacklevel=3)
         object.__setattr__(self, "params", _checked_params(self.params, self.prepare))
         object.__setattr__(self, "data", _data.as_data(self.data))
@@ -255,7 +256,7 @@ def _checked_params(params: Params, prepare: Prepare | None) -> Params:
     for name, leaf in named.items():
         described = f"`params` leaf {name or 'params'!r} is"
         if not hasattr(leaf, "dtype") and not isinstance(leaf, float):
-            if isinstance(leaf, (int, complex)):
+            if isinstance(leaf, (int, complex)) and not isinstance(leaf, bool):
                 raise TypeError(
                     f"{described} {type(leaf).__name__}; parameters are floating-point. Write 0.0 instead of 0; an "
                     "integer that belongs to the model is an array, np.asarray(…), and frozen."
@@ -277,7 +278,8 @@ def _checked_params(params: Params, prepare: Prepare | None) -> Params:
 
 def _check_statistics(names: list[str], prepare: Prepare | None) -> None:
     """No silent default: statistics that move along a direction belong to no network."""
-    pairs = {name for name in names if name.endswith("/mean") and f"{name.removesuffix('mean')}var" in names}
+    layers = [name.removesuffix("mean") for name in names if name.endswith("/mean")]
+    pairs = {layer + what for layer in layers if f"{layer}var" in names for what in ("mean", "var")}
     found = [name for name in names if STATISTICS & set(name.split("/")) or name in pairs]
     if found and prepare is None:
         raise ValueError(

@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 import jax
+import jax.extend.core as jex
 import jax.numpy as jnp
 
 from landscape import _checks, _trees
@@ -23,15 +24,16 @@ def output(losses: Callable[..., Any], prepare: Any, params: _trees.Shapes, batc
         return run(params, batch)
 
     arguments = _trees.from_shapes(params), _trees.from_shapes(batch)
+    kept = (
+        "`losses` keeps something between calls (an attribute, a list, a counter that it changes); it must depend "
+        "on its arguments alone. Return what changes instead of storing it, or switch the model to evaluation: "
+        "dropout off, batch statistics fixed."
+    )
     try:
-        jax.eval_shape(run, *arguments)
-        return jax.eval_shape(again, *arguments)
+        first, _ = jax.make_jaxpr(run, return_shape=True)(*arguments)
+        second, shape = jax.make_jaxpr(again, return_shape=True)(*arguments)
     except jax.errors.UnexpectedTracerError as error:
-        raise TypeError(
-            "`losses` keeps something between calls (an attribute, a list, a counter that it changes); it must depend "
-            "on its arguments alone. Return what changes instead of storing it, or switch the model to evaluation: "
-            "dropout off, batch statistics fixed."
-        ) from error
+        raise TypeError(kept) from error
     except jax.errors.TracerArrayConversionError as error:
         raise TypeError(
             "`losses` hands an array to NumPy; write it with jax.numpy (jnp.exp instead of np.exp), so that it can be "
@@ -43,6 +45,20 @@ def output(losses: Callable[..., Any], prepare: Any, params: _trees.Shapes, batc
             "on something computed from params or batch. Write jnp.where(condition, a, b) or jax.lax.cond instead of "
             "`if`, and jax.lax.while_loop or jax.lax.scan instead of a loop."
         ) from error
+    if _differ(first, second):
+        raise TypeError(kept)
+    return shape
+
+
+def _differ(first: jex.ClosedJaxpr, second: jex.ClosedJaxpr) -> bool:
+    """Whether the second trace holds other equations or literals, or what the first one left behind."""
+    described = [
+        [(e.primitive.name, [repr(v.val) for v in e.invars if isinstance(v, jex.Literal)]) for e in closed.jaxpr.eqns]
+        for closed in (first, second)
+    ]
+    known = {id(constant) for constant in first.consts}
+    left = [c for c in second.consts if isinstance(c, jax.core.Tracer) and id(c) not in known]
+    return bool(left) or described[0] != described[1]
 
 
 def check_output(name: str, out: Any, n: int) -> None:

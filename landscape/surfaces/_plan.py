@@ -33,6 +33,7 @@ class Sizes(NamedTuple):
     params: int  # its own params, and their gradient where one is wanted
     sums: int  # its running sums between batches
     gradient: bool
+    streams: int  # arrays of the largest kind that are live at a time: with its in-chart derivatives
     grouped: bool  # a convolution whose kernel differs between cells
 
 
@@ -52,14 +53,16 @@ def plan(sizes: Sizes, cells: int, n: float, batch_size: int | None, memory: int
     backend, limit = jax.default_backend(), budget(memory)
     chunk = CHUNK_BYTES.get(backend, CHUNK_BYTES_ACCELERATOR)
     largest = max(4.0, sizes.largest)  # at least one float
-    live = max(3 * largest, sizes.all if sizes.gradient else 0)
+    live = max(3 * largest * sizes.streams, sizes.all if sizes.gradient else 0)
     examples = int(min(n, batch_size or n))
     if batch_size is None:
         if not resident:
             examples = max(LEAST_BATCH, min(examples, int(STEP_WORK / (largest / 4 * cells))))
         examples = max(1, min(examples, int(limit / (live + sizes.terms))))
     left = max(limit - sizes.terms * examples, limit / 2)
-    in_flight = int(max(1, min(chunk / (largest * examples), left / (live * examples + sizes.params), cells)))
+    in_flight = int(
+        max(1, min(chunk / (largest * sizes.streams * examples), left / (live * examples + sizes.params), cells))
+    )
     if sizes.grouped and backend == "cpu":
         in_flight = 1  # a convolution with a kernel for each cell runs many times slower there
     tile_cells = cells
@@ -69,13 +72,3 @@ def plan(sizes: Sizes, cells: int, n: float, batch_size: int | None, memory: int
         tile_cells = max(1, min(tile_cells, int(left / (2 * sizes.sums))))
     at_a_time = max(1, int(STEP_WORK / (largest / 4 * examples * tile_cells)))
     return Plan(min(in_flight, tile_cells), tile_cells, examples, at_a_time)
-
-
-def sizes_of(
-    intermediates: tuple[int, ...], terms: float, n: int, params: int, sums: int, gradient: bool, grouped: bool
-) -> Sizes:
-    """Sizes from what was traced on n examples."""
-    biggest = max(intermediates, default=0)
-    return Sizes(
-        biggest / n, sum(intermediates) / n, terms / n, params * (1 + gradient), max(sums, 4), gradient, grouped
-    )

@@ -92,7 +92,18 @@ def _plan_for(
     terms = sum(math.prod(t.shape) * t.dtype.itemsize for t in cost.terms)
     params = sum(leaf.nbytes for leaf in jax.tree.leaves(_trees.floating(objective.params)))
     sums = sum(math.prod(s.shape) * s.dtype.itemsize for s in jax.tree.leaves(cost.sums))
-    sizes = _plan.sizes_of(count.intermediates, terms, traced, params, sums, measures.risk.gradient_norm, cost.grouped)
+    risk, k = measures.risk, len(chart.names)
+    slope = risk.hessian or (risk.slope and not risk.gradient_norm)
+    sizes = _plan.Sizes(
+        largest=max(count.intermediates, default=0) / traced,
+        all=sum(count.intermediates) / traced,
+        terms=terms / traced,
+        params=params * (1 + risk.gradient_norm),
+        sums=max(sums, 4),
+        gradient=risk.gradient_norm,
+        streams=1 + k * slope + k * (k + 1) // 2 * risk.hessian,
+        grouped=cost.grouped,
+    )
     if measures.prepare is not None:
         batch_size = traced  # the losses loop over batches themselves
     elif isinstance(data, Batches):
@@ -198,7 +209,7 @@ def _warn_below_resolution(chart: Chart, axes: dict[str, np.ndarray]) -> None:
         steps = np.diff(np.sort(axes[name].astype(np.float64)))
         if not len(steps):
             continue
-        leaves = _trees.named_leaves(origin)
+        leaves = _trees.named_leaves(_trees.floating(origin))
         for (leaf_name, leaf), d in zip(leaves.items(), jax.tree.leaves(direction), strict=True):
             # In float32: of a large model no second copy is made. Only entries that the axis moves count.
             moves, sizes = steps.min() * np.abs(np.asarray(d, np.float32)), np.abs(np.asarray(leaf, np.float32))

@@ -1,0 +1,139 @@
+"""`explain`: what `evaluate` would do, before it does it: what is hoisted, what remains, memory, passes, minutes.
+
+>>> import numpy as np, landscape as ls
+>>> pair = ls.neuron(*ls.datasets.pair())
+>>> axes = {"w": np.linspace(-10, 10, 41), "b": np.linspace(-10, 10, 41)}
+>>> plan = explain(pair, ls.axes_plane(pair.params, "w", "b"), axes)
+>>> plan.cells, plan.tile_shape, plan.passes
+(1681, (41, 41), 1)
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from landscape import _checks
+from landscape.charts.chart import Chart
+from landscape.charts.plane import Plane
+from landscape.objectives import data as _data
+from landscape.objectives.data import num_examples
+from landscape.objectives.objective import Objective
+from landscape.objectives.penalties import Penalty
+from landscape.surfaces import _cells, _plan, _tiles
+from landscape.surfaces._task import Task, planned
+from landscape.surfaces.quantities import GRADIENTS, Quantity
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """How a surface will be measured; prints as text."""
+
+    cells: int
+    hoisted: tuple[str, ...]  # shapes of what is computed once a batch, each with its slopes
+    operations: float  # a cell over all data (over a batch, where they have not been counted), nothing hoisted
+    operations_left: float  # the same as it will run
+    cells_in_flight: int
+    tile_shape: tuple[int, ...]
+    batch_size: int
+    memory: int  # bytes of temporaries, estimated
+    passes: int  # over the data
+    seconds: float  # predicted from a few cells on one batch, without compilation; NaN if the examples are not counted
+    advice: tuple[str, ...]  # cheaper routes
+
+    def __str__(self) -> str:
+        ratio = self.operations / max(self.operations_left, 1.0)
+        lines = [
+            f"{self.cells} cells, {self.cells_in_flight} in flight, in tiles of {'×'.join(map(str, self.tile_shape))}",
+            f"hoisted: {', '.join(self.hoisted) or 'nothing, it would not pay'}",
+            f"operations a cell: {self.operations:.3g} plain, {self.operations_left:.3g} as it runs ({ratio:.1f}× less)",
+            f"memory: about {self.memory / 2**20:.0f} MiB of temporaries; {self.batch_size} examples a batch",
+            f"passes over the data: {self.passes}",
+            f"predicted: {self.seconds / 60:.2g} minutes ({self.seconds:.2g} s), and compilation",
+        ]
+        return "\n".join([*lines, *(f"cheaper: {advice}" for advice in self.advice)])
+
+
+def explain(
+    objective: Objective,
+    chart: Chart,
+    axes: Mapping[str, Any],
+    *,
+    quantities: Sequence[str | Quantity] = ("risk",),
+    penalties: Mapping[str, Penalty] | None = None,
+    batch_size: int | None = None,
+    memory: int | None = None,
+    precision: str = "highest",
+) -> Explanation:
+    """Say what `evaluate`, given the same, would do. It compiles the program for one batch and times a few cells.
+
+    Operations are counted in the traced program: of a matrix product 2 an entry and term, of a loop as often as it
+    runs, where that is known.
+    Raises: as `evaluate`.
+    """
+    _checks.precision(precision)
+    task = planned(objective, chart, axes, quantities, penalties, batch_size, memory)
+    traced = num_examples(_data.first_batch(objective.data))
+    cells, n = math.prod(map(len, task.positions)), task.n if math.isfinite(task.n) else traced
+    terms = sum(math.prod(t.shape) * t.dtype.itemsize for t in task.cost.terms)
+    share = task.plan.batch_size / traced
+    live = 3 * max(task.cost.hoisted.intermediates, default=4) * share * task.plan.in_flight
+    with jax.default_matmul_precision(precision):
+        seconds = _seconds(task) * n / min(task.plan.batch_size, n) if math.isfinite(task.n) else math.nan
+    tiles = _tiles.num_tiles(tuple(map(len, task.positions)), task.tile_shape)
+    return Explanation(
+        cells=cells,
+        hoisted=tuple(f"{t.dtype}{list(t.shape)}" for t in task.cost.terms),
+        operations=task.cost.plain.operations * n / traced,
+        operations_left=task.cost.hoisted.operations * n / traced,
+        cells_in_flight=task.plan.in_flight,
+        tile_shape=task.tile_shape,
+        batch_size=task.plan.batch_size,
+        memory=int(live + terms * share),
+        passes=tiles,
+        seconds=seconds,
+        advice=tuple(_advice(task, quantities, tiles)),
+    )
+
+
+def _seconds(task: Task) -> float:
+    """All cells on one batch: measured on at most one tile, warm."""
+    plan, batch = task.plan, next(iter(_data.batches(task.objective.data, task.plan.batch_size)))
+    few = max(1, min(task.plan.in_flight * 8, math.prod(task.tile_shape)))
+    shape = _tiles.tile_shape(task.tile_shape, few)
+    positions = tuple(p[:s] for p, s in zip(task.positions, shape, strict=True))
+
+    def run() -> float:
+        started = time.perf_counter()
+        jax.block_until_ready(_cells.whole(task.measures, plan, task.chart, batch, task.sweep, positions))
+        return time.perf_counter() - started
+
+    run()
+    return min(run(), run()) * math.prod(map(len, task.positions)) / math.prod(shape)
+
+
+def _advice(task: Task, quantities: Sequence[str | Quantity], tiles: int) -> list[str]:
+    """Routes that cost less, where there are any."""
+    out = []
+    narrow = [
+        leaf.dtype for leaf in jax.tree.leaves(task.objective.params) if leaf.dtype in (np.float16, jax.numpy.bfloat16)
+    ]
+    if task.measures.prepare is not None:
+        out.append("`prepare` at every cell leaves nothing affine; statistics frozen in `losses` would be hoisted.")
+    elif narrow and not task.cost.terms:
+        out.append(f"{narrow[0]} leaves are rounded at every cell; as float32 their products can be hoisted.")
+    elif not isinstance(task.chart, Plane) and not task.cost.terms:
+        out.append(f"a {type(task.chart).__name__} is not affine in its coordinates; on a Plane products are hoisted.")
+    if task.measures.risk.gradient_norm:
+        names = " and ".join(name for name in GRADIENTS if name in quantities)
+        out.append(f'{names} need the gradient over all params; "slope", the gradient in the chart, is cheaper.')
+    if tiles > 1 and not _data.in_memory(task.objective.data):
+        more = math.ceil(tiles * _plan.budget(None) / 2**30)
+        out.append(f"{tiles} passes over data that are not in memory; with memory= of {more} GiB there is one.")
+    return out

@@ -1,0 +1,55 @@
+"""`explain` says what `evaluate` then does."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import landscape as ls
+
+X = np.linspace(-1, 1, 40 * 64, dtype=np.float32).reshape(40, 64)
+AXES = {"alpha": np.linspace(-1, 1, 5), "beta": np.linspace(-1, 1, 4)}
+
+
+def losses(params, x):
+    """A layer of 96 units, wide enough that hoisting its product pays."""
+    return jnp.sum(jnp.tanh(x @ params["w"]), axis=1)
+
+
+def plane_and_objective(dtype=jnp.float32, **options):
+    """64 inputs, 96 units, two random directions."""
+    params = {"w": jax.random.normal(jax.random.key(0), (64, 96)).astype(dtype)}
+    plane = ls.Plane(params, ls.random_directions(jax.random.key(1), params, 2))
+    return plane, ls.Objective(options.pop("losses", losses), options.pop("data", X), params=params, **options)
+
+
+def test_an_explanation_agrees_with_the_surface():
+    plane, objective = plane_and_objective()
+    explained = ls.explain(objective, plane, AXES)
+    surface = ls.evaluate(objective, plane, AXES)
+    assert explained.cells == 20 and explained.passes == 1 and explained.seconds > 0
+    assert list(explained.tile_shape) == surface.attrs["tile_shape"]
+    assert explained.cells_in_flight == surface.attrs["cells_in_flight"]
+    assert explained.batch_size == surface.attrs["batch_size"]
+    assert bool(explained.hoisted) == surface.attrs["hoisted"]
+    # x·W is 2·64 operations an entry of (40, 96); putting it together is 4, and a tanh and a sum remain.
+    assert explained.operations >= 2 * 64 * 40 * 96 > 10 * explained.operations_left
+    assert explained.hoisted[0] == "float32[40, 96]" and explained.advice == ()
+    assert "hoisted: float32[40, 96]" in str(explained) and "passes over the data: 1" in str(explained)
+
+
+def test_cheaper_routes_are_named():
+    narrow = plane_and_objective(jnp.bfloat16, losses=lambda p, x: losses({"w": p["w"].astype(jnp.float32)}, x))
+    assert "as float32 their products can be hoisted" in ls.explain(narrow[1], narrow[0], AXES).advice[0]
+    plane, objective = plane_and_objective()
+    asked = ls.explain(objective, plane, AXES, quantities=("gradient_norm",))
+    assert any("the gradient in the chart, is cheaper" in advice for advice in asked.advice)
+    pair = ls.neuron(*ls.datasets.pair())
+    polar = ls.Polar(ls.axes_plane(pair.params, "w", "b"))
+    assert "is not affine" in ls.explain(pair, polar, {"log_scale": [0.0], "angle": [0.0, 1.0]}).advice[0]
+
+
+def test_it_refuses_what_evaluate_refuses():
+    plane, objective = plane_and_objective()
+    with pytest.raises(ValueError, match="`axes` must name the chart's coordinates"):
+        ls.explain(objective, plane, {"alpha": [0.0]})

@@ -1,0 +1,185 @@
+"""Losses that cannot be compiled, or return something else: what to change, instead of JAX's own error."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import landscape as ls
+
+X = np.array([1.0, 2.0, 3.0, 4.0], np.float32)
+
+
+def squares(params: Any, x: Any) -> Any:
+    return jnp.square(x - params["theta"])
+
+
+def branching(params: Any, x: Any) -> Any:
+    return squares(params, x) if params["theta"] > 0 else x
+
+
+def asserting(params: Any, x: Any) -> Any:
+    assert jnp.all(x > 0)
+    return squares(params, x)
+
+
+def looping(params: Any, x: Any) -> Any:
+    while jnp.max(x) > 1.0:
+        x = x / 2
+    return squares(params, x)
+
+
+def counting(params: Any, x: Any) -> Any:
+    return squares(params, x) * range(3)[int(params["theta"])]
+
+
+def converting(params: Any, x: Any) -> Any:
+    return x * float(params["theta"])
+
+
+def indexing(params: Any, x: Any) -> Any:
+    return x[x > params["theta"]]
+
+
+def numpy_losses(params: Any, x: Any) -> Any:
+    return np.exp(-squares(params, x))
+
+
+def numpy_converting(params: Any, x: Any) -> Any:
+    return jnp.asarray(np.asarray(x)) - params["theta"]
+
+
+@pytest.mark.parametrize("losses", [branching, asserting, looping, counting, converting])
+def test_python_decisions_on_traced_numbers(losses):
+    """`if`, `assert`, `while`, int() and float() of what is computed."""
+    with pytest.raises(
+        TypeError, match=r"`losses` needs the value of an array .* Write jnp.where\(condition"
+    ) as caught:
+        ls.Objective(losses, X, params={"theta": 1.0})
+    assert isinstance(caught.value.__cause__, jax.errors.JAXTypeError)  # with the line it came from
+
+
+@pytest.mark.parametrize("losses", [numpy_losses, numpy_converting])
+def test_numpy_on_traced_arrays(losses):
+    with pytest.raises(
+        TypeError, match=r"`losses` hands an array to NumPy; write it with jax.numpy \(jnp.exp"
+    ) as caught:
+        ls.Objective(losses, X, params={"theta": 1.0})
+    assert isinstance(caught.value.__cause__, jax.errors.TracerArrayConversionError)
+
+
+def test_a_result_whose_shape_depends_on_values():
+    """A boolean index: JAX's own error says it well, and names jnp.where."""
+    with pytest.raises((TypeError, IndexError), match=r"boolean ind|needs the value of an array"):
+        ls.Objective(indexing, X, params={"theta": 1.0})
+
+
+@dataclass(eq=False)
+class Running:
+    """Keeps the mean of what it has seen, as batch norm in training mode does."""
+
+    seen: list[Any] = field(default_factory=list)
+
+    def __call__(self, params: Any, x: Any) -> Any:
+        self.seen.append(jnp.mean(x))
+        return squares(params, x) + sum(self.seen, start=jnp.zeros(()))
+
+
+@dataclass(eq=False)
+class Momentum:
+    """One number, changed at each call."""
+
+    mean: Any = 0.0
+
+    def __call__(self, params: Any, x: Any) -> Any:
+        self.mean = 0.9 * self.mean + 0.1 * jnp.mean(x)
+        return squares(params, x) - self.mean
+
+
+@dataclass(eq=False)
+class Warmup:
+    """Counts its calls, in Python."""
+
+    calls: int = 0
+
+    def __call__(self, params: Any, x: Any) -> Any:
+        self.calls += 1
+        return squares(params, x) * min(1.0, self.calls / 100)
+
+
+@pytest.mark.parametrize("losses", [Running(), Momentum(), Warmup()])
+def test_state_kept_in_the_losses(losses):
+    with pytest.raises(
+        TypeError, match=r"`losses` keeps something between calls .*: dropout off, batch statistics fix"
+    ):
+        ls.Objective(losses, X, params={"theta": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("losses", "error", "message"),
+    [
+        (lambda p, x: None, TypeError, r"`losses` returned nothing \(None\): is the `return` missing\?"),
+        (
+            lambda p, x: jnp.mean(squares(p, x)),
+            ValueError,
+            r"`losses` returned losses of shape \(\); wanted \(4,\), one an example. Return the losses before",
+        ),
+        (lambda p, x: 3.0, ValueError, r"`losses` returned losses of shape \(\); wanted \(4,\)"),
+        (lambda p, x: squares(p, x)[:, None], ValueError, r"of shape \(4, 1\); wanted \(4,\), one an example"),
+        (lambda p, x: squares(p, x)[:3], ValueError, r"of shape \(3,\); wanted \(4,\)"),
+        (
+            lambda p, x: (squares(p, x), {"accuracy": jnp.ones(4)}),
+            (TypeError, ValueError),
+            "weights of shape None; wanted .* A second output is taken as weights; leave an auxiliary output out",
+        ),
+        (
+            lambda p, x: (squares(p, x), jnp.zeros((4, 10))),
+            ValueError,
+            r"weights of shape \(4, 10\); wanted \(4,\), one an example. A second output is taken as weights",
+        ),
+        (lambda p, x: (jnp.mean(squares(p, x)), x), ValueError, r"losses of shape \(\); wanted \(4,\)"),
+        (lambda p, x: {"loss": squares(p, x)}, TypeError, "`losses` returned a dict of 1; wanted the losses"),
+        (lambda p, x: (squares(p, x), x, x), TypeError, "`losses` returned a tuple of 3; wanted the losses"),
+        (lambda p, x: jnp.arange(4), TypeError, "`losses` returned int32, whose gradient is 0 everywhere"),
+    ],
+)
+def test_what_is_returned(losses, error, message):
+    """Found before anything runs: a scalar, an auxiliary output, None, another shape or dtype."""
+    with pytest.raises(error, match=message):
+        ls.Objective(losses, X, params={"theta": 1.0})
+
+
+def test_batches_are_looked_at_too():
+    """The shape that is wanted is that of the first batch."""
+    with pytest.raises(ValueError, match=r"losses of shape \(4, 1\); wanted \(4,\)"):
+        ls.Objective(lambda p, x: squares(p, x)[:, None], ls.Batches([X, X[:2]]), params={"theta": 1.0})
+
+
+def test_functions_without_data():
+    with pytest.raises(TypeError, match="`losses` needs the value of an array"):
+        ls.function(lambda p: p["theta"] if p["theta"] > 0 else 0.0, {"theta": 1.0})
+    with pytest.raises(ValueError, match=r"`f` returned shape \(2,\); an objective's function returns one number"):
+        ls.function(lambda p: jnp.ones(2) * p["theta"], {"theta": 1.0})
+
+
+def test_errors_that_are_the_users_own_pass_through():
+    def wrong(params: Any, x: Any) -> Any:
+        raise KeyError("no such layer")
+
+    with pytest.raises(KeyError, match="no such layer"):
+        ls.Objective(wrong, X, params={"theta": 1.0})
+
+
+def test_what_is_closed_over_is_no_state():
+    """Arrays, traced ones too, and functions that are compiled already: the second trace is the first."""
+    compiled = jax.jit(lambda p, x: squares(p, x) + jnp.arange(4.0, dtype=jnp.float32))
+    assert float(ls.Objective(compiled, X, params={"theta": 1.0}).risk({"theta": 1.0})) == 5.0
+
+    @jax.jit
+    def inside(shift: Any) -> Any:
+        return ls.Objective(lambda p, x: squares(p, x) + shift, X, params={"theta": 1.0}).risk({"theta": 1.0})
+
+    assert float(inside(jnp.float32(2.0))) == 5.5
