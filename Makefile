@@ -18,7 +18,7 @@ help: ## Show this list
 venv: $(READY) ## Create .venv and install everything that is needed, as pinned in constraints.txt
 
 figures: $(READY) ## Draw the neuron's figures into figures/out and check their claims
-	$(FIGURES) --only $(NEURON)
+	$(FIGURES) $(foreach name,$(NEURON),--only $(name))
 
 figures-all: $(READY) ## Draw all figures, those of networks too, and check their claims
 	$(FIGURES)

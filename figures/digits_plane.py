@@ -10,16 +10,15 @@ surface's scale. (f) The distance of the paths from their planes against the ste
 
 The last params are near the least of the plane around them: no cell has less than 0.99 times their training risk. They
 know 99 % of the training images and 97 % of the test images. On this plane the test risk looks like the training risk,
-with a correlation above 0.99, and is above it at the last params by more than half. Both optimizers' components explain
-over 98 % of the variance of their paths, the first one 96 % of SGD's and 93 % of Adam's, where a random walk's would
-explain 61 %. Still the paths are off their planes, by up to 0.7 and 1.5, most at the start. There the true risk is above
-what the plane shows, by 7 % and 13 %. Later it is below what the plane shows for Adam, by up to 10 %.
+with a correlation above 0.99, and is above it at the last params by more than half.
+Both optimizers' components explain over 98 % of the variance of their paths, the first one 96 % of SGD's and 93 % of
+Adam's, where a random walk's would explain 61 %. Still the paths are off their planes, by up to 0.7 and 1.5, most at
+the start. There the true risk is above what the plane shows, by 7 % and 13 %. Later it is below what the plane shows
+for Adam, by up to 10 %.
 
 Source: filter-normalized directions and the principal components of paths as in Li, Xu, Taylor, Studer & Goldstein
 (2018), sections 4 and 7, arXiv:1712.09913; random walks as in Antognini & Sohl-Dickstein (2018), arXiv:1806.08805.
 """
-
-from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -77,7 +76,7 @@ def draw(data):
         path, surface = data[f"path {name}"], data[f"surface {name}"]
         walk = path.drop_vars(["explained", "random_walk"]).expand_dims(optimizer=[name])
         ls.plot.contour(surface, "risk", walk, log=True, truth=True, ax=ax)
-        entries += without_legend(ax)
+        entries += [entry for entry in without_legend(ax) if not entry.get_label().startswith("off the plane")]
         shares = zip(path.explained.values, path.random_walk.values, strict=True)
         labels = [f"PC {i + 1} ({100 * e:.2g} %; random walk {100 * r:.2g} %)" for i, (e, r) in enumerate(shares)]
         ax.set(xlabel=labels[0], ylabel=labels[1])
@@ -108,8 +107,8 @@ def claims(data):
         "They know 99 % of the training images and 97 % of the test images.": np.allclose(
             center.accuracy, [0.99, 0.97], atol=0.005
         ),
-        "On this plane the test risk looks like the training risk, with a correlation above 0.99, and is above it at the "
-        "last params by more than half.": bool(
+        "On this plane the test risk looks like the training risk, with a correlation above 0.99, and is above it at "
+        "the last params by more than half.": bool(
             np.corrcoef(train.values.ravel(), test.values.ravel())[0, 1] > 0.99
             and center.risk.sel(split="test") > 1.5 * center.risk.sel(split="train")
         ),

@@ -160,7 +160,7 @@ def test_axes_plane_refuses(names, message):
             ({"w": np.ones(2), "b": 0.0},),
             ("a",),
             ValueError,
-            r"`directions\[0\]` must match `origin` leaf for leaf: leaf 'w' is of shape \(2,\), wanted of shape \(\)\.$",
+            r"`directions\[0\]` must match `origin` leaf for leaf: leaf 'w' is of shape \(2,\), wanted of shape \(\)",
         ),
     ],
 )

@@ -179,3 +179,21 @@ def test_labels_are_broken_to_fit_beside_their_axes():
     ax = figure.axes[0]
     box, (x, y) = ax.get_window_extent(), (axis.label.get_window_extent() for axis in (ax.xaxis, ax.yaxis))
     assert "\n" in ax.get_ylabel() and x.width <= 1.2 * box.width and y.height <= 1.2 * box.height
+
+
+def test_real_splits_and_runs_belong_together():
+    """The neuron is all in its plane: its runs on train are drawn on train and on test, and on no other data."""
+    import optax
+
+    x, y = ls.datasets.pair()
+    pair = ls.neuron(x, y, penalty=ls.l2(0.1))
+    axes = {"w": np.linspace(-2, 4, 7, dtype=np.float32), "b": np.linspace(-1, 1, 5, dtype=np.float32)}
+    data = {"train": pair.data, "test": (2 * np.asarray(pair.data[0]), *pair.data[1:])}
+    both = ls.evaluate(pair, ls.axes_plane(pair.params, "w", "b"), axes, data=data)
+    runs = ls.descend(pair, optax.sgd(0.5), {"w": np.float32(-1), "b": np.float32(0.5)}, steps=5)
+    for split in ("train", "test"):
+        figure = ls.plot.contour(both.sel(split=split), "risk", runs, truth=True)
+        assert len(panels(figure)) == (3 if split == "train" else 1)
+    other = ls.evaluate(pair, ls.axes_plane(pair.params, "w", "b"), axes, data={"test": data["test"]})
+    with pytest.raises(ValueError, match="belong to another objective"):
+        ls.plot.contour(other.sel(split="test"), "risk", runs)

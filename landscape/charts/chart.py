@@ -23,7 +23,10 @@ T = TypeVar("T")
 class Chart(Protocol):
     """A map from coordinates c₁…c_k, named by `names`, to params; also a pytree, so that it can enter compiled code."""
 
-    names: tuple[str, ...]
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The coordinates' names; in a dataclass, a field."""
+        ...
 
     def point(self, coordinates: Sequence[Array]) -> Params:
         """θ(c): the params at these coordinates (scalars, one a name)."""

@@ -265,8 +265,8 @@ def _checked_params(params: Params, prepare: Prepare | None) -> Params:
                 f"{described} {_checks.kind(leaf)}; split the model into arrays and the rest, and put it together in "
                 "`losses`: params, static = equinox.partition(model, equinox.is_array), or flax.nnx.split(model)."
             )
-        if hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.complexfloating):
-            raise TypeError(f"{described} {leaf.dtype}; split it into a real and an imaginary part.")
+        if jnp.iscomplexobj(leaf):
+            raise TypeError(f"{described} complex; split it into a real and an imaginary part.")
     params = jax.tree.map(jnp.asarray, params)
     if not jax.tree.leaves(_trees.floating(params)):
         raise TypeError(

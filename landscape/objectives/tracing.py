@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.extend.core as jex
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from landscape import _checks, _trees
 
@@ -57,7 +58,7 @@ def _differ(first: jex.ClosedJaxpr, second: jex.ClosedJaxpr) -> bool:
         for closed in (first, second)
     ]
     known = {id(constant) for constant in first.consts}
-    left = [c for c in second.consts if isinstance(c, jax.core.Tracer) and id(c) not in known]
+    left = [c for c in second.consts if isinstance(c, Tracer) and id(c) not in known]
     return bool(left) or described[0] != described[1]
 
 

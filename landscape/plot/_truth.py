@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from landscape.plot import _curves, _page, _panels, _runs, _scales, style
 from landscape.plot._ground import Ground
@@ -84,6 +86,10 @@ def strip(figure: Figure, runs: Sequence[Run], shown: Sequence[np.ndarray], vari
     distance.set_ylim(bottom=0)
     if _scales.is_log(variable, [run.measured[variable] for run in runs], None):
         values.set_yscale("log")
+        ticks = _scales.levels(LogNorm(*values.get_ylim()), count=4)
+        values.yaxis.set_major_locator(FixedLocator(ticks))
+        values.yaxis.set_minor_locator(NullLocator())
+        values.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _page.plain(value)))
 
 
 def handles(runs: Sequence[Run], label: str) -> list[Any]:

@@ -52,7 +52,7 @@ class Explanation:
         lines = [
             f"{self.cells} cells, {self.cells_in_flight} in flight, in tiles of {'×'.join(map(str, self.tile_shape))}",
             f"hoisted: {', '.join(self.hoisted) or 'nothing, it would not pay'}",
-            f"operations a cell: {self.operations:.3g} plain, {self.operations_left:.3g} as it runs ({ratio:.1f}× less)",
+            f"operations a cell: {self.operations:.3g} plain, {self.operations_left:.3g} left ({ratio:.1f}× less)",
             f"memory: about {self.memory / 2**20:.0f} MiB of temporaries; {self.batch_size} examples a batch",
             f"passes over the data: {self.passes}",
             f"predicted: {self.seconds / 60:.2g} minutes ({self.seconds:.2g} s), and compilation",
