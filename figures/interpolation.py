@@ -67,7 +67,7 @@ def draw(data):
     open_frame(axes[2])
     axes[2].set(xlabel="alpha", ylabel="distance from the line, in %", xlim=(-0.03, 1.03), ylim=(0, 30))
     for ax, ends in zip(axes, (("initial", "final"), ("final 1", "final 2")), strict=False):
-        ax.set_xticks([0, 0.5, 1, 1.5], [f"0\n{ends[0]}", "0.5", f"1\n{ends[1]}", "1.5"])
+        ax.set_xticks([0, 0.5, 1, 1.5], [f"0\n{ends[0]}", "0.5\n ", f"1\n{ends[1]}", "1.5\n "])
         for x in (0, 1):
             ax.axvline(x, color=style.INK, linewidth=0.5, linestyle=":", zorder=0)
     axes[1].set_ylim(0, 0.32)

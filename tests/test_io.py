@@ -215,3 +215,14 @@ def test_what_cannot_be_saved_says_so(tmp_path):
     with pytest.raises(ValueError, match="`result` has params that are no nested dictionaries"):
         ls.save(ls.descend(listed, optax.sgd(0.1), [1.0], 1), tmp_path / "t.zarr")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_frozen_leaves_come_back(tmp_path):
+    """Booleans, integers and random keys of a trajectory's params, with their dtypes."""
+    objective = problems.masked()
+    run = ls.trajectory(objective, [objective.params] * 2)
+    ls.save(run, tmp_path / "run.zarr")
+    params = ls.open_trajectory(tmp_path / "run.zarr").params
+    for name in ("on", "scale", "w"):
+        assert params[name].dtype == run.params[name].dtype and np.array_equal(params[name], run.params[name])
+    assert (params["key"] == run.params["key"]).all() and params["key"].dtype == run.params["key"].dtype

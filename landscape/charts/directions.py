@@ -77,7 +77,8 @@ def random_directions(
         over = _inner_axes(chosen, filter_axis if normalize == "filter" else None)
         drawn, sizes = {}, {}
         for i, (_, leaf) in chosen.items():
-            drawn[i], sizes[i] = _in_filters(keys[i], leaf, n, over[i], _sharding(leaf))
+            draws = [_draw(keys[i], d, leaf.shape, _trees.wide(leaf), _sharding(leaf)) for d in range(n)]
+            drawn[i], sizes[i] = _in_filters(leaf, draws, over[i])
     if _leaves.is_concrete(sizes):
         _check_sizes({_trees.path_name(paths[i][0]): size for i, size in jax.device_get(sizes).items()})
     zeros = {i: jnp.zeros_like(leaf, _trees.wide(leaf)) for i, (_, leaf) in enumerate(paths) if still[i]}
@@ -86,23 +87,24 @@ def random_directions(
     )
 
 
-@partial(jax.jit, static_argnames=("n", "over", "sharding"))
-def _in_filters(
-    key: Array, leaf: Array, n: int, over: tuple[int, ...], sharding: Any
-) -> tuple[tuple[Array, ...], Array]:
-    """The n directions in one leaf whose filters extend along the axes `over`, and the norm of the largest filter."""
-    wide = leaf.astype(_trees.wide(leaf))
-    norms = _norms(wide, over)
+@partial(jax.jit, static_argnames=("shape", "dtype", "sharding"))
+def _draw(key: Array, i: int, shape: tuple[int, ...], dtype: Any, sharding: Any) -> Array:
+    draw = jax.random.normal(jax.random.fold_in(key, i), shape, dtype)
+    return draw if sharding is None else jax.lax.with_sharding_constraint(draw, sharding)
+
+
+@partial(jax.jit, static_argnames=("over",))
+def _in_filters(leaf: Array, draws: list[Array], over: tuple[int, ...]) -> tuple[tuple[Array, ...], Array]:
+    """The directions in one leaf whose filters extend along the axes `over`, and the norm of the largest filter."""
+    norms = _norms(leaf.astype(_trees.wide(leaf)), over)
     entries = math.prod(leaf.shape[axis] for axis in over)
     basis: list[Array] = []
-    for i in range(n):
-        draw = _draw(key, i, wide, sharding)
+    for i, draw in enumerate(draws):
         for axis in 2 * basis[i // entries * entries :]:  # each projection twice: Giraud et al. 2005
             draw = draw - jnp.sum(axis * draw, over, keepdims=True) * axis
         length = _norms(draw, over)
         # A draw of exactly 0, one in 10⁷ where a filter is a single entry, becomes the unit vector of equal entries.
-        unit = jnp.where(length > 0, draw / jnp.where(length > 0, length, 1), entries**-0.5)
-        basis.append(unit)
+        basis.append(jnp.where(length > 0, draw / jnp.where(length > 0, length, 1), entries**-0.5))
     return tuple(norms * axis for axis in basis), jnp.max(norms)
 
 
@@ -110,16 +112,14 @@ def _over_all(
     keys: Mapping[int, Array], leaves: Mapping[int, Array], n: int
 ) -> tuple[dict[int, list[Array]], dict[int, Array]]:
     """The n directions whose one filter are all these leaves together, and its norm."""
-    draws = [{i: _draw(keys[i], d, leaf, _sharding(leaf)) for i, leaf in leaves.items()} for d in range(n)]
+    draws = [
+        {i: _draw(keys[i], d, leaf.shape, _trees.wide(leaf), _sharding(leaf)) for i, leaf in leaves.items()}
+        for d in range(n)
+    ]
     basis, _ = _span.orthonormal(draws)
     size = _trees.norm(leaves)
     drawn = {i: [axis[i] * size.astype(axis[i].dtype) for axis in basis] for i in leaves}
     return drawn, dict.fromkeys(leaves, size)
-
-
-def _draw(key: Array, i: int, like: Array, sharding: Any) -> Array:
-    draw = jax.random.normal(jax.random.fold_in(key, i), like.shape, _trees.wide(like))
-    return draw if sharding is None else jax.lax.with_sharding_constraint(draw, sharding)
 
 
 def _norms(leaf: Array, over: tuple[int, ...]) -> Array:

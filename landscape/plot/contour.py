@@ -58,8 +58,8 @@ def contour(
         panel = replace(panel, x_label=_pca.label(pca, names, 0), y_label=_pca.label(pca, names, 1))
     walks = _runs.by_penalty(walks)
     label = _panels.label_of(surface[variable])
-    known = [walk for walk in walks if variable in walk.measured and walk.steps.size]
-    off = bool(_paths.off(walks, panel.x, panel.y)) if truth is None else truth
+    told = bool(_paths.off(walks, panel.x, panel.y)) if truth is None else truth
+    known = [walk for walk in walks if told and variable in walk.measured and walk.steps.size]
     ground = _ground.of([panel], variable, log)
     with style.context():
         figure, axes = _page.canvas(ax, width, square=True)
@@ -68,16 +68,15 @@ def contour(
         kind = _least.mark(axes, surface, variable, names) if ground.excess else "minimum"
         _page.title(axes, panel.label, _least.NOTES[kind] if ax is None else "")  # a title of the caller's has no room
         _paths.draw(axes, walks)
-        if off:
-            _truth.dots(axes, known, ground)
+        _truth.dots(axes, known, ground)
         ground.lines(axes, panel)  # last: the numbers keep clear of the paths
         ground.bar(figure, axes, drawn, label)
         lines, signs = _paths.handles(walks, [axes])
-        lines += _truth.handles(known, label) if off and known else []
+        lines += _truth.handles(known, label) if known else []
         signs += _least.handles([kind]) if ground.excess else []
         signs += _mesh.hatch_handles([panel]) + _paths.off_handles(walks, panel.x, panel.y)
         _page.finish(figure, axes, [lines, signs], own=ax is None)
-        if off and known and ax is None:
+        if known and ax is None:
             shown = [_truth.under(surface, variable, names, walk) for walk in known]
             _truth.strip(figure, known, shown, variable, label)
     return figure

@@ -52,19 +52,7 @@ def line(
     )
     with style.context():
         figure, axes = _page.canvas(ax, width)
-        sides = [axes, *(axes.twinx() for _ in variables[1:])]
-        entries: list[Any] = []
-        for side, (d, place) in enumerate(zip(data, sides, strict=True)):
-            curves = _curves_of(d, surface, name, side)
-            for values, look in curves:
-                place.plot(x, values, **look)
-            asked = log if side == 0 else None if variables[side].endswith("gradient_norm") else False
-            if _scales.is_log(variables[side], [values for values, _ in curves], asked):
-                place.set_yscale("log")
-            place.set_ylabel(_panels.label_of(surface[variables[side]]))
-            entries = entries or _entries(d, [look for _, look in curves])
-        if len(sides) > 1:
-            _color(sides)
+        entries = _draw(axes, surface, variables, name, data, log)
         _mesh.hatch_spans(axes, x, bad)
         for run in walks:
             _draw_points(axes, run, variables[0])
@@ -115,6 +103,31 @@ def _check_curves(surface: xr.Dataset, variables: Sequence[str]) -> None:
             f"`surface` holds {len(labels)} penalties in {swept[0]!r}, which cannot be told apart beside {other}. "
             f"Select one: surface.sel(penalty={labels[-1]!r})."
         )
+
+
+def _draw(
+    axes: Axes,
+    surface: xr.Dataset,
+    variables: Sequence[str],
+    name: str,
+    data: Sequence[xr.DataArray],
+    log: bool | None,
+) -> list[Line2D]:
+    """Each variable's curves on its own axis; returns the legend's entries."""
+    sides = [axes, *(axes.twinx() for _ in variables[1:])]
+    entries: list[Line2D] = []
+    for side, (place, values) in enumerate(zip(sides, data, strict=True)):
+        curves = _curves_of(values, surface, name, side)
+        for row, look in curves:
+            place.plot(surface[name].to_numpy(), row, **look)
+        asked = log if side == 0 else None if variables[side].endswith("gradient_norm") else False
+        if _scales.is_log(variables[side], [row for row, _ in curves], asked):
+            place.set_yscale("log")
+        place.set_ylabel(_panels.label_of(surface[variables[side]]))
+        entries = entries or _entries(values, [look for _, look in curves])
+    if len(sides) > 1:
+        _color(sides)
+    return entries
 
 
 def _curves_of(

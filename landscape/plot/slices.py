@@ -33,10 +33,7 @@ def slices(
 
     Raises: ValueError unless there are three coordinates, or for several penalties or splits (select one).
     """
-    names = _coordinates(surface, variable)
-    along = names[-1] if along is None else along
-    if along not in names:
-        raise ValueError(f"`along` is {along!r}; it must be one of the surface's coordinates, {', '.join(names)}.")
+    names, along = _coordinates(surface, variable, along)
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise ValueError(f"`count` is {count!r}; it must be a whole number ≥ 1.")
     surface = surface.sortby(along)
@@ -67,8 +64,8 @@ def slices(
     return figure
 
 
-def _coordinates(surface: xr.Dataset, variable: str) -> tuple[str, ...]:
-    """The names of the three coordinates."""
+def _coordinates(surface: xr.Dataset, variable: str, along: str | None) -> tuple[tuple[str, ...], str]:
+    """The names of the three coordinates, and the one of them that is held in a slice."""
     names = _panels.coordinates(surface, variable)
     if len(names) != 3:
         raise ValueError(
@@ -77,7 +74,9 @@ def _coordinates(surface: xr.Dataset, variable: str) -> tuple[str, ...]:
         )
     _panels.single(surface, variable, "slices")
     _panels.one_split(surface, variable)
-    return names
+    if along is not None and along not in names:
+        raise ValueError(f"`along` is {along!r}; it must be one of the surface's coordinates, {', '.join(names)}.")
+    return names, along or names[-1]
 
 
 def _places(total: int, count: int) -> np.ndarray:

@@ -44,15 +44,9 @@ def trajectory(
     """
     data = _data(runs, variable)
     _check_scales(xscale, yscale)
-    optimizers = data.sizes.get("optimizer", 1)
     swept = "penalty" in data.dims
-    split = swept and optimizers > 1
-    if split and (ax is not None or surface is not None):
-        name = "ax" if surface is None else "surface"
-        raise ValueError(
-            f"`{name}` takes one panel, but `runs` hold {optimizers} optimizers and {data.sizes['penalty']} penalties. "
-            f"Select a penalty (runs.data.sel(penalty=...)), or leave `{name}` out."
-        )
+    split = swept and data.sizes.get("optimizer", 1) > 1
+    _check_panels(data, split, ax, surface)
     values = data[variable].where(data["finite"]).to_numpy()
     log = _is_log(variable, values) if yscale == "auto" else yscale == "log"
     floor = _floor(values) if log else None
@@ -95,6 +89,15 @@ def _data(runs: Any, variable: str) -> xr.Dataset:
     if variable not in known:
         raise ValueError(f"`variable` is {variable!r}; the runs recorded {', '.join(known)}.")
     return data.transpose(*(d for d in ("optimizer", "penalty", "start") if d in data.dims), "step")
+
+
+def _check_panels(data: xr.Dataset, split: bool, ax: Axes | None, surface: xr.Dataset | None) -> None:
+    if split and (ax is not None or surface is not None):
+        name = "ax" if surface is None else "surface"
+        raise ValueError(
+            f"`{name}` takes one panel, but `runs` hold {data.sizes['optimizer']} optimizers and "
+            f"{data.sizes['penalty']} penalties. Select a penalty (runs.data.sel(penalty=...)), or leave `{name}` out."
+        )
 
 
 def _check_scales(xscale: str, yscale: str) -> None:

@@ -74,8 +74,16 @@ def open_trajectory(path: str | os.PathLike[str]) -> Trajectory:
     """The trajectory saved at `path`, in memory, as `descend` returned it. Raises as `open_surface` does."""
     dataset = _open(Path(path), "trajectory")
     named = {name: dataset[name] for name in dataset.data_vars if "param" in dataset[name].attrs}
-    params = _trees.nested({v.attrs["param"]: v.to_numpy() for v in named.values()}) if named else None
+    params = _trees.nested({v.attrs["param"]: _restored(v) for v in named.values()}) if named else None
     return Trajectory(params, dataset.drop_vars(list(named)))
+
+
+def _restored(stored: xarray.DataArray) -> Any:
+    """A leaf of params as it was, random keys from their data."""
+    numbers = stored.to_numpy()
+    if "key" not in stored.attrs:
+        return numbers
+    return jax.random.wrap_key_data(jax.numpy.asarray(numbers), impl=stored.attrs["key"])
 
 
 def kind_of(path: str | os.PathLike[str]) -> str:
@@ -147,8 +155,11 @@ def _flattened(result: xarray.Dataset | Trajectory) -> xarray.Dataset:
     dims = result.data.risk.dims
     leaves = {}
     for i, (path, leaf) in enumerate(_trees.named_leaves(result.params).items()):
-        own = tuple(f"param_{i}_axis_{j}" for j in range(np.ndim(leaf) - len(dims)))
-        leaves[f"param_{i}"] = ((*dims, *own), leaf, {"param": path})
+        is_key = jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        kind = {"key": str(jax.random.key_impl(leaf))} if is_key else {}
+        numbers = _trees.as_numbers(leaf)
+        own = tuple(f"param_{i}_axis_{j}" for j in range(numbers.ndim - len(dims)))
+        leaves[f"param_{i}"] = ((*dims, *own), numbers, {"param": path, **kind})
     return result.data.assign(leaves)
 
 
