@@ -502,7 +502,7 @@ def frozen_leaves(dtype: str) -> Model:
     def losses(params: Any, batch: Any) -> Array:
         x, y = batch
         hidden = jnp.tanh(dense(params["hidden"], x[:, params["order"]]))
-        kept = params["active"] & jax.random.bernoulli(params["dropout"], 0.75, (6,))
+        kept = params["active"] & (jax.random.uniform(params["dropout"], (6,), jnp.float32) < 0.75)
         return 0.5 * jnp.square(jnp.where(kept[None], hidden, 0) @ params["out"] - y)
 
     return Model(losses, params, (draw(N, 3), draw(N)))

@@ -250,7 +250,7 @@ def _cheapest_cut(program: Program, kinds: dict[int, int]) -> set[int]:
             if held < direct:
                 hoist_here.add(v)
     cut: set[int] = set()
-    open_values = [v for node in program.nodes if kinds[node.outputs[0]] == OTHER for v in node.inputs]
+    open_values = [v for node in program.nodes if OTHER in map(kinds.get, node.outputs) for v in node.inputs]
     pending = [v for v in (*open_values, *program.outputs) if _is_value(v)]
     seen: set[int] = set()
     while pending:
@@ -315,10 +315,10 @@ def _count_equations(equations: Sequence[Any]) -> Count:
     return Count(operations, weighted, tuple(size for e in equations for size in intermediates(e)))
 
 
-def has_convolution(jaxpr: Any) -> bool:
-    """Whether there is a convolution in it, at any depth."""
+def holds(jaxpr: Any, name: str) -> bool:
+    """Whether an equation of this name (its beginning) is in a jaxpr, at any depth."""
     return any(
-        e.primitive.name == "conv_general_dilated" or any(has_convolution(getattr(j, "jaxpr", j)) for j in _inner(e))
+        e.primitive.name.startswith(name) or any(holds(getattr(j, "jaxpr", j), name) for j in _inner(e))
         for e in jaxpr.eqns
     )
 
@@ -338,7 +338,7 @@ def _cost(equation: Any, product: float, convolution: float, function: float) ->
     if inner:
         bodies = [sum(_cost(e, product, convolution, function) for e in getattr(j, "jaxpr", j).eqns) for j in inner]
         return (max(bodies) if name == "cond" else sum(bodies)) * params.get("length", 1)
-    size = max(_size(v.aval) for v in equation.outvars)
+    size = max((_size(v.aval) for v in equation.outvars), default=0)
     if name == "dot_general":
         (contracted, _), _ = params["dimension_numbers"]
         return product * 2 * size * math.prod(equation.invars[0].aval.shape[i] for i in contracted)

@@ -268,7 +268,7 @@ def cost(measures: Measures, chart: _trees.Shapes, batch: _trees.Shapes, dtype: 
             terms = tuple(jax.ShapeDtypeStruct(t.shape, t.dtype) for t in jax.tree.leaves(cell.terms))
             closed, sums = jax.make_jaxpr(partial(cell.sums, cell.terms), return_shape=True)(at)
             counts.append(_affine.count(closed.jaxpr))
-        found.append(Cost(counts[0], counts[1], terms, sums, _affine.has_convolution(closed.jaxpr)))
+        found.append(Cost(counts[0], counts[1], terms, sums, _affine.holds(closed.jaxpr, "conv_general_dilated")))
 
     jax.eval_shape(trace, _trees.from_shapes(chart), _trees.from_shapes(batch))
     return found[0]

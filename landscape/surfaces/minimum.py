@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def minimum(surface: xarray.Dataset, variable: str = "objective") -> xarray.Dataset:
-    """The least finite value of a variable on the grid, one for each penalty of a sweep.
+    """The least finite value of a variable on the grid, one for each penalty of a sweep and each split.
 
     Returns a Dataset (over `penalty` in a sweep) with the variable's least value, the coordinates where it is taken (to
     the grid's spacing; the first of several), `ties`, the number of cells that share it, and `interior`: False where
@@ -36,8 +36,8 @@ def minimum(surface: xarray.Dataset, variable: str = "objective") -> xarray.Data
             f"`variable` is {variable!r}, which the surface has not; it has {', '.join(map(str, surface.data_vars))}."
         )
     values = surface[variable]
-    leading = [dim for dim in values.dims if dim == "penalty"]
-    axes = [dim for dim in values.dims if dim != "penalty"]
+    leading = [dim for dim in values.dims if dim in ("penalty", "split")]
+    axes = [dim for dim in values.dims if dim not in leading]
     if not set(axes) <= set(map(str, surface.indexes)) or "coordinate" in axes:
         raise ValueError(
             f"`variable` {variable!r} has the dimensions {values.dims}; select until only the axes are left."
@@ -55,7 +55,11 @@ def minimum(surface: xarray.Dataset, variable: str = "objective") -> xarray.Data
     out = {variable: (leading, least), "interior": (leading, ~escapes), "ties": (leading, tied.sum(axis=-1))}
     for axis, index in zip(axes, positions, strict=True):
         out[str(axis)] = (leading, surface[axis].to_numpy()[index])
-    coords = {name: surface[name] for name in ("penalty", "strength") if name in surface.coords and leading}
+    coords = {
+        name: surface[name]
+        for name in ("penalty", "strength", "split")
+        if surface.get(name) is not None and leading and set(surface[name].dims) <= set(leading)
+    }
     return xarray.Dataset(out, coords)
 
 

@@ -25,6 +25,7 @@ from landscape.charts.chart import Chart
 from landscape.objectives.data import Batch
 from landscape.objectives.objective import Losses, Predict, reduced, weighted_sum
 from landscape.objectives.objective import losses_and_weights as losses_of
+from landscape.surfaces import _affine
 from landscape.surfaces.sweep import Sweep
 
 BUILT_IN = {
@@ -125,7 +126,9 @@ class Accuracy:
         x, y = batch
         out = self.predict(params, x)
         labels = jnp.argmax(y, axis=-1) if jnp.ndim(y) == 2 else y
-        if jnp.ndim(out) == 2 and (jnp.ndim(y) == 2 or jnp.issubdtype(y.dtype, jnp.integer)):
+        one_hot = jnp.shape(out) == jnp.shape(y)
+        several = jnp.ndim(out) == 2 and out.shape[1] > 1
+        if several and (one_hot or (jnp.ndim(y) == 1 and jnp.issubdtype(y.dtype, jnp.integer))):
             return jnp.argmax(out, axis=-1) == labels
         if jnp.shape(out) == jnp.shape(y) and jnp.ndim(y) == 1:
             return (out > 0.5) == (y > 0.5)
@@ -190,15 +193,12 @@ class Risk:
         def mean(*c: Array) -> Array:
             return _mean(*_total(values(c)))
 
-        weight = _total(values(tuple(coordinates)))[1]
-        try:
-            first, second = _derivatives(mean, tuple(coordinates), self.hessian)
-        except TypeError as error:
-            if "custom_vjp" not in str(error):
-                raise
-            # A function with a rule for reverse mode alone.
+        at, weight = tuple(coordinates), _total(values(tuple(coordinates)))[1]
+        if _affine.holds(jax.make_jaxpr(mean)(*at).jaxpr, "custom_vjp"):  # a rule for reverse mode alone
             first = jax.grad(lambda c: mean(*c))(coordinates)
             second = jax.hessian(lambda c: mean(*c))(coordinates) if self.hessian else None
+        else:
+            first, second = _derivatives(mean, at, self.hessian)
         sums = {"slope": _times(first, weight)} if self.slope and not self.gradient_norm else {}
         return sums | ({"hessian": _times(second, weight)} if second is not None else {})
 

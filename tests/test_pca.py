@@ -1,0 +1,206 @@
+"""Principal components of trajectories: against NumPy's SVD, beside a random walk's, bad input."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import landscape as ls
+from landscape.charts import pca as _pca
+from tests import problems
+from tests.closeness import assert_close
+
+
+def path(seed: int = 0, points: int = 7, dtype: str = "float32"):
+    """Points around a far center, stacked, and as a matrix (points, entries)."""
+    draw = np.random.default_rng(seed).normal
+    stack = {
+        "layer": {"kernel": 50 + draw(size=(points, 3, 4)), "bias": draw(size=(points, 4))},
+        "scale": draw(size=(points,)),
+    }
+    stack = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), stack)
+    matrix = np.concatenate([leaf.reshape(points, -1).astype(float) for leaf in jax.tree.leaves(stack)], axis=1)
+    return stack, matrix
+
+
+def flat(tree) -> np.ndarray:
+    return np.concatenate([np.asarray(leaf, np.float64).ravel() for leaf in jax.tree.leaves(tree)])
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_components_are_those_of_the_svd(n, dtype):
+    """Directions, shares and coordinates of a path in several leaves, against one long matrix in float64."""
+    stack, matrix = path(dtype=dtype)
+    found = ls.pca(stack, n)
+    _, singular, rows = np.linalg.svd(matrix - matrix.mean(axis=0), full_matrices=False)
+    np.testing.assert_allclose(found.explained, (singular**2 / np.sum(singular**2))[:n], rtol=1e-10)
+    assert found.points == 7 and len(found.directions) == n
+    for direction, row in zip(found.directions, rows[:n], strict=True):
+        u = flat(direction)
+        assert_close(np.abs(u @ row).astype(dtype), np.float64(1.0), eps=8)
+        assert (matrix[0] - matrix.mean(axis=0)) @ u > 0
+    u = np.array([flat(direction) for direction in found.directions])
+    np.testing.assert_allclose(u @ u.T, np.eye(n), atol=1e-6)
+
+
+def test_the_plane_is_centered_at_the_last_point():
+    """Its coordinates of the points are their projections."""
+    stack, matrix = path()
+    plane = ls.pca(stack).plane()
+    assert plane.names == ("pc1", "pc2") and np.array_equal(flat(plane.origin), matrix[-1])
+    coordinates, residual = jax.vmap(plane.coordinates)(stack)
+    u = np.array([flat(direction) for direction in plane.directions])
+    away = (matrix - matrix[-1]) @ u.T
+    np.testing.assert_allclose(coordinates, away, atol=1e-4)
+    np.testing.assert_allclose(residual, np.linalg.norm(matrix - matrix[-1] - away @ u, axis=1), atol=1e-4)
+    assert ls.pca(stack).plane(names=["u", "v"]).names == ("u", "v")
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_a_list_of_params_is_a_path(kind):
+    """As checkpoints are kept; params that are lists themselves too."""
+    stack, _ = path()
+    listed = kind(jax.tree.map(lambda leaf, t=t: jnp.asarray(leaf[t]), stack) for t in range(7))
+    found, same = ls.pca(listed), ls.pca(stack)
+    assert np.array_equal(found.explained, same.explained)
+    assert all(np.array_equal(flat(u), flat(v)) for u, v in zip(found.directions, same.directions, strict=True))
+    assert [leaf.shape for leaf in jax.tree.leaves(found.origin)] == [(4,), (3, 4), ()]
+    bare = ls.pca([[jnp.asarray([0.0, 1.0]), 2.0], [jnp.asarray([1.0, 1.0]), 2.0], [jnp.asarray([0.5, 2.0]), 3.0]])
+    assert bare.points == 3 and bare.plane().point([0.0, 0.0])[0].tolist() == [0.5, 2.0]
+
+
+def test_large_leaves_are_read_in_parts(monkeypatch):
+    stack, _ = path()
+    whole = ls.pca(stack)
+    monkeypatch.setattr(_pca, "ENTRIES", 7 * 5)
+    parts = ls.pca(stack)
+    np.testing.assert_allclose(parts.explained, whole.explained, rtol=1e-12)
+    assert_close(parts.directions, whole.directions, eps=8, scale=1.0)
+
+
+def test_narrow_and_frozen_leaves():
+    """Directions in float32, None for what is frozen; the last point's frozen leaves are kept."""
+    draw = np.random.default_rng(1).normal
+    stack = {
+        "w": jnp.asarray(draw(size=(5, 6)), jnp.bfloat16),
+        "step": np.arange(5),
+        "rng": jax.random.split(jax.random.key(0), 5),
+    }
+    found = ls.pca(stack)
+    assert found.directions[0]["w"].dtype == jnp.float32
+    assert found.directions[0]["step"] is found.directions[0]["rng"] is None
+    assert int(found.origin["step"]) == 4 and found.origin["rng"] == stack["rng"][-1]
+    assert found.plane().point([1.0, 0.0])["w"].dtype == jnp.bfloat16
+
+
+def test_of_a_run():
+    """A trajectory's own plane; most of this run is on it."""
+    objective = problems.network(0)
+    run = ls.descend(objective, optax.sgd(0.05), objective.params, 12)
+    found = ls.pca(run)
+    seen = run.on(found.plane())
+    assert float(abs(seen.pc1[-1])) < 1e-6 and float(seen.residual[-1]) == 0.0
+    assert found.explained.sum() > 0.95 and float(seen.residual.max()) < 0.2 * float(abs(seen.pc1).max())
+    assert repr(found).startswith("PCA of 13 points: pc1 ") and "(random walk 61.2%)" in repr(found)
+
+
+def test_a_random_walk_explains_what_is_said_of_it():
+    """A simulated one in 20000 dimensions: T points, shares of the first three components within 2%."""
+    for seed, points in enumerate((5, 20, 60)):
+        steps = np.random.default_rng(seed).normal(size=(points, 20_000)).astype(np.float32)
+        found = ls.pca({"w": steps.cumsum(axis=0)}, 3)
+        np.testing.assert_allclose(found.explained, found.random_walk, rtol=0.02)
+
+
+@pytest.mark.parametrize("points", [2, 3, 10, 101])
+def test_the_shares_of_a_random_walk_are_eigenvalues(points):
+    """Of C min(s, t) C, C the centering: 1/(4 sin²(πk/2T)), whose sum is (T² − 1)/6; the pseudo-inverse of a path's."""
+    t = np.arange(points)
+    center = np.eye(points) - 1 / points
+    covariance = center @ np.minimum.outer(t, t) @ center
+    eigenvalues = np.linalg.eigvalsh(covariance)[:0:-1]
+    k = np.arange(1, points)
+    np.testing.assert_allclose(eigenvalues, 1 / (4 * np.sin(np.pi * k / (2 * points)) ** 2), rtol=1e-9)
+    np.testing.assert_allclose(eigenvalues.sum(), (points**2 - 1) / 6)
+    shares = _pca.random_walk(points, points - 1)
+    np.testing.assert_allclose(shares, eigenvalues / eigenvalues.sum(), rtol=1e-9)
+    laplacian = np.diag(np.r_[1, np.full(points - 2, 2), 1]) - np.eye(points, k=1) - np.eye(points, k=-1)
+    np.testing.assert_allclose(np.linalg.pinv(laplacian), covariance, atol=1e-9 * points**2)
+
+
+def test_in_the_limit_of_many_points():
+    np.testing.assert_allclose(_pca.random_walk(10_000, 3), 6 / (np.pi * np.arange(1, 4)) ** 2, rtol=1e-6)
+
+
+def test_a_straight_path_has_one_component():
+    """To rounding; two are refused with the number there are."""
+    turn = np.linspace(0, 1, 6)
+    line = {"w": np.outer(turn, [1.0, 2.0]), "b": -turn}
+    assert ls.pca(line, 1).explained.tolist() == pytest.approx([1.0], abs=1e-12)
+    with pytest.raises(ValueError, match="`points` span 1 of the n = 2 dimensions asked for; pass n=1"):
+        ls.pca(line)
+
+
+def runs():
+    pair = ls.neuron(*ls.datasets.pair())
+    return ls.descend(pair, optax.sgd(0.5), {"w": np.zeros(2, np.float32), "b": np.ones(2, np.float32)}, 4)
+
+
+def test_one_run_of_several_is_selected():
+    """What the message says to do works."""
+    several = runs()
+    with pytest.raises(
+        ValueError, match=r"over start, step; select one run: ls.pca\(jax.tree.map\(lambda leaf: leaf\[0"
+    ):
+        ls.pca(several)
+    assert ls.pca(jax.tree.map(lambda leaf: leaf[0], several.params), 1).points == 5
+
+
+@pytest.mark.parametrize(
+    ("points", "error", "message"),
+    [
+        ([], ValueError, "`points` is empty; give one tree of params for each point"),
+        (
+            {"w": np.ones((2, 3))},
+            ValueError,
+            "`points` has 2 points, .* n = 2 components need at least 3 points: record",
+        ),
+        ({"w": np.ones((4, 3))}, ValueError, "`points` are all equal: the trajectory does not move"),
+        ([{"w": 0.1}] * 4, ValueError, "`points` are all equal"),
+        (
+            {"w": np.ones((4, 3)), "b": np.ones(3)},
+            ValueError,
+            "leaf 'w' has 4 points along its first axis, leaf 'b' 3; give",
+        ),
+        (
+            {"w": np.ones((4, 3)), "b": 1.0},
+            ValueError,
+            "`points` leaf 'b' is a single number; each leaf has the points al",
+        ),
+        (
+            [{"w": np.ones(3)}, {"w": np.ones(2)}, {"w": np.ones(3)}],
+            ValueError,
+            r"`points\[1\]` must match `points\[2\]` leaf for leaf: leaf 'w' is of shape \(2,\)",
+        ),
+        (
+            {"v": np.ones(4), "w": np.array([1.0, 2.0, np.inf, np.nan])},
+            ValueError,
+            "`points` are not finite: leaf 'w' of point 2. Keep the points before it",
+        ),
+        ({"w": "path"}, TypeError, "`points` leaf 'w' is a str"),
+        ({"w": np.arange(4)}, TypeError, "`points` has no floating-point leaf"),
+    ],
+)
+def test_pca_refuses(points, error, message):
+    with pytest.raises(error, match=message):
+        ls.pca(points)
+
+
+def test_coordinates_alone_are_not_enough():
+    pair = ls.neuron(*ls.datasets.pair())
+    run = ls.descend(pair, optax.sgd(0.5), pair.params, 4, record=ls.axes_plane(pair.params, "w", "b"))
+    with pytest.raises(
+        ValueError, match="`points` is a trajectory whose params were not kept; record it with record=No"
+    ):
+        ls.pca(run)
