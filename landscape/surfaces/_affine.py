@@ -205,7 +205,8 @@ def _kinds(program: Program) -> dict[int, int]:
 
 def _kind(equation: Any, of: list[int]) -> int:
     name = equation.primitive.name
-    if equation.effects or OTHER in of:
+    keys = (jnp.issubdtype(v.aval.dtype, jax.dtypes.prng_key) for v in equation.invars if hasattr(v.aval, "dtype"))
+    if equation.effects or OTHER in of or any(keys):  # random numbers stay where they are drawn
         return OTHER
     if AFFINE not in of:
         return FIXED
