@@ -84,7 +84,9 @@ class Plane:
         found: list[Array] = []  # back substitution, last coordinate first
         for i in reversed(range(len(basis))):
             known = [triangle[i][j] * found[len(basis) - 1 - j] for j in range(i + 1, len(basis))]
-            found.append(sum((-k for k in known), start=along[i]) / triangle[i][i])
+            left, rounding = triangle[i][i], 4 * jnp.finfo(triangle[i][i].dtype).eps
+            largest = jnp.max(jnp.abs(jnp.stack([triangle[j][i] for j in range(i + 1)])))
+            found.append(sum((-k for k in known), start=along[i]) / jnp.where(left > rounding * largest, left, jnp.nan))
         return jnp.stack(found[::-1]), _trees.norm(rest)
 
 

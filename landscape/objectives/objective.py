@@ -132,6 +132,7 @@ class Objective:
         """The same objective with another example of its parameters, such as the trained ones."""
         other = copy.copy(self)
         object.__setattr__(other, "params", self._read(params))
+        other.__dict__.pop("id", None)  # frozen leaves are part of the fingerprint
         return other
 
     def with_penalty(self, penalty: Penalty) -> "Objective":
