@@ -12,8 +12,6 @@ import jax
 
 PACKAGES = ("jax", "jaxlib", "numpy", "optax", "xarray", "jax-landscape", "torch", "loss-landscapes")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "XLA_FLAGS")
-
-
 BUSY = 0.25  # of the cores, by others
 
 
@@ -52,7 +50,7 @@ def busy(described: dict[str, Any]) -> list[str]:
 
 def machine_name(described: dict[str, Any]) -> str:
     """A file name for this kind of machine, the same on every day: 'amd-epyc-x86-64-2-cores-cpu'."""
-    device = described["devices"][0].split(":")[0]
+    device = described["devices"][0].removesuffix(": cpu")  # of an accelerator its kind too
     text = f"{described['processor']} {described['architecture']} {described['usable_cores']} cores {device}"
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 

@@ -5,11 +5,12 @@ output to its input. The same initial params, 400 of scikit-learn's digits, 150 
 (a) and (b) The training risk in a filter-normalized plane through two random directions of one key around the trained
 params of each, on one color scale; the cross is the trained params. (c) The share of cells with a direction of negative
 curvature in that plane (exact, by plane_hessian), of the cells up to a distance of 0.25, in three planes of each (a bar
-each). (d) The mean increase of the risk up to a distance of 1, in ten planes of each (a dot each, one gray line a key).
+each). (d) The mean absolute change of the risk up to a distance of 1, in ten planes of each (a dot each, one gray line
+a key).
 
 With skip connections the training risk ends below 0.01, without it stays above 0.1. Near the params the plane of the
 network without skip connections is less convex: in each of the three planes a larger share of its cells has negative
-curvature. Yet by the mean increase of its risk the network without them is the flatter one, in all of ten planes.
+curvature. Yet by the mean change of its risk the network without them is the flatter one, in all of ten planes.
 
 Source: Li, Xu, Taylor, Studer & Goldstein (2018), Visualizing the loss landscape of neural nets, arXiv:1712.09913,
 figure 1, of which this is a small analog: fully connected layers on digits, not convolutions on CIFAR-10.
@@ -56,7 +57,7 @@ def initial(key):
 
 def compute():
     data, found, trained = digits(EXAMPLES)["train"], {}, {}
-    start, order, *keys = jax.random.split(jax.random.key(0), 2 + PLANES)
+    start, order, compared, *keys = jax.random.split(jax.random.key(0), 3 + PLANES)
     for name, skip in (("without", 0.0), ("with", 1.0)):
         predict = network(skip)
         losses, params = cross_entropy(predict), initial(start)
@@ -71,9 +72,9 @@ def compute():
         curvature = xr.concat([_curvature(trained[name], key) for key in keys], "plane")
         found[f"near {name}"] = xr.Dataset({"least": curvature})
     flatness = ls.compare_flatness(
-        trained["without"], trained["with"], 10, key=order, points=5, filter_axis=FILTERS, progress=False
+        trained["without"], trained["with"], 10, key=compared, points=5, filter_axis=FILTERS, progress=False
     )
-    return found | {"flatness": flatness.data.drop_vars("tie")}
+    return found | {"flatness": flatness.data[["a", "b"]]}
 
 
 def _plane(objective, key):
@@ -117,12 +118,12 @@ def draw(data):
     axes[3].plot(pairs, color=style.GRID, linewidth=0.7)
     for i, color in enumerate(COLORS.values()):
         axes[3].plot(np.full(pairs.shape[1], i), pairs[i], "o", color=color, markersize=3)
-    for ax, label in zip(axes[2:], ("cells, in %", "mean increase of the risk"), strict=True):
+    for ax, label in zip(axes[2:], ("cells, in %", "mean change of the risk"), strict=True):
         open_frame(ax)
         ax.set(xticks=[0, 1], xlim=(-0.5, 1.5), ylim=(0, None), ylabel=label)
         ax.set_xticklabels(["without", "with"])
         ax.yaxis.set_major_locator(MaxNLocator(5))
-    headings = ("without skips", "with skips", "not convex", "increase")
+    headings = ("without skips", "with skips", "not convex", "change")
     for ax, letter, heading in zip(axes, "abcd", headings, strict=True):
         head(ax, letter, heading)
     return settle(figure)
@@ -138,7 +139,7 @@ def claims(data):
         "Near the params the plane of the network without skip connections is less convex: in each of the three planes "
         "a larger share of its cells has negative curvature.": bool((shares["without"] > shares["with"]).all())
         and shares["with"].sizes["plane"] == 3,
-        "Yet by the mean increase of its risk the network without them is the flatter one, in all of ten planes.": bool(
+        "Yet by the mean change of its risk the network without them is the flatter one, in all of ten planes.": bool(
             (flatness.a < flatness.b).all() and flatness.sizes["plane"] == 10
         ),
     }

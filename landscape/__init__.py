@@ -40,6 +40,7 @@ _HOME = {
     "PCA": "landscape.charts.pca",
     "Polar": "landscape.charts.polar",
     "Boundary": "landscape.charts.polar",
+    "axes_around": "landscape.charts.axes",
     # measuring
     "evaluate": "landscape.surfaces.evaluate",
     "explain": "landscape.surfaces.explain",

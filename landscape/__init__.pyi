@@ -4,6 +4,7 @@ from landscape.analysis.checkpoints import trajectory as trajectory
 from landscape.analysis.descent import descend as descend
 from landscape.analysis.flatness import compare_flatness as compare_flatness
 from landscape.analysis.optimizers import proximal_gradient as proximal_gradient
+from landscape.charts.axes import axes_around as axes_around
 from landscape.charts.chart import Chart as Chart
 from landscape.charts.chart import register_chart as register_chart
 from landscape.charts.directions import random_directions as random_directions

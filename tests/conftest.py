@@ -51,6 +51,13 @@ def x64() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def full_precision() -> Iterator[None]:
+    """What tests compute beside `landscape` has its precision, on devices too whose products are rounded by default."""
+    with jax.default_matmul_precision("highest"):
+        yield
+
+
 @dataclass
 class Tally:
     """How many programs XLA compiled inside the `with` block."""

@@ -134,7 +134,7 @@ def case(request: pytest.FixtureRequest) -> Case:
 @pytest.fixture
 def hoisted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever can be hoisted is, though on models this small it seldom pays."""
-    monkeypatch.setattr(_affine, "_weight", lambda equation: 1e9)
+    monkeypatch.setattr(_cost, "weight", lambda equation: 1e9)
     monkeypatch.setattr(_affine, "GAIN", 0.0)
 
 

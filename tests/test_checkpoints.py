@@ -124,6 +124,40 @@ def test_plain_numbers_other_dtypes_and_params_of_one_array():
         ls.trajectory(bare, np.array([1.0, 2.0], np.float32))
 
 
+def test_data_are_read_and_multiplied_as_asked():
+    """In batches of batch_size, at a precision that the attributes tell."""
+    seen = set()
+
+    def losses(params, batch):
+        (product,) = jax.make_jaxpr(jnp.dot)(batch[0], params["hidden"]["kernel"]).eqns
+        seen.add((len(batch[0]), product.params["precision"]))
+        return problems.network_losses(params, batch)
+
+    objective = ls.Objective(losses, NETWORK.data, params=NETWORK.params)
+    default, highest = 2 * (jax.lax.Precision.DEFAULT,), 2 * (jax.lax.Precision.HIGHEST,)
+    for options, wanted, precision in (
+        ({"batch_size": 5, "precision": "bfloat16"}, {(5, default), (3, default)}, "bfloat16"),
+        ({"batch_size": 7}, {(7, highest), (2, highest)}, "highest"),
+    ):
+        seen.clear()
+        run = ls.trajectory(objective, [NETWORK.params], **options)
+        assert wanted <= seen and run.data.attrs["precision"] == precision
+        assert_close(run.data.risk, ls.trajectory(NETWORK, [NETWORK.params]).data.risk.to_numpy(), eps=16)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "`batch_size` is 0"),
+        ({"memory": 1000}, "`memory` is 1000"),
+        ({"precision": "hihgest"}, "`precision` is 'hihgest'"),
+    ],
+)
+def test_how_data_are_read_is_checked(options, message):
+    with pytest.raises(ValueError, match=message):
+        ls.trajectory(PAIR, POINTS, **options)
+
+
 def test_frozen_leaves_are_the_checkpoints_own():
     """A mask that training changes, a key that it moves on: each checkpoint is measured with its own, or, left out,
     with the objective's; on a plane only what moves counts."""

@@ -47,6 +47,22 @@ def test_a_run_is_the_loop_written_out():
     assert run.data.finite.all() and run.data.finite.dtype == bool
 
 
+def test_products_are_as_precise_as_the_attributes_say():
+    """Whatever the caller's context: TF32 and bfloat16 are the defaults of GPUs and TPUs."""
+    seen = set()
+
+    def losses(params, batch):
+        (product,) = jax.make_jaxpr(jnp.dot)(batch[0], params["hidden"]["kernel"]).eqns
+        seen.add(product.params["precision"])
+        return problems.network_losses(params, batch)
+
+    objective = ls.Objective(losses, NETWORK.data, params=NETWORK.params)
+    seen.clear()
+    with jax.default_matmul_precision("bfloat16"):
+        run = ls.descend(objective, SGD, NETWORK.params, 3, batch_size=4, key=jax.random.key(0), record_every=2)
+    assert seen == {2 * (jax.lax.Precision.HIGHEST,)} and run.data.attrs["precision"] == "highest"
+
+
 TWO = {"sgd": SGD, "prox": ls.proximal_gradient(0.5)}
 
 

@@ -1,5 +1,12 @@
 """Random directions: filter by filter as long as the params and orthogonal; vectors, axes, keys, layouts, bad input."""
 
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -7,6 +14,8 @@ import numpy as np
 import pytest
 from flax import linen as nn
 from flax import nnx
+from hypothesis import given
+from hypothesis import strategies as st
 
 import landscape as ls
 from tests.closeness import assert_close
@@ -116,13 +125,85 @@ def test_an_output_kernel_of_one_unit_is_no_vector():
     assert_close(jnp.abs(row["out"]["kernel"]), np.array([[1.0], [2.0], [2.0]]))
 
 
-def test_filters_too_small_for_n_directions():
-    """Groups of as many as there are entries: right norms always, right angles inside a group."""
-    params = {"kernel": jnp.asarray(np.random.default_rng(2).normal(size=(2, 50)), jnp.float32)}
-    d = [direction["kernel"] for direction in ls.random_directions(KEY, params, 5)]
-    for pair in (d[0:2], d[2:4], d[4:]):
-        check_filters(pair, params["kernel"], -1)
-    assert np.isfinite(np.stack(d)).all() and len({leaf.tobytes() for leaf in map(np.asarray, d)}) == 5
+def row(*leaves) -> np.ndarray:
+    """Leaves that are one filter together: (1, entries)."""
+    return flat(leaves)[None]
+
+
+SMALL = {  # with zero_vectors=False
+    "alone": jnp.asarray(-0.5),
+    "pair": jnp.asarray([3.0, 4.0]),
+    "bias": jnp.asarray([1.0, -2.0, 0.5, 7.0]),
+    "narrow": jnp.asarray(np.random.default_rng(2).normal(size=(2, 50)), jnp.float32),
+    "wide": jnp.asarray(np.random.default_rng(3).normal(size=(6, 5)) * [1, 10, 100, 0.1, 2], jnp.float32),
+}
+
+
+@pytest.mark.parametrize(
+    ("n", "joined"), [(2, ("alone", "pair")), (3, ("alone", "pair")), (4, ("alone", "pair", "bias"))]
+)
+def test_filters_too_small_for_n_directions(n, joined):
+    """Their leaf is one filter; leaves too small for that are one together, the next smallest being taken in."""
+    directions = ls.random_directions(KEY, SMALL, n, zero_vectors=False)
+    parts = {("narrow",): -1 if n == 2 else None, ("wide",): -1, joined: None}
+    parts |= {} if "bias" in joined else {("bias",): None}
+    for names, axis in parts.items():
+        if axis is None:
+            check_filters([row(*(d[name] for name in names)) for d in directions], row(*(SMALL[m] for m in names)), 0)
+        else:
+            check_filters([d[names[0]] for d in directions], SMALL[names[0]], axis)
+    assert np.isfinite(np.stack([flat(d) for d in directions])).all()
+
+
+@pytest.mark.parametrize(("sizes", "n"), [((1, 8, 1), 2), ((2, 8, 1), 3), ((1, 1, 1), 2), ((1, 2, 1), 4)])
+def test_directions_in_narrow_networks_are_orthogonal(sizes, n):
+    """One input, one hidden unit: each kernel is a filter then, or both are one."""
+    draw = np.random.default_rng(4).normal
+    params = {
+        f"layer{i}": {"kernel": jnp.asarray(draw(size=shape), jnp.float32), "bias": jnp.ones(shape[1])}
+        for i, shape in enumerate(itertools.pairwise(sizes))
+    }
+    kernels = [params[layer]["kernel"] for layer in params]
+    for seed in range(10):
+        directions = ls.random_directions(jax.random.key(seed), params, n)
+        check_filters([row(d) for d in directions], row(kernels), 0)
+        if min(leaf.size for leaf in kernels) >= n:
+            for layer in params:
+                check_filters([row(d[layer]["kernel"]) for d in directions], row(params[layer]["kernel"]), 0)
+
+
+def test_two_numbers_have_a_plane():
+    """A scalar neuron: with a filter of one entry each, two draws in three would be parallel."""
+    neuron = {"w": jnp.asarray(3.0), "b": jnp.asarray(-2.0)}
+    for seed in range(40):
+        directions = ls.random_directions(jax.random.key(seed), neuron, 2, zero_vectors=False)
+        check_filters([row(d) for d in directions], row(neuron), 0)
+        assert ls.Plane(neuron, directions).names == ("alpha", "beta")
+
+
+SHAPES = [(), (1,), (2,), (3,), (1, 2), (2, 1), (2, 3), (1, 3), (3, 1, 2)]
+
+
+@given(
+    shapes=st.lists(st.sampled_from(SHAPES), min_size=1, max_size=5),
+    n=st.integers(1, 4),
+    seed=st.integers(0, 2**16),
+    options=st.sampled_from([{}, {"filter_axis": 0}, {"normalize": "layer"}, {"normalize": "global"}]),
+)
+def test_directions_are_orthogonal_whatever_the_shapes(shapes, n, seed, options):
+    """And as long as the params, which the filters divide; leaf by leaf, where the leaf has n entries."""
+    draw = np.random.default_rng(seed).normal
+    params = [jnp.asarray(draw(size=shape) * 10.0**i, jnp.float32) for i, shape in enumerate(shapes)]
+    entries = [leaf.size for leaf in params]
+    if n > sum(entries):
+        with pytest.raises(ValueError, match=f"`n` is {n}, but only {sum(entries)} entries of `params` move"):
+            ls.random_directions(jax.random.key(seed), params, n, zero_vectors=False, **options)
+        return
+    directions = ls.random_directions(jax.random.key(seed), params, n, zero_vectors=False, **options)
+    check_filters([row(d) for d in directions], row(params), 0)
+    if min(entries) >= n and options.get("normalize") != "global":
+        for leaves in zip(params, *directions, strict=True):
+            check_filters([row(leaf) for leaf in leaves[1:]], row(leaves[0]), 0)
 
 
 def test_axes_by_pattern():
@@ -273,6 +354,11 @@ def test_inside_jit():
             "`params` has norm 0 in every filter that moves",
         ),
         (
+            {"params": {"u": jnp.ones((2, 2)), "v": jnp.full((2, 2), np.inf)}, "normalize": "global"},
+            ValueError,
+            "`params` leaf 'v' holds values that are not",
+        ),
+        (
             {"params": {"kernel": jnp.full((2, 2), np.nan)}},
             ValueError,
             "`params` leaf 'kernel' holds values that are not",
@@ -290,10 +376,73 @@ def test_directions_refuse(change, error, message):
 
 def test_the_cure_cures():
     """What the message for a neuron says to do."""
-    neuron = {"w": jnp.asarray([3.0, 4.0]), "b": jnp.asarray(2.0)}
+    neuron = {"w": jnp.asarray([3.0, 4.0]), "b": jnp.asarray([2.0, 1.0])}
+    with pytest.raises(ValueError, match="Pass zero_vectors=False"):
+        ls.random_directions(KEY, neuron, 2)
     u, v = ls.random_directions(KEY, neuron, 2, zero_vectors=False)
-    check_filters([u["w"][None], v["w"][None]], neuron["w"][None], 0)
-    assert abs(float(u["b"])) == abs(float(v["b"])) == 2.0
+    for name, leaf in neuron.items():
+        check_filters([u[name][None], v[name][None]], leaf[None], 0)
+
+
+@pytest.mark.parametrize("axes", [0, {"*": 0}, {"*kernal": 0}, (-1,)])
+@pytest.mark.parametrize("normalize", ["layer", "global"])
+def test_axes_that_are_not_used_are_refused(normalize, axes):
+    """Right ones, which would be ignored, and wrong ones."""
+    with pytest.raises(ValueError, match=f'`filter_axis` is .*, but normalize="{normalize}" has no filters inside a'):
+        ls.random_directions(KEY, CONV, 2, normalize=normalize, filter_axis=axes)
+    assert len(ls.random_directions(KEY, CONV, 2, normalize=normalize, filter_axis=-1)) == 2
+
+
+def test_patterns_that_match_nothing_are_reported():
+    """A slip gives the leaf the axis of a later pattern. One for what stays, or behind another, is none."""
+    with pytest.warns(UserWarning, match=r"`filter_axis` has '\*kernal', which matches no leaf of `params` \(bias, ke"):
+        ls.random_directions(KEY, CONV["dense"], 2, filter_axis={"*kernal": 0, "*": -1})
+    ls.random_directions(KEY, CONV["dense"], 2, filter_axis={"*bias": 0, "*": -1, "kernel": 0})
+
+
+SHARDED = """
+import json
+import jax, jax.numpy as jnp, numpy as np
+jax.config.update("jax_num_cpu_devices", 4)
+from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
+import landscape as ls
+
+mesh = Mesh(np.array(jax.devices()).reshape(4), ("model",))
+draw = np.random.default_rng(0).normal
+plain = {"first": draw(size=(6, 8)).astype("f4"), "last": draw(size=(8, 2)).astype("f4"), "bias": np.ones(8, "f4")}
+specs = {"first": P(None, "model"), "last": P("model"), "bias": P("model")}
+params = {k: jax.device_put(v, NamedSharding(mesh, specs[k])) for k, v in plain.items()}
+found = {}
+for normalize in ("filter", "layer", "global"):
+    for zero_vectors in (True, False):
+        options = dict(normalize=normalize, zero_vectors=zero_vectors)
+        here = ls.random_directions(jax.random.key(0), params, 3, **options)
+        there = ls.random_directions(jax.random.key(0), plain, 3, **options)
+        found[str(options)] = {
+            "alike": [d[k].sharding.is_equivalent_to(params[k].sharding, d[k].ndim) for d in here for k in d],
+            "apart": max(float(np.abs(h[k] - t[k]).max()) for h, t in zip(here, there) for k in h),
+        }
+print(json.dumps({"devices": len(jax.devices()), "found": found}))
+"""
+
+
+def test_directions_are_sharded_like_the_params():
+    """Leaves spread over four devices, in a process of its own: zeros and draws lie where they do; equal numbers."""
+    threads = {"NPROC": "128"}  # XLA's: of 32 programs in flight, four each; with fewer they wait for each other
+    run = subprocess.run(
+        [sys.executable, "-c", SHARDED],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+        env=os.environ | threads,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    answer = json.loads(run.stdout.splitlines()[-1])
+    assert answer["devices"] == 4
+    for options, found in answer["found"].items():
+        assert found["alike"] == [True] * 9, options
+        assert found["apart"] < 1e-5, options
 
 
 def test_random_directions_make_a_plane_through_evaluate():

@@ -64,8 +64,9 @@ def sentences(path: Path) -> list[str]:
     return [ast.literal_eval(key) for key in returned.value.keys if key is not None]
 
 
-def test_the_figures_of_the_neuron_are_there():
+def test_the_figures_of_the_neuron_and_of_networks_are_there():
     assert {"bernoulli", "conventions", "dark_minimum", "no_minimum", "o_rings"} <= set(FIGURES)
+    assert {"digits_plane", "interpolation", "random_walk", "skip_connections"} <= set(FIGURES)
 
 
 @pytest.mark.parametrize("name", FIGURES)

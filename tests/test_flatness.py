@@ -1,5 +1,6 @@
-"""`compare_flatness`: known increases, verdicts that hold and that do not, and what rescaling changes."""
+"""`compare_flatness`: known changes, verdicts that hold and that do not, and what rescaling changes."""
 
+import json
 import math
 
 import jax
@@ -23,7 +24,7 @@ def bowl(curvature, params=PARAMS):
 
 
 def test_the_flatter_of_two_bowls():
-    """Filter-normalized directions are orthogonal and as long as θ₀: the increase is ½c‖θ₀‖² mean(α² + β²) in all."""
+    """Filter-normalized directions are orthogonal and as long as θ₀: the change is ½c‖θ₀‖² mean(α² + β²) in all."""
     found = ls.compare_flatness(bowl(1.0), bowl(100.0), key=KEY, radius=0.5, points=7)
     axis = np.linspace(-0.5, 0.5, 7)
     squares = axis[:, None] ** 2 + axis**2
@@ -31,11 +32,51 @@ def test_the_flatter_of_two_bowls():
     np.testing.assert_allclose(found.data.a, np.full(20, expected), rtol=1e-5)
     np.testing.assert_allclose(found.data.b, np.full(20, 100 * expected), rtol=1e-5)
     assert (found.flatter, found.share, found.p_value) == ("a", 1.0, 2 / 2**20)
-    text = "a is flatter than b: its risk increases less in 20 of 20 random planes (sign test, p = 1.9e-06)."
-    assert str(found).startswith(text) and "up to radius 0.5" in str(found)
+    text = "a is flatter than b: its risk changes less in 20 of 20 random planes (sign test, p = 1.9e-06)."
+    assert str(found).startswith(text) and "up to radius 0.5" in str(found) and "no minimum" not in str(found)
+    assert not found.data.a_falls.any() and not found.data.b_falls.any()
     other = ls.compare_flatness(bowl(100.0), bowl(1.0), planes=6, key=KEY, radius=0.5, points=7)
     assert (other.flatter, other.share, other.p_value) == ("b", 0.0, 2 / 2**6)
-    assert str(other).startswith("b is flatter than a: its risk increases less in 6 of 6 random planes")
+    assert str(other).startswith("b is flatter than a: its risk changes less in 6 of 6 random planes")
+
+
+def slope(params):
+    """1000 Σθ: falls as much as it rises."""
+    return 1000 * jnp.sum(params["kernel"])
+
+
+def saddle(params):
+    """Curvatures of 1000 and −1000 in every filter; the mean over them is 0."""
+    away = params["kernel"] - PARAMS["kernel"]
+    return 1000 * jnp.sum(jnp.square(away) * jnp.array([1.0, -1.0, 1.0, -1.0])[:, None])
+
+
+def cliff(params):
+    """As high above the params on one side as it is below on the other."""
+    return 1000 * jnp.sign(jnp.sum(params["kernel"] - PARAMS["kernel"]))
+
+
+@pytest.mark.parametrize("steep", [slope, saddle, cliff])
+def test_what_cancels_in_the_mean_is_not_flat(steep):
+    """A plane's mean of an odd function is 0, and of opposite curvatures nearly so; the risk is far from constant."""
+    found = ls.compare_flatness(ls.function(steep, PARAMS), bowl(0.02), key=KEY)
+    assert (found.flatter, found.share) == ("b", 0.0)
+    assert float(found.data.a.min()) > 100 > float(found.data.b.max())
+    falls = int(found.data.a_falls.sum())
+    assert falls >= 15 and not found.data.b_falls.any()
+    assert f"a is no minimum in {falls} of 20 random planes: its risk falls below that at its params." in str(found)
+    assert "b is no minimum" not in str(found)
+
+
+def test_a_fall_counts_from_the_tolerance_on():
+    """The bowl's minimum a little beside the params: in some plane the risk falls, by less than the tolerance."""
+    center = PARAMS["kernel"]
+    beside = ls.function(lambda p: jnp.sum(jnp.square(p["kernel"] - 0.9 * center)), PARAMS)
+    counts = [
+        int(ls.compare_flatness(beside, bowl(1.0), key=KEY, points=41, tolerance=t).data.a_falls.sum())
+        for t in (1e-4, 0.5)
+    ]
+    assert counts[0] > 10 and counts[1] == 0
 
 
 def test_surfaces_of_all_planes_are_kept():
@@ -49,6 +90,51 @@ def test_surfaces_of_all_planes_are_kept():
         assert surface.attrs["objective_id"] == bowl(curvature).id == found.data.attrs[f"objective_{name}"]
     assert found.data.a.dims == found.data.b.dims == ("plane",)
     assert found.data.attrs["kind"] == "flatness" and found.data.attrs["radius"] == 1.0
+
+
+@pytest.mark.parametrize("axis", [0, {"ker*": (np.int64(0), -1), "*": -1}])
+def test_a_verdict_is_repeated_with_what_it_says(axis):
+    """Key, axes of the filters and whether vectors move are in the attributes, in what JSON holds."""
+    options = {"planes": 6, "points": 3, "filter_axis": axis, "zero_vectors": False, "precision": "high"}
+    pair = ls.function(slope, PARAMS), bowl(1.0)
+    found = ls.compare_flatness(*pair, key=jax.random.key(5), **options)
+    said = json.loads(json.dumps(found.data.attrs))
+    filters = json.loads(said["filter_axis"])
+    if isinstance(filters, dict):
+        filters = {name: tuple(axes) if isinstance(axes, list) else axes for name, axes in filters.items()}
+    assert filters == axis and said["zero_vectors"] is False and said["precision"] == "high"
+    key = jax.random.wrap_key_data(np.array(said["key"], np.uint32))
+    again = ls.compare_flatness(*pair, key=key, **options | {"filter_axis": filters})
+    assert again.data.identical(found.data)
+    assert not again.data.a.equals(ls.compare_flatness(*pair, key=KEY, **options).data.a)
+
+
+def losses(params, batch):
+    """Squared error of a linear model of whatever layout of the inputs."""
+    x, y = batch
+    return jnp.square(x.reshape(len(x), -1) @ params["kernel"][:, 0] - y)
+
+
+def test_data_must_be_the_same():
+    """Other examples, fewer, or another order are refused; equal copies, and another layout of the inputs, are not."""
+    generator = np.random.default_rng(3)
+    x, y = generator.normal(size=(8, 2, 2)).astype("float32"), generator.normal(size=8).astype("float32")
+    objective = ls.Objective(losses, (x, y), params=PARAMS)
+
+    def compare(data):
+        return ls.compare_flatness(objective, objective.with_data(data), planes=6, key=KEY, points=3)
+
+    said = r"; compare on the same, such as compare_flatness\(a, b.with_data\(a.data\), key=…\)"
+    with pytest.raises(ValueError, match="`a` has 8 examples and `b` 5" + said):
+        compare((x[:5], y[:5]))
+    different = "`a` and `b` have different data, or the same in another order or other batches"
+    for other in ((x + 1, y), (x[::-1].copy(), y[::-1].copy()), ls.Batches([(x[:4], y[:4]), (x[4:], y[4:])])):
+        with pytest.raises(ValueError, match=different + said):
+            compare(other)
+    for same in ((x.copy(), y.copy()), (x.reshape(8, 4), y), (x.reshape(8, 4) + 1, y)):
+        compare(same)
+    with pytest.raises(ValueError, match="`a` has 8 examples and `b` 5"):
+        compare((x[:5].reshape(5, 4), y[:5]))
 
 
 def test_against_itself_nothing_is_flatter():
@@ -71,7 +157,7 @@ def test_where_it_depends_on_the_plane():
     assert found.flatter is None and found.p_value > 0.05 and 0.2 < found.share < 0.8
     a, b = found.data.a.to_numpy(), found.data.b.to_numpy()
     assert found.share == np.mean(a < b) and not found.data.tie.any()
-    assert str(found).startswith(f"Neither is flatter: a's risk increases less in {int(np.sum(a < b))} of 20 random")
+    assert str(found).startswith(f"Neither is flatter: a's risk changes less in {int(np.sum(a < b))} of 20 random")
     assert "a picture of one plane shows the plane" in str(found)
 
 

@@ -1,8 +1,15 @@
-"""Mistakes that other tools for loss landscapes make, each a test here; the docstrings say which, and whose.
+"""Mistakes that other tools for loss landscapes make, a test each; the docstrings say which, and whose.
 
 Caught elsewhere: whole tensors scaled under the name of filter normalization, and the last axis guessed to be the
 filters' (test_directions: `test_not_whole_tensors_are_scaled`, `test_equinox_kernels_are_out_in` and
 `test_axes_by_pattern`).
+
+Not caught, since what would make them is not here yet; whoever adds it adds the test:
+- weights of a spectral density taken from the whole matrix of eigenvectors instead of their first components (PyHessian
+  before its PR #23, Landscaper): nothing here estimates a spectrum;
+- an estimate of the trace that stops at one small change of its running mean (PyHessian): nothing here estimates one;
+- cells of loss ≤ 0 taken for ones still to do when a run is resumed (loss-landscape): no run can be resumed. That such
+  cells are measured like others is tested.
 """
 
 import json
@@ -128,7 +135,7 @@ def test_derivatives_do_not_grow_with_the_number_of_batches(reduction):
             assert_close(other[name], found[0][name].to_numpy(), eps=32, scale=0.1)
 
 
-def test_risks_of_zero_and_less_are_cells_like_others(monkeypatch):
+def test_risks_of_zero_and_less_are_cells_like_others():
     """loss-landscape takes a loss ≤ 0 for a cell that is not done, and computes it again or loses it."""
     line = {"u": np.array([-2.0, -1.0, 0.0, 1.0]), "v": np.array([0.0])}
     found = surface(lambda p: p["u"], line, quantities=("risk_gradient_norm",))
@@ -154,10 +161,3 @@ def test_risk_and_penalty_are_apart():
     assert_close(found.penalty_value[0], 5 * (u**2 + v**2))
     assert_close(found.objective[0], 6 * u**2 + 10 * v + 5 * v**2, scale=10.0)
     assert json.loads(found.attrs["penalties"]) == {"λ=5": "5·‖θ‖²"}
-
-
-def test_a_fit_of_the_trace_is_not_stopped_by_luck():
-    """PyHessian's estimates stop at one small change; nothing here is estimated: the Hessian in the plane is exact."""
-    found = surface(lambda p: jnp.square(p["u"]) + 3 * p["u"] * p["v"], quantities=("plane_hessian",))
-    expected = np.broadcast_to(np.array([[2.0, 3.0], [3.0, 0.0]]), (9, 5, 2, 2))
-    assert_close(found.plane_hessian, expected, scale=1.0)

@@ -303,6 +303,14 @@ def test_penalties_of_one_strength_differ_in_dashes_and_labels():
     assert {"λ = 0.1 (0.1·‖θ‖₁)", "λ = 0.1 (0.1·‖θ‖²)", "λ = 1"} <= legend_labels(figure)
 
 
+def test_contour_of_one_coordinate_refuses_what_belongs_to_a_plane():
+    curve = pair_surface().isel(b=4)
+    with pytest.raises(ValueError, match="`pca` belongs to a plane, and `surface` has one coordinate, 'w'"):
+        ls.plot.contour(curve, pca=object())
+    with pytest.raises(ValueError, match="`truth` belongs to a plane"):
+        ls.plot.contour(curve, truth=True)
+
+
 def test_contour_of_one_coordinate_is_a_curve_a_penalty():
     surface = pair_surface(bad=lambda w, b: w > 8)
     figure = ls.plot.contour(surface.isel(b=4))
@@ -327,6 +335,12 @@ def test_gradient_norm_is_logarithmic_and_black_in_every_panel():
     for mesh in meshes(figure):
         assert mesh.norm(mesh.get_array().min()) == pytest.approx(0, abs=0.2)
     assert bars(figure)[0].get_ylabel().replace("\n", " ") == "norm of the gradient"
+
+
+def test_the_bar_of_gradient_norms_is_pointed_where_they_are_below_it():
+    surface = pair_surface(np.linspace(-8, 8, 41), np.linspace(-3, 3, 21))
+    assert meshes(ls.plot.gradient_norm(surface.isel(penalty=[1])))[0].colorbar.extend == "neither"
+    assert meshes(ls.plot.gradient_norm(surface))[0].colorbar.extend == "min"
 
 
 def test_surface3d_draws_the_heights_and_the_runs_at_their_own_values():
@@ -389,8 +403,8 @@ def test_trajectory_refuses_what_it_cannot_draw():
         ls.plot.trajectory(walks(), xscale="cubic")
     with pytest.raises(ValueError, match="`ax` takes one panel"):
         ls.plot.trajectory(walks(), ax=plt.figure().add_subplot())
-    with pytest.raises(TypeError, match="`runs` is a dict"):
-        ls.plot.trajectory({})
+    with pytest.raises(TypeError, match="`runs` is a list; it must be a Trajectory"):
+        ls.plot.trajectory([])
 
 
 def test_neuron_output_shows_curves_and_data():

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import xarray as xr
 from matplotlib.colors import to_rgba
-from pictures import B, closed, legend_labels, lines_of, pair_surface, rendered, walks  # noqa: F401  `closed`: a fixture
+from pictures import (
+    SWEEP,
+    closed,  # noqa: F401  a fixture
+    legend_labels,
+    lines_of,
+    pair_surface,
+    rendered,
+    walks,
+)
 
 import landscape as ls
 from landscape.plot import style
@@ -82,6 +90,53 @@ def test_a_sweep_has_a_curve_a_penalty():
     figure = ls.plot.line(pair_surface().isel(b=4), "gradient_norm")
     assert len(figure.axes[0].lines) == 4 and "λ = 0.01" in legend_labels(figure)
     assert not lines_of(figure.axes[0], "train")
+
+
+def along(strengths=SWEEP):
+    """A sweep along w and runs on it."""
+    curve = pair_surface().isel(b=4, drop=True)
+    data = walks(("sgd",), strengths, starts=1).on(None).isel(start=0, drop=True).drop_vars("b")
+    return curve, data
+
+
+@pytest.mark.parametrize("strengths", [SWEEP, {"λ=0.1": 0.1}])
+def test_runs_beside_a_sweep_have_the_colors_of_their_penalties(strengths):
+    """Each is told apart and belongs to a curve, also where all have one penalty; markers tell the optimizers."""
+    curve, data = along(strengths=strengths)
+    figure = ls.plot.line(curve, "objective", data)
+    points = figure.axes[0].lines[len(SWEEP) :]
+    assert [line.get_color() for line in points] == [style.penalty_color(s) for s in strengths.values()]
+    assert {line.get_marker() for line in points} == {style.optimizer_style("sgd").marker}
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert sorted(texts) == ["sgd", "λ = 0", "λ = 0.01", "λ = 0.1", "λ = 1"]
+
+
+def test_runs_without_values_of_their_own_are_refused():
+    """They would be in the legend and nowhere else."""
+    curve, data = along()
+    curve = curve.assign(accuracy=curve.risk)
+    with pytest.raises(ValueError, match=r"`runs` have no values of 'accuracy'; they recorded risk, objective"):
+        ls.plot.line(curve, ("accuracy", "risk"), data)
+    ls.plot.line(curve, ("risk", "accuracy"), data)
+    ids = '{"train": "pair", "test": "other"}'
+    both = xr.concat([curve, 2 * curve], xr.DataArray(["train", "test"], dims="split", name="split"))
+    both = both.assign_attrs(curve.attrs, objective_ids=ids).assign_coords(penalty=curve.penalty, w=curve.w)
+    with pytest.raises(ValueError, match="`runs` descended other data than `surface` is of, the split 'test'"):
+        ls.plot.line(both.sel(split="test"), "risk", data)
+    ls.plot.line(both.sel(split="train"), "risk", data)
+
+
+def test_the_range_is_that_of_the_curves_and_of_runs_inside_the_window():
+    """A run above the curve is seen; where it is beyond the window's ends it changes nothing."""
+    curve, data = along(strengths={"λ=0": 0.0})
+    window = curve.sel(w=slice(-5, 5))
+    high = data.assign(risk=data.risk + 30)
+    (ax,) = ls.plot.line(window, "risk", high).axes
+    assert ax.get_ylim()[1] > float(high.risk.where(high.w > -5).max()) and ax.get_xlim() == (-5, 5)
+    outside = data.assign(risk=data.risk + 1000 * (data.w < -5))
+    assert float(outside.risk.max()) > 1000
+    (ax,) = ls.plot.line(window, "risk", outside).axes
+    assert ax.get_ylim() == ls.plot.line(window, "risk", data.isel(step=slice(3, None))).axes[0].get_ylim()
 
 
 def test_a_line_refuses_what_it_cannot_tell_apart():

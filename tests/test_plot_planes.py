@@ -1,5 +1,7 @@
 """Many planes of one model: which curves, medians and bands; planes and models that do not belong are refused."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
@@ -80,6 +82,39 @@ def test_two_models_share_the_picture_in_colors_of_their_own():
     rendered(narrow)
 
 
+def test_flat_is_in_the_mean_over_the_disk():
+    """Not at its rim: the first plane is lower there, and changes more on the way; up and down do not cancel."""
+    bumpy, bowl, wave = group([1.0, 1.0, 1.0])
+    a, b = np.meshgrid(A, A, indexing="ij")
+    squares = a**2 + b**2
+    bumpy["risk"][:] = 0.5 + 4 * squares * np.exp(-2 * squares)  # 0.54 at radius 1, up to 0.74 inside
+    bowl["risk"][:] = 0.5 + 0.6 * squares
+    wave["risk"][:] = 0.5 + 2 * (a + b)
+    figure = ls.plot.many_planes([wave, bumpy, bowl])
+    titles = [ax.get_title() for ax in panels(figure)[1:]]
+    assert titles == ["flattest: plane 3", "median: plane 2", "steepest: plane 1"]
+
+
+def test_flat_is_what_compare_flatness_calls_flat():
+    params = {"kernel": jnp.ones((3, 2))}
+
+    def losses(p):
+        return jnp.sum((p["kernel"] - 1) ** 2 * jnp.arange(1.0, 7.0).reshape(3, 2) ** 2) + jnp.sum(p["kernel"] ** 3)
+
+    objective = ls.function(losses, params)
+    flatness = ls.compare_flatness(objective, objective, 7, key=jax.random.key(3), points=7)
+    order = np.argsort(flatness.data.a.to_numpy()) + 1
+    figure = ls.plot.many_planes(flatness.surfaces["a"])
+    titles = [ax.get_title() for ax in panels(figure)[1:]]
+    assert titles == [f"flattest: plane {order[0]}", f"median: plane {order[3]}", f"steepest: plane {order[-1]}"]
+
+
+def test_a_plane_with_a_cell_that_is_not_finite_is_the_steepest():
+    some = group([3.0, 1.0, 2.0])
+    some[1]["risk"][5, 6] = np.inf
+    assert panels(ls.plot.many_planes(some))[-1].get_title() == "steepest: plane 2"
+
+
 def test_a_dataset_over_planes_is_its_surfaces():
     some = group([1.0, 3.0])
     joined = xr.concat(some, "plane", combine_attrs="drop_conflicts")
@@ -116,6 +151,12 @@ def test_what_is_no_spread_is_refused():
         draw(group([1.0, 2.0], axis=np.linspace(-1, 1, 10)))
     with pytest.raises(ValueError, match="axes that end at 0"):
         draw(group([1.0, 2.0], axis=np.linspace(0, 1, 5)))
+    wide = xr.Dataset(
+        {"risk": (("alpha", "beta"), np.ones((21, 11)))}, {"alpha": np.linspace(-1, 1, 21), "beta": 10 * A}
+    )
+    with pytest.raises(ValueError, match=r"steps up to 2, and the largest disk around 0 inside them has the radius 1:"):
+        draw([wide, wide])
+    draw([wide.isel(beta=slice(3, 8)).assign_coords(beta=A[3:8])] * 2)  # one reaches farther than the other
     with pytest.raises(ValueError, match="2 splits"):
         draw([s.expand_dims(split=["train", "test"]) for s in group([1.0, 2.0])])
     with pytest.raises(ValueError, match=r"3 coordinates \(c, alpha, beta\)"):

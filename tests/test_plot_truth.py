@@ -1,8 +1,9 @@
 """Runs that leave the plane: their own values beside the plane's, and how far away they are."""
 
 import json
-from types import SimpleNamespace
+from dataclasses import replace
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
@@ -13,14 +14,16 @@ import landscape as ls
 from landscape.plot import _runs, _truth, style
 
 X, Y = np.linspace(-3, 3, 13), np.array([-2.0, -1.5, 0, 1, 2, 2.5])
+DIAGONAL = 7.5  # of this window
 
 
-def bowl():
-    """risk = x² + 2y² + 1 on the plane z = 0; off it, z² more."""
+def bowl(unit=1.0):
+    """risk = x² + 2y² + 1 on the plane z = 0; off it, z² more. One unit of x or y is so long in params."""
     x, y = np.meshgrid(X, Y, indexing="ij")
     variable = (("x", "y"), x**2 + 2 * y**2 + 1, {"long_name": "risk", "units": "1"})
     attrs = {"kind": "surface", "objective": "R", "objective_id": "bowl", "chart_id": "xy", "penalties": '{"": "0"}'}
-    return xr.Dataset({"risk": variable, "objective": variable}, {"x": X, "y": Y}, attrs)
+    coords = {name: (name, v, {"kind": "coordinate", "unit_length": unit}) for name, v in (("x", X), ("y", Y))}
+    return xr.Dataset({"risk": variable, "objective": variable}, coords, attrs)
 
 
 def run(distance=2.0, starts=1, fails=None):
@@ -58,15 +61,19 @@ def test_dots_have_the_true_risk_on_the_surfaces_scale():
         np.testing.assert_allclose(color, mesh.cmap(mesh.norm(float(data.risk[step]))), atol=1e-6)
     ends = {tuple(np.round(place, 6)) for place in places}
     assert {(-2.4, 1.8), (0.0, 0.0)} <= ends  # where it started and where it ended
-    assert {"true risk, same colors", "off the plane by up to 2"} <= legend_labels(figure)
+    assert {"true risk, same colors", "off the plane by up to 2 (27 % of the window's diagonal)"} <= legend_labels(
+        figure
+    )
 
 
 def test_the_panels_underneath_have_the_distance_and_both_risks():
     surface, data = bowl(), run()
     figure = ls.plot.contour(surface, "risk", data)
     distance, values = figure.axes[-2:]
-    assert (distance.get_title(), values.get_title()) == ("distance from the plane", "risk; dotted: the plane's")
-    np.testing.assert_allclose(distance.lines[0].get_xydata(), np.stack([data.step, data.residual], axis=1))
+    assert distance.get_title().replace("\n", " ") == "distance from the plane, in % of the window's diagonal"
+    assert values.get_title() == "risk; dotted: the plane's"
+    shares = 100 * data.residual / DIAGONAL
+    np.testing.assert_allclose(distance.lines[0].get_xydata(), np.stack([data.step, shares], axis=1))
     true, shown = (next(line for line in values.lines if (line.get_linewidth() == w)) for w in (1.1, 0.7))
     np.testing.assert_allclose(true.get_ydata(), data.risk)
     np.testing.assert_allclose(shown.get_ydata(), data.risk - data.residual**2, atol=0.6)  # linear between grid points
@@ -79,6 +86,72 @@ def test_runs_in_the_plane_are_drawn_as_ever():
     assert len(panels(plain)) == 1 and not any(isinstance(c, PathCollection) for c in plain.axes[0].collections)
     assert rendered(plain) == rendered(ls.plot.contour(bowl(), "risk", run(distance), truth=False))
     assert len(panels(ls.plot.contour(bowl(), "risk", run(distance), truth=True))) == 3
+
+
+@pytest.mark.parametrize("unit", [0.01, 1.0, 100.0])
+@pytest.mark.parametrize(("share", "told"), [(0.35, True), (0.011, True), (0.009, False), (0.00018, False)])
+def test_off_the_plane_is_by_the_windows_size_in_params(unit, share, told):
+    """A plane of short directions shows a small window, and of long ones a large one, whatever its coordinates."""
+    distance = share * DIAGONAL * unit
+    figure = ls.plot.contour(bowl(unit), "risk", run(distance))
+    assert (len(panels(figure)) == 3) == told == any("off the plane" in label for label in legend_labels(figure))
+    if told:
+        assert figure.axes[-2].lines[0].get_ydata()[0] == pytest.approx(100 * share)
+        (said,) = (label for label in legend_labels(figure) if "off the plane" in label)
+        assert said.startswith(f"off the plane by up to {distance:.2g} (") and "% of the window's diagonal)" in said
+
+
+@pytest.mark.parametrize("norm", [0.01, 100.0])
+def test_off_a_real_plane_is_by_the_norms_of_its_directions(norm):
+    """The same params look the same on planes of short and of long directions."""
+    objective = ls.function(lambda p: jnp.sum(p["t"] ** 2), {"t": jnp.zeros(3)})
+    directions = tuple({"t": jnp.eye(3)[i] * norm} for i in (0, 1))
+    plane = ls.Plane(objective.params, directions, names=("x", "y"))
+    window = {name: np.linspace(-1, 1, 5) / norm for name in "xy"}
+    for height, told in ((1.0, True), (0.02, False)):  # over a diagonal of √8
+        points = [{"t": jnp.array([0.5 * t, 0.0, height * t])} for t in (1.0, 0.5, 0.0)]
+        seen = ls.trajectory(objective, points).on(plane)
+        figure = ls.plot.contour(ls.evaluate(objective, plane, window), "risk", seen)
+        assert (len(panels(figure)) == 3) == told
+        line = ls.Plane(objective.params, directions[:1], names=("x",))
+        curve = ls.evaluate(objective, line, {"x": window["x"]})
+        labels = legend_labels(ls.plot.line(curve, "risk", ls.trajectory(objective, points).on(line)))
+        assert any("off the line by up to 1 (50 % of the window)" in label for label in labels) == told
+
+
+def test_on_a_chart_that_is_no_plane_the_distance_is_drawn_as_it_is():
+    surface = bowl().drop_attrs(deep=True).assign_attrs(bowl().attrs)
+    figure = ls.plot.contour(surface, "risk", run())
+    assert figure.axes[-2].get_title() == "distance from the plane" and "off the plane by up to 2" in legend_labels(
+        figure
+    )
+    np.testing.assert_allclose(figure.axes[-2].lines[0].get_ydata(), run().residual)
+
+
+def test_the_distance_is_drawn_where_the_variable_was_not_recorded():
+    figure = ls.plot.contour(bowl().assign(accuracy=bowl().risk), "accuracy", run())
+    assert len(panels(figure)) == 2 and not any(isinstance(c, PathCollection) for c in figure.axes[0].collections)
+    np.testing.assert_allclose(figure.axes[-1].lines[0].get_ydata(), 100 * run().residual / DIAGONAL)
+    many = ls.plot.contour(bowl().assign(accuracy=bowl().risk), "accuracy", run(starts=20))
+    assert "median and 10–90% of 20 runs" in legend_labels(many)
+
+
+@pytest.mark.parametrize("scale", ["linear", "log", "excess"])
+def test_the_color_bar_is_pointed_where_dots_lie_beyond_it(scale):
+    """The plane's risk is 1 to 22.5; that of the runs up to 17.2, or 49.2 where they start farther away."""
+    surface, near, far = bowl(), run(2.0), run(6.0)
+    if scale == "excess":
+        surface, near, far = (data.assign(risk=np.exp(data.risk / 2)) for data in (surface, near, far))
+    half = float(surface.risk.max() - surface.risk.min()) / 2
+    cases = {"neither": near, "max": far, "min": near.assign(risk=near.risk - half)}
+    cases["both"] = xr.concat([far, cases["min"]], "start")
+    for pointed, data in cases.items():
+        figure = ls.plot.contour(surface, "risk", data, log=scale == "log" or (None if scale == "excess" else False))
+        assert meshes(figure)[0].colorbar.extend == pointed
+    unseen = far.assign(x=far.x + 100)  # outside the window
+    assert meshes(ls.plot.contour(surface, "risk", unseen, truth=True))[0].colorbar.extend == "neither"
+    failed = run(6.0, fails=1)  # its one point has a cross, not a dot at the end
+    assert meshes(ls.plot.contour(surface, "risk", failed, truth=True))[0].colorbar.extend != "both"
 
 
 def test_in_the_callers_axes_there_are_dots_and_no_panels():
@@ -141,40 +214,85 @@ def test_trajectory_shows_what_the_surface_has_at_the_runs_places():
         ls.plot.trajectory(data.assign_attrs(chart_id="uv"), "risk", surface=surface)
 
 
+def splits():
+    """The runs' surface as a split of the data, and another split's."""
+    both = xr.concat([bowl(), 2 * bowl()], xr.DataArray(["train", "test"], dims="split", name="split"))
+    both = both.assign_coords({name: bowl()[name] for name in "xy"})
+    return both.assign_attrs(bowl().attrs, objective_ids=json.dumps({"train": "bowl", "test": "other"}))
+
+
+def test_trajectory_refuses_the_surface_of_another_split():
+    """The dots would be the risk of other data than the curves."""
+    figure = ls.plot.trajectory(run(), "risk", surface=splits().sel(split="train"))
+    assert "on the surface" in legend_labels(figure)
+    with pytest.raises(ValueError, match=r"`runs` descended other data than `surface` is of, the split 'test'"):
+        ls.plot.trajectory(run(), "risk", surface=splits().sel(split="test"))
+
+
 def test_runs_of_one_split_are_drawn_on_another_without_their_values():
     """A path from training on the test surface: where it went is true, its risk is that of other data."""
-    both = xr.concat([bowl(), 2 * bowl()], xr.DataArray(["train", "test"], dims="split", name="split"))
-    both = both.assign_attrs(bowl().attrs, objective_ids=json.dumps({"train": "bowl", "test": "other"}))
+    both = splits()
     figure = ls.plot.contour(both.sel(split="train"), "risk", run())
     assert "true risk, train, same colors" in legend_labels(figure) and len(panels(figure)) == 3
     figure = ls.plot.contour(both.sel(split="test"), "risk", run())
-    assert len(panels(figure)) == 1 and {"run", "off the plane by up to 2"} <= legend_labels(figure) | {"run"}
+    assert len(panels(figure)) == 2 and any("off the plane by up to 2" in label for label in legend_labels(figure))
     assert not any(isinstance(c, PathCollection) for c in figure.axes[0].collections)
     with pytest.raises(ValueError, match="belong to another objective"):
         ls.plot.contour(both.sel(split="test"), "risk", run().assign_attrs(objective_id="third"))
 
 
+def walk(points=6, n=2):
+    """An objective of four parameters, and the components of a path there."""
+    objective = ls.function(lambda p: jnp.sum(p["t"] ** 2), {"t": jnp.zeros(4)})
+    t = np.linspace(0, 1, points)
+    path = np.stack([9 * t, 3 * t**2, np.cos(9 * t), np.sin(5 * t)], axis=1).astype(np.float32)
+    return objective, ls.pca({"t": jnp.asarray(path)}, n)
+
+
+def on_plane(objective, plane, names):
+    """A small surface, its axes in the order of `names`."""
+    return ls.evaluate(objective, plane, {name: [-1.0, 0.0, 1.0] for name in names})
+
+
 def test_axes_of_a_pca_plane_say_what_they_explain():
-    pca = SimpleNamespace(explained=np.array([0.97, 0.0266]), random_walk=np.array([0.61, 0.15]))
-    surface = bowl().rename(x="pc2", y="pc1")
-    ax = ls.plot.contour(surface, "risk", pca=pca).axes[0]
-    labels = [label.replace("\n", " ") for label in (ax.get_xlabel(), ax.get_ylabel())]
-    assert labels == [
-        "PC 2 (2.7 % of the path's variance; a random walk: 15 %)",
-        "PC 1 (97 % of the path's variance; a random walk: 61 %)",
-    ]
-    own = ls.plot.contour(bowl(), "risk", pca=pca).axes[0]  # names of the user's: in their order
-    assert own.get_xlabel().startswith("PC 1") and own.get_ylabel().startswith("PC 2")
+    """Of the component that they are, whatever they are called and in whatever order."""
+    objective, found = walk()
+    pca = replace(found, explained=np.array([0.97, 0.0266]), random_walk=np.array([0.61, 0.15]))
+    for names in (("pc1", "pc2"), ("pc2", "pc1"), ("u", "v")):
+        for order in (names, names[::-1]):
+            surface = on_plane(objective, pca.plane(names), order)
+            ax = ls.plot.contour(surface, "risk", pca=pca).axes[0]
+            labels = [label.replace("\n", " ") for label in (ax.get_xlabel(), ax.get_ylabel())]
+            expected = {
+                names[0]: "PC 1 (97 % of the path's variance; a random walk: 61 %)",
+                names[1]: "PC 2 (2.7 % of the path's variance; a random walk: 15 %)",
+            }
+            assert labels == [expected[name] for name in order]
+
+
+def test_a_slice_of_a_pca_space_has_its_components():
+    objective, pca = walk(n=3)
+    space = on_plane(objective, pca.plane(), ("pc1", "pc2", "pc3"))
+    ax = ls.plot.contour(space.isel(pc1=1), "risk", pca=pca).axes[0]
+    assert ax.get_xlabel().startswith("PC 2") and ax.get_ylabel().startswith("PC 3")
+
+
+def test_a_pca_of_another_plane_is_refused():
+    """Its shares would be written beside axes that are not its components."""
+    objective, pca = walk()
+    turned = ls.Plane(pca.origin, pca.directions[::-1], ("pc1", "pc2"))
+    others = [on_plane(objective, plane, ("pc1", "pc2")) for plane in (walk(points=7)[1].plane(), turned)]
+    for surface in (*others, bowl()):
+        with pytest.raises(ValueError, match=r"`pca` is not of the surface's plane(.|\n)*Evaluate on pca\.plane\(\)"):
+            ls.plot.contour(surface, "risk", pca=pca)
     with pytest.raises(TypeError, match=r"`pca` is 'dict'; give what landscape\.pca"):
-        ls.plot.contour(surface, "risk", pca={})
-    short = SimpleNamespace(explained=np.ones(1), random_walk=np.ones(1))
-    with pytest.raises(ValueError, match=r"`pca` has 1 components(.|\n)*'pc2'(.|\n)*n=2"):
-        ls.plot.contour(surface, "risk", pca=short)
+        ls.plot.contour(bowl(), "risk", pca={})
 
 
 def test_labels_are_broken_to_fit_beside_their_axes():
-    pca = SimpleNamespace(explained=np.array([0.97, 0.0266]), random_walk=np.array([0.61, 0.15]))
-    figure = ls.plot.contour(bowl(), "risk", pca=pca)
+    objective, pca = walk()
+    axes = {"pc1": np.linspace(-3, 3, 13), "pc2": np.linspace(-2, 2.5, 6)}
+    figure = ls.plot.contour(ls.evaluate(objective, pca.plane(), axes), "risk", pca=pca)
     figure.draw_without_rendering()
     ax = figure.axes[0]
     box, (x, y) = ax.get_window_extent(), (axis.label.get_window_extent() for axis in (ax.xaxis, ax.yaxis))
@@ -193,7 +311,7 @@ def test_real_splits_and_runs_belong_together():
     runs = ls.descend(pair, optax.sgd(0.5), {"w": np.float32(-1), "b": np.float32(0.5)}, steps=5)
     for split in ("train", "test"):
         figure = ls.plot.contour(both.sel(split=split), "risk", runs, truth=True)
-        assert len(panels(figure)) == (3 if split == "train" else 1)
+        assert len(panels(figure)) == (3 if split == "train" else 2)
     other = ls.evaluate(pair, ls.axes_plane(pair.params, "w", "b"), axes, data={"test": data["test"]})
     with pytest.raises(ValueError, match="belong to another objective"):
         ls.plot.contour(other.sel(split="test"), "risk", runs)

@@ -44,6 +44,10 @@ def indexing(params: Any, x: Any) -> Any:
     return x[x > params["theta"]]
 
 
+def sized(params: Any, x: Any) -> Any:
+    return jnp.ones_like(x, shape=x.shape) * jnp.arange(params["theta"])
+
+
 def numpy_losses(params: Any, x: Any) -> Any:
     return np.exp(-squares(params, x))
 
@@ -71,10 +75,11 @@ def test_numpy_on_traced_arrays(losses):
     assert isinstance(caught.value.__cause__, jax.errors.TracerArrayConversionError)
 
 
-def test_a_result_whose_shape_depends_on_values():
-    """A boolean index: JAX's own error says it well, and names jnp.where."""
-    with pytest.raises((TypeError, IndexError), match=r"boolean ind|needs the value of an array"):
-        ls.Objective(indexing, X, params={"theta": 1.0})
+@pytest.mark.parametrize("losses", [indexing, lambda p, x: jnp.unique(x) - p["theta"], sized])
+def test_a_result_whose_shape_depends_on_values(losses):
+    with pytest.raises(TypeError, match=r"`losses` makes an array whose shape depends on values.*their size=") as caught:
+        ls.Objective(losses, X, params={"theta": 1.0})
+    assert isinstance(caught.value.__cause__, (jax.errors.JAXTypeError, jax.errors.JAXIndexError))
 
 
 @dataclass(eq=False)
@@ -110,7 +115,31 @@ class Warmup:
         return squares(params, x) * min(1.0, self.calls / 100)
 
 
-@pytest.mark.parametrize("losses", [Running(), Momentum(), Warmup()])
+@dataclass(eq=False)
+class Nested:
+    """Counts inside of `jit` and `cond`, where the program looks the same from above."""
+
+    where: str
+    calls: int = 0
+
+    def __call__(self, params: Any, x: Any) -> Any:
+        self.calls += 1
+        if self.where == "jit":
+            return jax.jit(lambda x, calls=self.calls: squares(params, x) * calls)(x)
+        return jax.lax.cond(x[0] > 0, lambda x: squares(params, x) * self.calls, lambda x: squares(params, x), x)
+
+
+@dataclass(eq=False)
+class Dropped:
+    """Draws a mask by NumPy: another one whenever it is traced."""
+
+    draw: Any = field(default_factory=lambda: np.random.default_rng(0))
+
+    def __call__(self, params: Any, x: Any) -> Any:
+        return squares(params, x) * self.draw.normal(size=4).astype(np.float32)
+
+
+@pytest.mark.parametrize("losses", [Running(), Momentum(), Warmup(), Nested("jit"), Nested("cond"), Dropped()])
 def test_state_kept_in_the_losses(losses):
     with pytest.raises(
         TypeError, match=r"`losses` keeps something between calls .*: dropout off, batch statistics fix"

@@ -13,6 +13,7 @@ from jax import Array
 from landscape import _checks, _trees
 from landscape._trees import Params
 from landscape.analysis.optimizers import Optimizer, ProximalGradient
+from landscape.charts import chart as _chart
 from landscape.objectives import data as _data
 from landscape.objectives import objective as _objective
 from landscape.objectives.objective import Objective
@@ -37,6 +38,13 @@ def optimizers(optimizers: Any) -> dict[str, Optimizer]:
         give = "an optax optimizer such as optax.adam(0.1), or ls.proximal_gradient(0.1)"
         _checks.instance(name, optimizer, (optax.GradientTransformation, ProximalGradient), give)
     return dict(mapping)
+
+
+def check_record(objective: Objective, record: Any) -> None:
+    """Raise unless it is a chart that leads to params like the objective's, or None."""
+    if record is not None:
+        _chart.check("record", record)
+        _chart.check_fits("record", record, objective.params)
 
 
 def starts(starts: Params, params: Params) -> tuple[Params, bool]:

@@ -11,7 +11,7 @@ from jax import Array
 
 from landscape import _trees
 from landscape._trees import Params
-from landscape.objectives.objective import Batch, Losses, Objective, Prepare, num_examples, prepared, weighted_sum
+from landscape.objectives.objective import Batch, Losses, Objective, weighted_sum
 from landscape.surfaces import _plan
 
 
@@ -29,7 +29,7 @@ def plan(objective: Objective, grid: tuple[int, int], memory: int | None) -> Pla
     own = sum(leaf.nbytes for leaf in jax.tree.leaves(_trees.floating(objective.params)))
     shapes = _trees.shapes(objective.params), _trees.shapes(objective.data)
     # Beside what risk and gradient compute on the way: params, gradient, and what an optimizer keeps.
-    runs = max(1, limit // (_computed(objective.losses, objective.prepare, *shapes) + 6 * own))
+    runs = max(1, limit // (_computed(objective.traced_losses, *shapes) + 6 * own))
     starts = _evenly(grid[1], runs)
     return Plan((_evenly(grid[0], max(1, runs // starts)), starts), own, limit)
 
@@ -40,12 +40,11 @@ def _evenly(count: int, most: int) -> int:
 
 
 @lru_cache(maxsize=256)
-def _computed(losses: Losses, prepare: Prepare | None, params: _trees.Shapes, data: _trees.Shapes) -> int:
+def _computed(losses: Losses, params: _trees.Shapes, data: _trees.Shapes) -> int:
     """Bytes of every array on the way to risk and gradient of one run. XLA needs fewer: it fuses."""
 
     def risk(moving: Params, example: Params, batch: Batch) -> Array:
-        full = prepared(prepare, _trees.merged(moving, example), batch, num_examples(batch))
-        return weighted_sum(losses, full, batch)[0]
+        return weighted_sum(losses, _trees.merged(moving, example), batch)[0]
 
     example = _trees.from_shapes(params)
     traced = jax.make_jaxpr(jax.value_and_grad(risk))(_trees.floating(example), example, _trees.from_shapes(data))

@@ -55,6 +55,9 @@ def trajectory(
     steps: Sequence[int] | np.ndarray | None = None,
     *,
     record: Chart | None = None,
+    batch_size: int | None = None,
+    memory: int | None = None,
+    precision: str = "highest",
     progress: bool | None = None,
 ) -> Trajectory:
     """Measure the checkpoints of a training run: what `descend` returns for runs of its own.
@@ -64,7 +67,7 @@ def trajectory(
                  objective's params; a leaf left out (None) where that has a frozen one is taken from there.
     steps:       their step numbers, strictly increasing; 0, 1, 2, … by default.
     record:      a chart: keep coordinates and off-chart residual instead of the params (for large models).
-    progress:    as in `evaluate`.
+    batch_size, memory, precision, progress: as in `evaluate`.
 
     Returns a Trajectory over `step` with risk, objective, gradient_norm (of the minimum-norm subgradient of risk +
     penalty) and finite, all on the objective's data and compiled once; params are copied to the host.
@@ -88,7 +91,8 @@ def trajectory(
     numbers = None if steps is None else _checked_steps(steps)
     if numbers is not None and length is not None and len(numbers) != length:
         raise ValueError(f"{_lengths(numbers, length)}; give each checkpoint its step.")
-    look = partial(_look, objective, record)
+    options: dict[str, Any] = {"batch_size": batch_size, "memory": memory, "precision": precision, "progress": False}
+    look = partial(_look, objective, record, options)
     columns: list[list[Any]] = []
     with Progress(length, "checkpoints", progress) as bar:
         # `map` lets go of a checkpoint before it asks for the next; a loop variable would hold two of them.
@@ -99,14 +103,17 @@ def trajectory(
             bar.update(1)
     if not columns:
         raise ValueError("`checkpoints` is empty; give at least one, or a generator that has not been used up yet.")
-    return _finished(objective, record, columns, numbers, started)
+    said = {"precision": precision, "wall_seconds": round(time.perf_counter() - started, 6)}
+    return _finished(objective, record, columns, numbers, describe(objective, None) | said)
 
 
-def _look(objective: Objective, record: Chart | None, index: int, checkpoint: Params) -> list[Any]:
+def _look(
+    objective: Objective, record: Chart | None, options: dict[str, Any], index: int, checkpoint: Params
+) -> list[Any]:
     """What is kept of one checkpoint: risk, objective, gradient_norm; coordinates and residual, or params' leaves."""
     params = _checked(f"checkpoints[{index}]", checkpoint, objective.params)
     still: Any = _Still(params)
-    cell = evaluate(objective, still, {"checkpoint": [0.0]}, quantities=("gradient_norm",), progress=False)
+    cell = evaluate(objective, still, {"checkpoint": [0.0]}, quantities=("gradient_norm",), **options)
     measured = [cell[name].to_numpy()[0] for name in ("risk", "objective", "gradient_norm")]
     if record is not None:
         one = jax.tree.map(lambda leaf: leaf[None], _trees.floating(params))
@@ -117,7 +124,11 @@ def _look(objective: Objective, record: Chart | None, index: int, checkpoint: Pa
 
 
 def _finished(
-    objective: Objective, record: Chart | None, columns: list[list[Any]], steps: np.ndarray | None, started: float
+    objective: Objective,
+    record: Chart | None,
+    columns: list[list[Any]],
+    steps: np.ndarray | None,
+    attributes: dict[str, Any],
 ) -> Trajectory:
     count = len(columns[0])
     leaves = list(_stacked(columns))
@@ -133,8 +144,7 @@ def _finished(
         sizes={"optimizer": None, "penalty": None, "start": None},
         steps=list(range(count)) if steps is None or len(steps) != count else steps.tolist(),
         chart=record,
-        attributes=describe(objective, None)
-        | {"precision": "highest", "wall_seconds": round(time.perf_counter() - started, 6)},
+        attributes=attributes,
     )
     if steps is not None and len(steps) != count:
         raise StepsMismatch(

@@ -17,20 +17,10 @@ from landscape._trees import Params
 from landscape.analysis import _arguments, _blocks
 from landscape.analysis import optimizers as _optimizers
 from landscape.analysis.optimizers import Optimizer, Slope
-from landscape.charts import chart as _chart
 from landscape.charts.chart import Chart
 from landscape.charts.trajectory import Trajectory, from_records, with_frozen
 from landscape.objectives import penalties as _penalties
-from landscape.objectives.objective import (
-    Batch,
-    Losses,
-    Objective,
-    Prepare,
-    num_examples,
-    prepared,
-    reduced,
-    weighted_sum,
-)
+from landscape.objectives.objective import Batch, Losses, Objective, num_examples, reduced, weighted_sum
 from landscape.objectives.penalties import Penalty
 from landscape.surfaces import _tiles
 from landscape.surfaces.progress import Progress
@@ -38,13 +28,13 @@ from landscape.surfaces.provenance import describe
 from landscape.surfaces.sweep import penalties_of, stacked, sweep_coordinates
 
 SEGMENT_WORK = 2**28  # losses computed in one compiled call: a fraction of a second on a CPU, the step of the bar
+PRECISION = "highest"  # of matrix products: JAX's default is TF32 on NVIDIA and bfloat16 on TPU
 
 
 class Program(NamedTuple):
     """What is compiled: hashable, a static argument."""
 
     losses: Losses
-    prepare: Prepare | None
     reduction: str
     optimizer: Optimizer
     batch_size: int | None
@@ -115,49 +105,42 @@ def descend(
     _arguments.check_objective(objective)
     by_label = _arguments.optimizers(optimizers)
     _checks.x64_matches("objective", objective.params)
-    if record is not None:
-        _chart.check("record", record)
-        _chart.check_fits("record", record, objective.params)
+    _arguments.check_record(objective, record)
     initial, many = _arguments.starts(starts, objective.params)
     _arguments.check_plan(objective, steps, batch_size, key, record_every, memory)
     if isinstance(penalties, Penalty):
-        objective, swept = objective.with_penalty(penalties), None
-    else:
-        swept = penalties
-    sweep, _ = stacked(penalties_of(objective, swept), _trees.floating(objective.params))
-    weight = _total_weight(objective.losses, objective.prepare, objective.params, objective.data)
-    inputs = Inputs(objective.data, objective.params, weight, (sweep.alpha, sweep.beta), record)
-    order = None if batch_size is None else _batch_order(key, objective.n, batch_size, steps)
-    grid = len(sweep.strengths), len(jax.tree.leaves(initial)[0])
-    plan = _blocks.plan(objective, grid, memory)
-    total = steps * len(by_label) * _tiles.num_tiles(grid, plan.block)
-    traced = []
-    with jax.default_matmul_precision("highest"), Progress(total, "steps", progress) as bar:
-        for optimizer in by_label.values():
-            program = Program(
-                *(objective.losses, objective.prepare, objective.reduction, optimizer),
-                *(batch_size, objective.n, record_every),
-            )
-            traced.append(_trace(program, inputs, initial, steps, order, plan, bar))
+        objective, penalties = objective.with_penalty(penalties), None
+    with jax.default_matmul_precision(PRECISION):
+        inputs = _inputs(objective, penalties, record)
+        order = None if batch_size is None else _batch_order(key, objective.n, batch_size, steps)
+        grid = len(jax.tree.leaves(inputs.coefficients)[0]), len(jax.tree.leaves(initial)[0])
+        plan = _blocks.plan(objective, grid, memory)
+        shared = objective.traced_losses, objective.reduction
+        programs = [Program(*shared, one, batch_size, objective.n, record_every) for one in by_label.values()]
+        with Progress(steps * len(programs) * _tiles.num_tiles(grid, plan.block), "steps", progress) as bar:
+            traced = [_trace(program, inputs, initial, steps, order, plan, bar) for program in programs]
     records = jax.tree.map(lambda *parts: np.stack(parts), *traced)
     if record is None:
         records["params"] = with_frozen(records["params"], objective.params)
+    size = {"batch_size": objective.n if batch_size is None else batch_size}
+    said = {"precision": PRECISION, **size, "wall_seconds": round(time.perf_counter() - started, 6)}
     return from_records(
         records,
         sizes={
             "optimizer": list(by_label) if isinstance(optimizers, Mapping) else None,
-            "penalty": sweep_coordinates(swept) if swept is not None else None,
+            "penalty": sweep_coordinates(penalties) if penalties is not None else None,
             "start": np.arange(grid[1]) if many else None,
         },
         steps=sorted({*range(0, steps + 1, record_every), steps}),
         chart=record,
-        attributes=describe(objective, swept)
-        | {
-            "precision": "highest",
-            "batch_size": objective.n if batch_size is None else batch_size,
-            "wall_seconds": round(time.perf_counter() - started, 6),
-        },
+        attributes=describe(objective, penalties) | said,
     )
+
+
+def _inputs(objective: Objective, penalties: Mapping[str, Penalty] | None, record: Chart | None) -> Inputs:
+    sweep, _ = stacked(penalties_of(objective, penalties), _trees.floating(objective.params))
+    weight = _total_weight(objective.traced_losses, objective.params, objective.data)
+    return Inputs(objective.data, objective.params, weight, (sweep.alpha, sweep.beta), record)
 
 
 def _trace(
@@ -302,16 +285,15 @@ def _slope(program: Program, inputs: Inputs, params: Params, batch: Batch) -> tu
 
 def _risk(program: Program, inputs: Inputs, batch: Batch, params: Params) -> Array:
     """The risk on a batch. On a mini-batch it is scaled to be right on average, under any example weights."""
-    full = prepared(program.prepare, _trees.merged(params, inputs.example), batch, num_examples(batch))
-    total, weight = weighted_sum(program.losses, full, batch)
+    total, weight = weighted_sum(program.losses, _trees.merged(params, inputs.example), batch)
     if program.batch_size is None or num_examples(batch) == program.num_examples:
         return reduced(total, weight, program.reduction)
     return reduced(total * (program.num_examples / num_examples(batch)), inputs.weight, program.reduction)
 
 
-@partial(jax.jit, static_argnames=("losses", "prepare"))
-def _total_weight(losses: Losses, prepare: Prepare | None, params: Params, data: Batch) -> Array:
-    return weighted_sum(losses, prepared(prepare, params, data, num_examples(data)), data)[1]
+@partial(jax.jit, static_argnames="losses")
+def _total_weight(losses: Losses, params: Params, data: Batch) -> Array:
+    return weighted_sum(losses, params, data)[1]
 
 
 def _step(program: Program, inputs: Inputs, state: State, slope: Slope, batch: Batch) -> State:

@@ -1,7 +1,8 @@
 """Random directions that fit a model's scale: Gaussian, orthogonal inside each filter, as long as its weights."""
 
 import math
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any, Literal
@@ -33,8 +34,9 @@ def random_directions(
 
         draws g₁…gₙ ~ N(0, I);   in each filter F:  q₁…qₙ = Gram–Schmidt(g₁[F]…gₙ[F]),   dᵢ[F] = ‖params[F]‖ · qᵢ
 
-    so that ‖dᵢ[F]‖ = ‖params[F]‖ and ⟨dᵢ[F], dⱼ[F]⟩ = 0 in EVERY filter, hence dᵢ ⊥ dⱼ. A filter with m < n entries has
-    no n orthogonal directions: there they are orthogonal in groups of m, with the same norms.
+    so that ‖dᵢ[F]‖ = ‖params[F]‖ and ⟨dᵢ[F], dⱼ[F]⟩ = 0 in EVERY filter, hence dᵢ ⊥ dⱼ. That takes n entries: a leaf
+    whose filters have fewer is one filter, as for "layer". Leaves that have fewer in all are one filter together, with
+    the next smallest leaf in it if they still have fewer.
 
     key:          a random key; the draw of a leaf depends on the key, the leaf's position and i alone (not on n).
     params:       the center, any pytree. Integer, boolean and random-key leaves are frozen: None in the directions.
@@ -50,7 +52,8 @@ def random_directions(
 
     Returns: n trees like `params`, in float32 or wider, sharded like it.
     Raises: ValueError if nothing would move (all are vectors, or all filters have norm 0; the message says what to
-    do), if an axis is out of range or a leaf has no pattern, if numbers are not finite. TypeError for a bad key.
+    do), if fewer than n entries move, if an axis is out of range, a leaf has no pattern, or `filter_axis` is given but
+    not used, if numbers are not finite. TypeError for a bad key. A pattern that matches no leaf is a UserWarning.
 
         >>> import jax, jax.numpy as jnp, landscape as ls
         >>> params = {"kernel": jnp.array([[3.0, 0.5], [4.0, 0.0]]), "bias": jnp.ones(2)}  # (in, out)
@@ -65,20 +68,31 @@ def random_directions(
     _checks.random_key("key", key)
     _checks.count("n", n)
     _checks.one_of("normalize", normalize, {"filter": None, "layer": None, "global": None})
-    moving = _trees.floating(_leaves.params_of("params", params))
+    if normalize != "filter" and not (isinstance(filter_axis, (int, np.integer)) and filter_axis == -1):
+        raise ValueError(
+            f'`filter_axis` is {filter_axis!r}, but normalize="{normalize}" has no filters inside a leaf; leave it out.'
+        )
+    params = _leaves.params_of("params", params)
+    moving = _trees.floating(params)
     paths, structure = jax.tree_util.tree_flatten_with_path(moving)
     still = [leaf.size == 0 or (zero_vectors and _is_vector(path, leaf)) for path, leaf in paths]
     chosen = {i: (path, leaf) for i, (path, leaf) in enumerate(paths) if not still[i]}
     _check_entries(moving, [leaf for _, leaf in chosen.values()], n)
+    over = _inner_axes(chosen, filter_axis if normalize == "filter" else None)
+    _warn_unmatched(filter_axis, list(_trees.named_leaves(params)))
+    leaves = {i: leaf for i, (_, leaf) in chosen.items()}
     keys = {i: jax.random.fold_in(key, i) for i in chosen}
-    if normalize == "global":
-        drawn, sizes = _over_all(keys, {i: leaf for i, (_, leaf) in chosen.items()}, n)
-    else:
-        over = _inner_axes(chosen, filter_axis if normalize == "filter" else None)
-        drawn, sizes = {}, {}
-        for i, (_, leaf) in chosen.items():
-            draws = [_draw(keys[i], d, leaf.shape, _trees.wide(leaf), _sharding(leaf)) for d in range(n)]
-            drawn[i], sizes[i] = _in_filters(leaf, draws, over[i])
+
+    def draw(i: int, d: int) -> Array:
+        return _draw(keys[i], d, leaves[i].shape, _trees.wide(leaves[i]), _sharding(leaves[i]))
+
+    joined = set(chosen) if normalize == "global" else _joined(leaves, n)
+    drawn, sizes = {}, {}
+    if joined:
+        drawn, sizes = _over_all({i: leaves[i] for i in joined}, [{i: draw(i, d) for i in joined} for d in range(n)])
+    for i in chosen:
+        if i not in joined:
+            drawn[i], sizes[i] = _in_filters(leaves[i], [draw(i, d) for d in range(n)], over[i])
     if _leaves.is_concrete(sizes):
         _check_sizes({_trees.path_name(paths[i][0]): size for i, size in jax.device_get(sizes).items()})
     zeros = {i: jnp.zeros_like(leaf, _trees.wide(leaf)) for i, (_, leaf) in enumerate(paths) if still[i]}
@@ -93,33 +107,43 @@ def _draw(key: Array, i: int, shape: tuple[int, ...], dtype: Any, sharding: Any)
     return draw if sharding is None else jax.lax.with_sharding_constraint(draw, sharding)
 
 
+def _joined(leaves: Mapping[int, Array], n: int) -> set[int]:
+    """Which leaves are one filter together: those that hold no n orthogonal directions alone."""
+    small = {i for i, leaf in leaves.items() if leaf.size < n}
+    if small and sum(leaves[i].size for i in small) < n:
+        small.add(min(leaves.keys() - small, key=lambda i: (leaves[i].size, i)))
+    return small
+
+
 @partial(jax.jit, static_argnames=("over",))
 def _in_filters(leaf: Array, draws: list[Array], over: tuple[int, ...]) -> tuple[tuple[Array, ...], Array]:
     """The directions in one leaf whose filters extend along the axes `over`, and the norm of the largest filter."""
+    if math.prod(leaf.shape[axis] for axis in over) < len(draws):
+        over = tuple(range(leaf.ndim))
     norms = _norms(leaf.astype(_trees.wide(leaf)), over)
-    entries = math.prod(leaf.shape[axis] for axis in over)
-    basis: list[Array] = []
-    for i, draw in enumerate(draws):
-        for axis in 2 * basis[i // entries * entries :]:  # each projection twice: Giraud et al. 2005
-            draw = draw - jnp.sum(axis * draw, over, keepdims=True) * axis
-        length = _norms(draw, over)
-        # A draw of exactly 0, one in 10⁷ where a filter is a single entry, becomes the unit vector of equal entries.
-        basis.append(jnp.where(length > 0, draw / jnp.where(length > 0, length, 1), entries**-0.5))
+    basis = _orthonormal(draws, lambda a, b: jnp.sum(a * b, over, keepdims=True))
     return tuple(norms * axis for axis in basis), jnp.max(norms)
 
 
 def _over_all(
-    keys: Mapping[int, Array], leaves: Mapping[int, Array], n: int
+    leaves: Mapping[int, Array], draws: Sequence[Mapping[int, Array]]
 ) -> tuple[dict[int, list[Array]], dict[int, Array]]:
-    """The n directions whose one filter are all these leaves together, and its norm."""
-    draws = [
-        {i: _draw(keys[i], d, leaf.shape, _trees.wide(leaf), _sharding(leaf)) for i, leaf in leaves.items()}
-        for d in range(n)
-    ]
-    basis, _ = _span.orthonormal(draws)
-    size = _trees.norm(leaves)
-    drawn = {i: [axis[i] * size.astype(axis[i].dtype) for axis in basis] for i in leaves}
-    return drawn, dict.fromkeys(leaves, size)
+    """The directions whose one filter are all these leaves together, and the norm of each leaf."""
+    basis, sizes = _orthonormal(draws, _trees.vdot), {i: _trees.norm(leaf) for i, leaf in leaves.items()}
+    size = _trees.norm(sizes)
+    return {i: [axis[i] * size.astype(axis[i].dtype) for axis in basis] for i in leaves}, sizes
+
+
+def _orthonormal(draws: Sequence[Params], inner: Callable[[Params, Params], Array]) -> list[Params]:
+    """Gram–Schmidt in the inner product of each filter, each projection done twice (Giraud et al. 2005)."""
+    basis: list[Params] = []
+    for draw in draws:
+        for axis in 2 * basis:
+            draw = _span.minus(draw, inner(axis, draw), axis)
+        length = jnp.sqrt(inner(draw, draw))
+        # Nothing left, one in 10⁷ where a filter has as many entries as there are directions: 0 is orthogonal too.
+        basis.append(_span.over(draw, jnp.where(length > 0, length, 1)))
+    return basis
 
 
 def _norms(leaf: Array, over: tuple[int, ...]) -> Array:
@@ -161,6 +185,20 @@ def _inner_axes(
             f"{{{next(iter(unmatched))!r}: -1}}, or '*' for all others."
         )
     return over
+
+
+def _warn_unmatched(filter_axis: Axis | Mapping[str, Axis], names: list[str]) -> None:
+    """Of a mapping: a misspelled pattern would leave its leaves to the patterns after it."""
+    patterns = filter_axis if isinstance(filter_axis, Mapping) else ()
+    unmatched = [pattern for pattern in patterns if not any(fnmatchcase(name, pattern) for name in names)]
+    if unmatched:
+        warnings.warn(
+            f"`filter_axis` has {', '.join(map(repr, unmatched))}, which matches no leaf of `params` "
+            f"({', '.join(names[: _leaves.SHOWN])}{', …' if len(names) > _leaves.SHOWN else ''}) and changes nothing; "
+            "correct it or leave it out.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def _matching(filter_axis: Axis | Mapping[str, Axis], name: str) -> tuple[Any, ...]:

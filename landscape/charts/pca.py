@@ -1,8 +1,11 @@
 """The plane in which a trajectory moves most, and what a random walk would have shown instead."""
 
+from __future__ import annotations
+
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +14,12 @@ import numpy as np
 from landscape import _checks, _trees
 from landscape._trees import Params
 from landscape.charts import _leaves
+from landscape.charts import chart as _chart
 from landscape.charts.plane import Plane
 from landscape.charts.trajectory import Trajectory
+
+if TYPE_CHECKING:
+    import xarray
 
 ENTRIES = 2**22  # of a leaf, over all points, that are held in float64 at a time
 RANK = 1e-12  # of the largest eigenvalue: where the Gram matrix of a line has rounding
@@ -41,6 +48,13 @@ class PCA:
         """The plane through the last point along the components, called pc1, pc2, … by default."""
         names = [f"pc{i + 1}" for i in range(len(self.directions))] if names is None else names
         return Plane(self.origin, self.directions, tuple(names))
+
+    def names_on(self, surface: xarray.Dataset) -> tuple[str, ...] | None:
+        """What a surface on `plane(names)` calls the components, in their order; None if it is on another chart."""
+        names = [str(name) for name, values in surface.coords.items() if values.attrs.get("kind") == "coordinate"]
+        orders = itertools.permutations(names, len(self.directions))
+        wanted = surface.attrs.get("chart_id")
+        return next((order for order in orders if _chart.chart_id(self.plane(order)) == wanted), None)
 
     def __repr__(self) -> str:
         shares = zip(self.explained, self.random_walk, strict=True)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,8 @@ from landscape._trees import Params
 from landscape.charts import _leaves, _span
 from landscape.charts import chart as _chart
 
+NAMES = ("alpha", "beta", "gamma")
+
 
 @_chart.register_chart(data=("origin", "directions"), static=("names",))
 @dataclass(frozen=True, eq=False)
@@ -22,13 +25,13 @@ class Plane:
 
     origin:     params, kept in their dtypes. Floating-point leaves move; integer, boolean and random-key arrays are
                 frozen: every point has them as they are.
-    directions: one tree for each name, with `origin`'s structure and leaf shapes; coordinates are multiples of them.
-                Their frozen leaves are ignored, and may be None.
-    names:      the coordinates' names.
+    directions: a tuple with one tree for each name, of `origin`'s structure and leaf shapes; coordinates are multiples
+                of them. Their frozen leaves are ignored, and may be None.
+    names:      the coordinates' names; by default the first of "alpha", "beta", "gamma".
     Sums run in float32 or wider and are cast once to each leaf's dtype.
     Raises: ValueError, naming the leaf or the direction, if a direction does not fit the origin, is zero, or depends on
     the others to rounding; if numbers are not finite; if names repeat or their number differs. TypeError for leaves
-    that are no arrays. Traced numbers are not looked at.
+    that are no arrays, a direction without its tuple, and names that are no strings. Traced numbers are not looked at.
 
         >>> import landscape as ls
         >>> plane = ls.Plane({"w": 1.0, "b": 0.0}, ({"w": 2.0, "b": 0.0},), names=("c",))
@@ -38,11 +41,17 @@ class Plane:
 
     origin: Params
     directions: tuple[Params, ...]
-    names: tuple[str, ...] = ("alpha", "beta")
+    names: tuple[str, ...] = None  # type: ignore[assignment]  # of NAMES as many as there are directions
 
     def __post_init__(self) -> None:
         origin = _leaves.params_of("origin", self.origin)
-        names, directions = tuple(self.names), tuple(self.directions)
+        _check_tuple(self.directions, origin)
+        directions = tuple(self.directions)
+        names = NAMES[: len(directions)] if self.names is None else self.names
+        if isinstance(names, str):
+            raise TypeError(f"`names` is the string {names!r}; give a tuple, ({names!r},).")
+        names = tuple(names)
+        _check_strings(names, "names are strings, such as ('alpha', 'beta')")
         if len(names) != len(directions) or len(set(names)) != len(names) or not names:
             raise ValueError(
                 f"`names` is {names} for {len(directions)} directions; give each direction a name of its own."
@@ -90,6 +99,21 @@ class Plane:
         return jnp.stack(found[::-1]), _trees.norm(rest)
 
 
+def _check_tuple(directions: Any, origin: Params) -> None:
+    """Raise TypeError for what is no tuple of directions, above all for one of them alone."""
+    structure = jax.tree.structure(directions)
+    alone = structure in (jax.tree.structure(origin), jax.tree.structure(_trees.floating(origin)))
+    if alone or not isinstance(directions, (tuple, list)):
+        came = f"one direction ({_checks.kind(directions)})" if alone else _checks.kind(directions)
+        raise TypeError(f"`directions` is {came}; give a tuple with one for each name: (direction,) or (u, v).")
+
+
+def _check_strings(names: tuple[Any, ...], give: str) -> None:
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"`names` has {name!r}, {_checks.kind(name)}; {give}.")
+
+
 def axes_plane(params: Params, *names: str) -> Plane:
     """The plane of the named entries of `params`, through the point where they are 0: coordinates are their values.
 
@@ -107,9 +131,7 @@ def axes_plane(params: Params, *names: str) -> Plane:
     leaves = _trees.named_leaves(params)
     moving = _trees.named_leaves(_trees.floating(params))
     structure = jax.tree.structure(params)
-    wrong = next((name for name in names if not isinstance(name, str)), None)
-    if wrong is not None:
-        raise TypeError(f"`names` has {wrong!r}, {_checks.kind(wrong)}; name each entry: axes_plane(params, 'w', 'b').")
+    _check_strings(names, "name each entry: axes_plane(params, 'w', 'b')")
     if not names:
         raise ValueError(f"`names` is empty; name the entries to vary, out of {', '.join(moving)}.")
     origin = {name: np.array(leaf) if _trees.is_floating(leaf) else leaf for name, leaf in leaves.items()}

@@ -12,6 +12,7 @@ import numpy as np
 
 from landscape import _checks, _trees
 from landscape._trees import Params
+from landscape.charts import axes as _axes
 from landscape.charts import chart as _chart
 from landscape.charts.chart import Chart
 
@@ -46,9 +47,9 @@ class Trajectory:
     def on(self, chart: Chart | xarray.Dataset) -> xarray.Dataset:
         """The runs seen on a chart (or on the chart of a surface): its coordinates, and what the chart does not show.
 
-        Returns: a Dataset with the dimensions of `data`; a variable for each coordinate; residual, the distance of the
-        params from the chart's nearest point; and the recorded risk, objective, gradient_norm and finite, measured at
-        the true params.
+        Returns: a Dataset with the dimensions of `data`; a variable for each coordinate, on a Plane with the attribute
+        `unit_length`, the distance between params one unit apart; residual, the distance of the params from the
+        chart's nearest point; and the recorded risk, objective, gradient_norm and finite, measured at the true params.
         Raises: ValueError if only coordinates on another chart were recorded, or the surface does not hold its chart.
         """
         chart, chart_id = _resolve(chart)
@@ -66,8 +67,8 @@ class Trajectory:
         flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[len(shape) :]), moving)
         coordinates, residual = projected(chart, flat, example)
         seen = {
-            name: (dims, coordinates[:, i].reshape(shape), {"long_name": name, "units": "1"})
-            for i, name in enumerate(chart.names)
+            name: (dims, coordinates[:, i].reshape(shape), attributes)
+            for i, (name, attributes) in enumerate(_axes.described(chart).items())
         }
         seen["residual"] = (dims, residual.reshape(shape), {"long_name": LONG_NAMES["residual"], "units": "1"})
         return self.data.assign(seen).assign_attrs(chart_id=chart_id)
@@ -115,8 +116,8 @@ def from_records(
         name: (dims, values, {"long_name": LONG_NAMES[name], "units": "1"}) for name, values in records.items()
     }
     if chart is not None:
-        for i, name in enumerate(chart.names):
-            variables[name] = (dims, coordinates[..., i], {"long_name": name, "units": "1"})
+        for i, (name, described) in enumerate(_axes.described(chart).items()):
+            variables[name] = (dims, coordinates[..., i], described)
     coords: dict[str, Any] = {"step": ("step", np.asarray(steps), {"long_name": "step", "units": "1"})}
     for name, labels in sizes.items():
         if labels is not None:

@@ -5,7 +5,7 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
 import jax
@@ -20,10 +20,11 @@ from landscape.objectives import formula, penalties, tracing
 from landscape.objectives.data import Batch, Batches, num_examples
 from landscape.objectives.losses import PointwiseLoss
 from landscape.objectives.penalties import Penalty
+from landscape.objectives.preparation import Preparation, Prepare, PreparedLosses
+from landscape.objectives.tracing import Versioned
 
 Losses = Callable[[Params, Batch], Any]
 Reduction = Literal["mean", "sum"]
-Prepare = Callable[[Params, Batch], Any]
 # Path names of what batch norm keeps: flax and haiku, PyTorch's words, Keras'.
 STATISTICS = {"batch_stats", "running_mean", "running_var", "moving_mean", "moving_variance", "mean_ema", "var_ema"}
 
@@ -42,7 +43,7 @@ class LinearModel:
 
 
 class Predict(Protocol):
-    """h(x): the model's output for inputs x (m,) or (m, d)."""
+    """h(x): the model's output for inputs x (m,) or (m, d): scores (m, K), or the probability (m,) of the label 1."""
 
     def __call__(self, params: Params, x: Array) -> Array: ...
 
@@ -54,18 +55,20 @@ class Objective:
     losses:     losses(params, batch) -> (n,), one loss an example; or (losses, weights), both (n,), for padding,
                 masks and example weights: mean = Σ wᵢlᵢ / Σ wᵢ, sum = Σ wᵢlᵢ. A frozen dataclass with `__call__`
                 (equal by value) lets compiled code be reused after a rebuild; a plain function is matched by
-                identity, and what it closes over must not change. An example of weight 0 adds nothing to the risk; its
-                loss must still have a finite gradient, since 0·NaN is NaN.
+                identity, and by what it computes when the objective is made: what it closes over must not change
+                afterwards. An example of weight 0 adds nothing to the risk; its loss must still have a finite gradient,
+                since 0·NaN is NaN. Weights count as given: no derivative is taken through them.
     data:       handed to `losses`, whole or in parts: a tree of arrays with a common leading axis n; the same with
                 memory-mapped arrays, read a batch at a time; `Batches`, or any other re-iterable of batches; or None.
     params:     an example of the parameters, any pytree. Floating-point leaves move; arrays of integers and booleans
                 and random keys are frozen. Batch statistics do not belong here unless `prepare` computes them.
     penalty:    Ω; none by default.
     reduction:  "mean" or "sum".
-    predict:    optional, predict(params, x) -> the model's output.
+    predict:    optional, predict(params, x) -> the model's output: scores (n, K), or probabilities (n,).
     structure:  optional `LinearModel`: what closed forms and certificates read.
     prepare:    optional, prepare(params, batches) -> what `losses` is given in place of params; once a point, for
                 batch statistics of that point. `batches`: the data with two leading axes, (batches, batch_size).
+    prepare_batch_size: their size; one batch of all data by default.
 
     Not a pytree, never an argument of a jitted function. `objective(params)` and `objective.risk(params)` are
     traceable: `jax.grad(objective.risk)` works.
@@ -80,6 +83,8 @@ class Objective:
     predict: Predict | None = field(kw_only=True, default=None)
     structure: LinearModel | None = field(kw_only=True, default=None)
     prepare: Prepare | None = field(kw_only=True, default=None)
+    prepare_batch_size: int | None = field(kw_only=True, default=None)
+    traced_losses: Versioned = field(init=False)  # of params as they are: the losses as a static argument
 
     def __post_init__(self) -> None:  # safe here: not a pytree, so JAX never rebuilds it from tracers
         _checks.one_of("reduction", self.reduction, {"mean": None, "sum": None})
@@ -88,9 +93,8 @@ class Objective:
         object.__setattr__(self, "params", _checked_params(self.params, self.prepare))
         object.__setattr__(self, "data", _data.as_data(self.data))
         object.__setattr__(self, "penalty", _checked_penalty(self.penalty, self.params))
-        if self.prepare is not None:
-            _check_prepare(self)
-        _check_losses(self)
+        _check_prepare(self)
+        object.__setattr__(self, "traced_losses", Versioned(*_traced_losses(self)))
 
     @property
     def n(self) -> int:
@@ -105,11 +109,8 @@ class Objective:
     def risk(self, params: Params) -> Array:
         """R(θ), the data term: a scalar."""
         params = self._read(params)
-        if self.prepare is not None:
-            params = self.prepare(params, jax.tree.map(lambda leaf: leaf[None], self.data))
-        shares = [
-            weighted_sum(self.losses, params, batch) for batch in _data.batches(self.data, _whole_or_part(self.data))
-        ]
+        batches = _data.batches(self.data, _whole_or_part(self.data))
+        shares = [weighted_sum(self.traced_losses, params, batch) for batch in batches]
         total, weight = jax.tree.map(lambda *parts: sum(parts[1:], start=parts[0]), *shares)
         return reduced(total, weight, self.reduction)
 
@@ -142,16 +143,13 @@ class Objective:
         return other
 
     def with_data(self, data: Batch) -> "Objective":
-        """The same losses on other data."""
-        return replace(self, data=data)
+        """The same losses on other data. A `structure`, which holds the data too, is left out."""
+        return replace(self, data=data, structure=None)
 
     @cached_property
     def id(self) -> str:
         """Fingerprint of the risk: losses, data, reduction (not the penalty, not `params`' values). 16 hex digits."""
-        digest = hashlib.blake2b(digest_size=8)
-        batch = _trees.shapes(_data.first_batch(self.data))
-        digest.update(f"{_losses_id(self.losses, self.prepare, _trees.shapes(self.params), batch)}".encode())
-        digest.update(f" {self.reduction}".encode())
+        digest = hashlib.blake2b(f"{self.traced_losses.version} {self.reduction}".encode(), digest_size=8)
         for leaf in jax.tree.leaves(self.params):
             if not _trees.is_floating(leaf):
                 _data.fingerprint(digest, _trees.as_numbers(leaf))
@@ -220,9 +218,9 @@ def check_objective(value: Any) -> None:
 def losses_and_weights(losses: Losses, params: Params, batch: Batch) -> tuple[Array, Array]:
     """(lᵢ, wᵢ) of every example, both (n,); wᵢ = 1 where `losses` gives none."""
     values = losses(params, batch)
-    if isinstance(values, tuple):
-        return values[0], values[1].astype(values[0].dtype)
-    return values, jnp.ones_like(values)
+    values, weights = values if isinstance(values, tuple) else (values, None)
+    values = values.astype(_trees.wide(values))  # narrow ones count no further than to 256
+    return values, jnp.ones_like(values) if weights is None else _given(weights, values)
 
 
 def reduced(total: Array, weight: Array, reduction: str) -> Array:
@@ -236,8 +234,13 @@ def weighted_sum(losses: Losses, params: Params, batch: Batch) -> tuple[Array, A
     if not isinstance(values, tuple):  # no products by 1 in the hot loop
         dtype = _trees.wide(values)
         return jnp.sum(values.astype(dtype)), jnp.asarray(values.shape[0], dtype)
-    values, weights = values[0].astype(_trees.wide(values[0])), values[1].astype(_trees.wide(values[0]))
-    return jnp.sum(jnp.where(weights == 0, 0, weights * values)), jnp.sum(weights)
+    losses_, weights = values[0].astype(_trees.wide(values[0])), _given(values[1], values[0])
+    return jnp.sum(jnp.where(weights == 0, 0, weights * losses_)), jnp.sum(weights)
+
+
+def _given(weights: Array, losses: Array) -> Array:
+    """Weights in the wide dtype of the losses, without a derivative: they belong to the data."""
+    return jax.lax.stop_gradient(weights.astype(_trees.wide(losses)))
 
 
 def _whole_or_part(data: Batch) -> int:
@@ -303,7 +306,11 @@ def _checked_penalty(penalty: Penalty | None, params: Params) -> Penalty:
 
 
 def _check_prepare(objective: Objective) -> None:
-    prepare = objective.prepare
+    prepare, size = objective.prepare, objective.prepare_batch_size
+    if prepare is None:
+        if size is not None:
+            raise ValueError("`prepare_batch_size` is given without `prepare`; leave it out.")
+        return
     if not callable(prepare):
         raise TypeError(
             f"`prepare` is {_checks.kind(prepare)}; give a function prepare(params, batches) -> what `losses` is given."
@@ -311,39 +318,28 @@ def _check_prepare(objective: Objective) -> None:
     _checks.hashable("prepare", prepare)
     if not _data.in_memory(objective.data):
         raise ValueError("`prepare` reads all data at every point; give them as arrays in memory.")
+    if size is not None and objective.n % _checks.count("prepare_batch_size", size):
+        raise ValueError(
+            f"`prepare_batch_size` is {size}, which does not divide the {objective.n} examples; `prepare` is given "
+            "whole batches. Choose a divisor, or leave it out for one batch of all."
+        )
 
 
-def _check_losses(objective: Objective) -> None:
+def _traced_losses(objective: Objective) -> tuple[Losses, str]:
+    """The losses of params as they are, checked by tracing, and the fingerprint of what they compute."""
     losses = objective.losses
     name, function = ("f", losses.f) if isinstance(losses, FunctionLosses) else ("losses", losses)
     if not callable(function) or isinstance(function, type):
         call = "f(params)" if name == "f" else "losses(params, batch)"
         raise TypeError(f"`{name}` is {_checks.kind(function)}; it must be a function {call}.")
     _checks.hashable(name, function)
-    batch = _data.first_batch(objective.data)
-    out = tracing.output(losses, objective.prepare, _trees.shapes(objective.params), _trees.shapes(batch))
+    params, batch = (
+        _trees.from_shapes(_trees.shapes(t)) for t in (objective.params, _data.first_batch(objective.data))
+    )
+    if objective.prepare is not None:
+        preparation = Preparation(objective.prepare, objective.prepare_batch_size)
+        tracing.traced("prepare", preparation, params, batch)
+        losses = PreparedLosses(losses, preparation)
+    out, version = tracing.traced("losses", losses, params, batch)
     tracing.check_output(name, out, num_examples(batch))
-
-
-def prepared(prepare: Prepare | None, params: Params, data: Batch, batch_size: int) -> Any:
-    """What `losses` is given at these params."""
-    if prepare is None:
-        return params
-    return prepare(params, jax.tree.map(lambda leaf: leaf.reshape(-1, batch_size, *leaf.shape[1:]), data))
-
-
-@lru_cache(maxsize=256)
-def _losses_id(losses: Losses, prepare: Prepare | None, params: _trees.Shapes, batch: _trees.Shapes) -> str:
-    """Fingerprint of the losses as lowered for these shapes: the same in every process, unlike `repr` or `hash`."""
-
-    def run(params: Params, batch: Batch) -> Any:
-        return losses(prepared(prepare, params, batch, num_examples(batch)), batch)
-
-    with jax.default_matmul_precision("highest"):  # one text, whatever the caller's context
-        traced = jax.jit(losses if prepare is None else run).trace(
-            _trees.from_shapes(params), _trees.from_shapes(batch)
-        )
-        digest = hashlib.blake2b(traced.lower().as_text().encode(), digest_size=8)
-    for constant in traced.jaxpr.consts:  # arrays that the losses close over
-        _data.fingerprint(digest, _trees.as_numbers(constant))
-    return digest.hexdigest()
+    return losses, version

@@ -1,65 +1,107 @@
-"""What a user's losses return, found out before anything runs; JAX's errors turned into what to change."""
+"""What functions of users return and compute, found out before anything runs; JAX's errors turned into advice."""
 
-from collections.abc import Callable
-from functools import lru_cache
-from typing import Any
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import jax
 import jax.extend.core as jex
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from landscape import _checks, _trees
+from landscape import _checks, _jaxprs, _trees
+from landscape.objectives import data as _data
 
 
-@lru_cache(maxsize=256)
-def output(losses: Callable[..., Any], prepare: Any, params: _trees.Shapes, batch: _trees.Shapes) -> Any:
-    """The shapes that `losses` returns. Traced twice: a state that it keeps shows on the second time."""
+@dataclass(frozen=True)
+class Versioned:
+    """A user's function as a static argument: the same if the function is, and computes what it did when traced.
 
-    def run(params: Any, batch: Any) -> Any:
-        if prepare is not None:
-            params = prepare(params, jax.tree.map(lambda leaf: leaf[None], batch))
-        return losses(params, batch)
+    A function that reads a global variable is the same object when that has changed, and JAX would run what it compiled
+    before.
+    """
 
-    def again(params: Any, batch: Any) -> Any:  # another function: JAX remembers what the first one returned
-        return run(params, batch)
+    f: Callable[..., Any]
+    version: str  # fingerprint of the traced program, with the arrays that it closes over
 
-    arguments = _trees.from_shapes(params), _trees.from_shapes(batch)
+    def __call__(self, *arguments: Any) -> Any:
+        """f(*arguments)."""
+        return self.f(*arguments)
+
+
+class Traced(NamedTuple):
+    """What tracing tells of a function."""
+
+    out: Any  # the shapes that it returns
+    version: str  # fingerprint of what it computes, the same in every process
+
+
+def traced(name: str, f: Callable[..., Any], *arguments: Any) -> Traced:
+    """Trace f twice, `arguments` being shapes and dtypes: a state that it keeps shows on the second time.
+
+    Raises: TypeError, for the argument called `name`, where f is not a traceable function of its arguments.
+    """
+
+    def again(*arguments: Any) -> Any:  # another function: JAX remembers what the first one returned
+        return f(*arguments)
+
     kept = (
-        "`losses` keeps something between calls (an attribute, a list, a counter that it changes); it must depend "
-        "on its arguments alone. Return what changes instead of storing it, or switch the model to evaluation: "
-        "dropout off, batch statistics fixed."
+        f"`{name}` keeps something between calls (an attribute, a list, a counter that it changes, NumPy's random "
+        "numbers); it must depend on its arguments alone. Return what changes instead of storing it, or switch the "
+        "model to evaluation: dropout off, batch statistics fixed."
     )
     try:
-        first, _ = jax.make_jaxpr(run, return_shape=True)(*arguments)
-        second, shape = jax.make_jaxpr(again, return_shape=True)(*arguments)
+        with jax.default_matmul_precision("highest"):  # one program, whatever the caller's context
+            first, _ = jax.make_jaxpr(f, return_shape=True)(*arguments)
+            second, out = jax.make_jaxpr(again, return_shape=True)(*arguments)
     except jax.errors.UnexpectedTracerError as error:
         raise TypeError(kept) from error
     except jax.errors.TracerArrayConversionError as error:
         raise TypeError(
-            "`losses` hands an array to NumPy; write it with jax.numpy (jnp.exp instead of np.exp), so that it can be "
+            f"`{name}` hands an array to NumPy; write it with jax.numpy (jnp.exp instead of np.exp), so that it can be "
             "compiled and differentiated."
         ) from error
-    except jax.errors.ConcretizationTypeError as error:  # bool(), int(), float() of a traced number
+    except (jax.errors.ConcretizationTypeError, jax.errors.NonConcreteBooleanIndexError) as error:
+        if isinstance(error, IndexError) or re.search(
+            r"argument of jnp|jnp\.\w+ argument", str(error)
+        ):  # a boolean index, jnp.unique, jnp.nonzero
+            raise TypeError(
+                f"`{name}` makes an array whose shape depends on values, and compiled code has fixed shapes. Write "
+                "jnp.where(mask, a, b) instead of a[mask], and give jnp.unique or jnp.nonzero their size=."
+            ) from error
+        # bool(), int(), float() of a traced number
         raise TypeError(
-            "`losses` needs the value of an array while it is compiled: a Python `if`, `while`, `int()` or `float()` "
+            f"`{name}` needs the value of an array while it is compiled: a Python `if`, `while`, `int()` or `float()` "
             "on something computed from params or batch. Write jnp.where(condition, a, b) or jax.lax.cond instead of "
             "`if`, and jax.lax.while_loop or jax.lax.scan instead of a loop."
         ) from error
-    if _differ(first, second):
+    version = _fingerprint(first)
+    if _fingerprint(second) != version:
         raise TypeError(kept)
-    return shape
+    return Traced(out, version)
 
 
-def _differ(first: jex.ClosedJaxpr, second: jex.ClosedJaxpr) -> bool:
-    """Whether the second trace holds other equations or literals, or what the first one left behind."""
-    described = [
-        [(e.primitive.name, [repr(v.val) for v in e.invars if isinstance(v, jex.Literal)]) for e in closed.jaxpr.eqns]
-        for closed in (first, second)
-    ]
-    known = {id(constant) for constant in first.consts}
-    left = [c for c in second.consts if isinstance(c, Tracer) and id(c) not in known]
-    return bool(left) or described[0] != described[1]
+def _fingerprint(closed: jex.ClosedJaxpr) -> str:
+    """What a traced program computes, its constants included."""
+    digest = hashlib.blake2b(digest_size=8)
+    digest.update(re.sub(r" at 0x[0-9a-f]+", "", str(closed)).encode())  # where a function lies in memory
+    for constant in _constants(closed):
+        if isinstance(constant, Tracer):  # of a program around this one
+            digest.update(str(id(constant)).encode())
+        elif hasattr(constant, "dtype"):
+            _data.fingerprint(digest, _trees.as_numbers(constant))
+    return digest.hexdigest()
+
+
+def _constants(jaxpr: Any) -> Iterator[Any]:
+    """Arrays that a program closes over, at any depth."""
+    yield from getattr(jaxpr, "consts", ())
+    for equation in _jaxprs.opened(jaxpr).eqns:
+        yield from (v.val for v in equation.invars if isinstance(v, jex.Literal) and getattr(v.val, "ndim", 0))
+        for part in _jaxprs.inner(equation):
+            yield from _constants(part)
 
 
 def check_output(name: str, out: Any, n: int) -> None:

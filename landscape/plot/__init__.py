@@ -1,4 +1,5 @@
-"""Pictures: data sets in, matplotlib figures out. Nothing here computes; every picture shows what a data set holds.
+"""Pictures: data sets in, matplotlib figures out. They show what a data set holds and what follows from it, such as
+medians, means over rings and values between grid points; none evaluates a risk, and only `neuron_output` calls a model.
 
 dark_minimum     a panel a penalty, black where the objective is least, each with its own runs
 surface3d        the surface in relief over its contours

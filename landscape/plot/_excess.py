@@ -65,11 +65,19 @@ def levels(least: float, greatest: float, scale: AsinhNorm) -> list[float]:
     return found
 
 
-def bar(figure: Figure, axes: Any, panels: Sequence[Panel], mesh: Any, label: str, **options: Any) -> None:
-    """The color bar of an excess, with 0 and powers of ten on it."""
+def bar(
+    figure: Figure,
+    axes: Any,
+    panels: Sequence[Panel],
+    mesh: Any,
+    label: str,
+    others: Any = (),
+    **options: Any,
+) -> None:
+    """The color bar of an excess, with 0 and powers of ten; `others`, (n,), are drawn on its scale as well."""
     scale = mesh.norm
-    beyond = any(p.finite.size and np.ptp(p.finite) > 1.01 * scale.vmax for p in panels)
-    made = _page.colorbar(figure, mesh, axes, label, extend="max" if beyond else "neither", **options)
+    drawn = np.array([*(np.ptp(panel.finite) for panel in panels if panel.finite.size), *others])
+    made = _page.colorbar(figure, mesh, axes, label, extend=_scales.extend(scale, drawn), **options)
     decades = np.arange(np.ceil(np.log10(scale.linear_width) - 1e-9), np.floor(np.log10(scale.vmax) + 1e-3) + 1)
     skip = max(1, round(len(decades) / 6))
     ticks = [0.0, *(10.0**d for d in decades[::-1][::skip][::-1])]

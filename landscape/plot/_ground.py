@@ -36,12 +36,13 @@ class Ground:
             levels = _scales.levels(self.norm)
             _mesh.contours(axes, panel, panel.values, levels, lambda level: float(self.norm(level)) < 0.55)
 
-    def bar(self, figure: Figure, axes: Sequence[Axes] | Axes, drawn: QuadMesh, label: str) -> None:
-        """The color bar."""
+    def bar(self, figure: Figure, axes: Sequence[Axes] | Axes, drawn: QuadMesh, label: str, dots: Any = ()) -> None:
+        """The color bar, pointed where the panels, or dots of these values (n,), lie beyond its colors."""
         if self.excess:
-            _excess.bar(figure, axes, [self.whole], drawn, f"{label} − its least value")
+            others = np.array(dots) - self.least
+            _excess.bar(figure, axes, [self.whole], drawn, f"{label} − its least value", others)
         else:
-            _scales.bar(figure, axes, drawn, label)
+            _scales.bar(figure, axes, drawn, label, np.array([*self.whole.finite, *dots]))
 
     def colors(self, values: np.ndarray) -> np.ndarray:
         """The colors of values, of shape (n, 4): equal values have equal colors wherever they are drawn."""

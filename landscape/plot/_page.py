@@ -206,6 +206,11 @@ def set_ticks(bar: Any, ticks: Sequence[float]) -> None:
     bar.long_axis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
 
 
+def percent(share: float) -> str:
+    """A share as a reader writes it, to two digits: "62 %"."""
+    return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"
+
+
 def plain(value: float) -> str:
     """A number as a reader writes it: 0.001, 10, 1000, and powers of ten beyond."""
     if value == 0 or 1e-3 <= abs(value) < 1e5:

@@ -1,5 +1,6 @@
 """A surface read as panels, one a penalty: positions, values and labels, checked and in the order they are drawn."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,6 +98,16 @@ def read(surface: xr.Dataset, variable: str) -> list[Panel]:
         )
         for piece in slices
     ]
+
+
+def diagonal(surface: xr.Dataset, names: Sequence[str]) -> float | None:
+    """The diagonal of a surface's window as a distance between params, √Σᵢ(rangeᵢ·unit_lengthᵢ)²; None where the chart,
+    which is no Plane then, does not say how long a unit of its coordinates is."""
+    lengths = [surface[name].attrs.get("unit_length") for name in names]
+    if None in lengths:
+        return None
+    ranges = [np.ptp(surface[name].to_numpy()) for name in names]
+    return float(np.linalg.norm(np.array(ranges, float) * np.array(lengths, float)))
 
 
 def masked(surface: xr.Dataset, variable: str) -> xr.DataArray:

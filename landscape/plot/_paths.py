@@ -5,16 +5,17 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from landscape.plot import _page, style
+from landscape.plot import _page, _panels, style
 from landscape.plot._panels import title_of
 from landscape.plot._runs import Run, by_name
 from landscape.plot.style import LineStyle
 
 FAILED: dict[str, Any] = {"marker": "x", "color": "#B00020", "linestyle": "none", "markeredgewidth": 1.1}
-_OFF_SHARE = 0.01  # of the window's diagonal: a distance from the chart from which on it is said
+OFF_SHARE = 0.01  # of the window's diagonal: a distance from the chart from which on it is said
 _MANY, _CROWD = 40, 200  # runs in a panel from which on lines are thin and solid, and a veil
 _START: dict[str, Any] = {
     "marker": "o",
@@ -116,35 +117,42 @@ def handles(runs: Sequence[Run], axes: Sequence[Axes]) -> tuple[list[Any], list[
     return _path_handles(runs), signs
 
 
-def off_handles(runs: Sequence[Run], *window: np.ndarray) -> list[Any]:
-    """A remark for the legend where runs, inside the window of these grid positions, lie off its line or plane."""
-    farthest = off(runs, *window)
+def off_handles(runs: Sequence[Run], surface: xr.Dataset, names: Sequence[str], least: float = OFF_SHARE) -> list[Any]:
+    """A remark for the legend where runs, inside the surface's window, lie off its line or plane."""
+    farthest = off(runs, surface, names, least)
     if not farthest:
         return []
-    label = f"off the {'plane' if len(window) > 1 else 'line'} by up to {farthest:.2g}"
+    noun, whole = ("plane", "the window's diagonal") if len(names) > 1 else ("line", "the window")
+    diagonal = _panels.diagonal(surface, names)
+    share = f" ({_page.percent(farthest / diagonal)} of {whole})" if diagonal else ""
+    label = f"off the {noun} by up to {farthest:.2g}{share}"
     return [Line2D([], [], linestyle="none", label=label, gid=_page.REMARK)]
 
 
-def off(runs: Sequence[Run], *window: np.ndarray) -> float:
-    """The runs' greatest distance from the chart inside the window; 0 where it is too small to be said."""
-    low, high = np.array([[positions[0], positions[-1]] for positions in window]).T
+def off(runs: Sequence[Run], surface: xr.Dataset, names: Sequence[str], least: float = OFF_SHARE) -> float:
+    """The runs' greatest distance from the chart inside the window; 0 up to this share of the window's diagonal.
+
+    Where the surface does not say how long a unit of its coordinates is, it is taken for 1.
+    """
+    low, high = np.array([[surface[name].min(), surface[name].max()] for name in names], float).T
     farthest = 0.0
     for run in runs:
         path = np.stack(run.points, axis=1)
         shown = run.off[np.all((low <= path) & (path <= high), axis=1)]
         farthest = max(farthest, float(shown.max(initial=0.0)))
-    return farthest if farthest > _OFF_SHARE * np.linalg.norm(high - low) else 0.0
+    diagonal = _panels.diagonal(surface, names) or float(np.linalg.norm(high - low))
+    return farthest if farthest > least * diagonal else 0.0
 
 
 def _path_handles(runs: Sequence[Run]) -> list[Any]:
-    """An entry an optimizer; where color tells the penalty instead, gray ones and an entry a penalty."""
+    """An entry an optimizer; where color tells the penalty instead, an entry a penalty and gray ones an optimizer."""
     optimizers = {run.optimizer: run.look for run in runs}
     if all(run.name == run.optimizer for run in runs):
         return line_handles(optimizers)
     gray = {name: replace(look, color="#555555") for name, look in optimizers.items()}
     colors = {title_of(run.penalty): run.look.color for run in runs}
     lines = [Line2D([], [], color=color, linewidth=1.4, label=label) for label, color in colors.items()]
-    return lines + (line_handles(gray) if len(gray) > 1 else [])
+    return lines + line_handles(gray)
 
 
 def line_handles(looks: Mapping[str, LineStyle]) -> list[Line2D]:

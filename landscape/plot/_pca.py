@@ -1,30 +1,29 @@
 """Labels of the axes of a plane of principal components: what they explain, and what a random walk's would."""
 
-import re
-from collections.abc import Sequence
 from typing import Any
 
+import xarray as xr
 
-def label(pca: Any, names: Sequence[str], axis: int) -> str:
-    """ "PC 1" and, in smaller letters under it, "62 % of the path's variance; a random walk: 61 %".
+from landscape.plot import _page
+
+
+def labels(pca: Any, surface: xr.Dataset) -> dict[str, str]:
+    """For each coordinate of the surface "PC 1 (62 % of the path's variance; a random walk: 61 %)".
 
     A random walk's principal components look like a path, too (Antognini & Sohl-Dickstein 2018), so an axis that
     explains no more of this path than one would of a random walk tells nothing about it.
+    Raises: TypeError unless `pca` is one, ValueError if the surface is on another plane.
     """
-    if not hasattr(pca, "explained") or not hasattr(pca, "random_walk"):
+    if not hasattr(pca, "names_on"):
         raise TypeError(f"`pca` is {type(pca).__name__!r}; give what landscape.pca(trajectory) returned.")
-    numbers = [re.fullmatch(r"pc ?_?([1-9]\d*)", name, re.IGNORECASE) for name in names]
-    matched = numbers[axis]
-    index = int(matched[1]) - 1 if matched and all(numbers) else axis
-    if index >= len(pca.explained):
+    names = pca.names_on(surface)
+    if names is None:
         raise ValueError(
-            f"`pca` has {len(pca.explained)} components, and the surface has the coordinate {names[axis]!r}; "
-            f"take more of them: landscape.pca(trajectory, n={index + 1})."
+            f"`pca` is not of the surface's plane (chart id {surface.attrs.get('chart_id')}), so that its shares are "
+            "not of these axes. Evaluate on pca.plane(), or leave `pca` out."
         )
-    own, walk = float(pca.explained[index]), float(pca.random_walk[index])
-    return f"PC {index + 1} ({_percent(own)} of the path's variance; a random walk: {_percent(walk)})"
-
-
-def _percent(share: float) -> str:
-    percent = 100 * share
-    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.2g} %"
+    shares = zip(names, pca.explained, pca.random_walk, strict=True)
+    return {
+        name: f"PC {i + 1} ({_page.percent(own)} of the path's variance; a random walk: {_page.percent(walk)})"
+        for i, (name, own, walk) in enumerate(shares)
+    }

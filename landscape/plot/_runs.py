@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from landscape import _checks
 from landscape.plot import style
 from landscape.plot._panels import title_of
 from landscape.plot.style import LineStyle
@@ -31,21 +32,49 @@ class Run:
     steps: np.ndarray  # the step of each position
 
 
-def read(runs: Any, surface: xr.Dataset, names: Sequence[str], name: str = "runs") -> list[Run]:
+def read(runs: Any, surface: xr.Dataset, names: Sequence[str]) -> list[Run]:
     """The runs on the surface's chart, each with the label of its panel.
 
-    `runs` is a Trajectory, or what its `on(surface)` returns. Where the surface is of one split of the data and they
-    descended another, their values, which are not of this surface, are left out.
+    `runs` is a Trajectory, what its `on(surface)` returns, or a mapping from labels to either. Where the surface is of
+    one split of the data and they descended another, their values, which are not of this surface, are left out.
     Raises: ValueError if they descended another objective, were projected on another chart, used a penalty that the
     surface does not show, or if the surface is a slice; TypeError if they are neither.
     """
+    return [run for entry in entries(runs) for run in _read(*entry, surface, names)]
+
+
+def entries(runs: Any) -> list[tuple[str, str, Any]]:
+    """What messages call them, the label of their optimizer, and the runs: of each entry of a mapping from labels, or
+    of all runs, which have no label."""
+    if isinstance(runs, xr.Dataset) or not isinstance(runs, Mapping):
+        return [("runs", "", runs)]
+    _checks.labels("runs", runs, '{"SGD": run, "Adam": another}')
+    return [(f"runs[{label!r}]", label, some) for label, some in runs.items()]
+
+
+def data_of(name: str, label: str, runs: Any) -> xr.Dataset:
+    """The data set of runs, their optimizer called by its label, if they have one."""
     data = runs.data if hasattr(runs, "on") else runs
-    if not isinstance(data, xr.Dataset):
-        raise TypeError(f"`{name}` is a {type(runs).__name__}; it must be a Trajectory, or its .on(surface).")
+    if not isinstance(data, xr.Dataset) or "step" not in data.dims:
+        raise TypeError(
+            f"`{name}` is {_checks.kind(runs)}; it must be a Trajectory, of landscape.descend or landscape.trajectory, "
+            "its .on(surface), or a mapping from labels to these."
+        )
+    if not label:
+        return data
+    if data.sizes.get("optimizer", 1) > 1:
+        names = ", ".join(map(str, data["optimizer"].values))
+        raise ValueError(f"`{name}` holds several optimizers ({names}); a label names one. Give each an entry.")
+    data = data.isel(optimizer=0) if "optimizer" in data.dims else data
+    return data.assign_coords(optimizer=label)
+
+
+def _read(name: str, label: str, runs: Any, surface: xr.Dataset, names: Sequence[str]) -> list[Run]:
+    data = data_of(name, label, runs)
     _same(name, "objective", data, surface, "Descend the surface's objective, or evaluate the runs' one.")
     panels = _panels_of(name, data, surface)
     if hasattr(runs, "on"):
-        data = runs.on(surface)
+        data = data_of(name, label, runs.on(surface))
     _same(name, "chart", data, surface, "Project them on the surface's chart: trajectory.on(surface).")
     missing = [n for n in names if n not in data.data_vars]
     if missing:
@@ -62,6 +91,22 @@ def read(runs: Any, surface: xr.Dataset, names: Sequence[str], name: str = "runs
     if _on_another_split(data, surface):
         data = data[[*names, *(v for v in ("residual", "finite") if v in data)]]
     return list(_each(data, names, panels))
+
+
+def check_measured(runs: Sequence[Run], variable: str, surface: xr.Dataset) -> None:
+    """Raise ValueError unless all runs have values of their own of the variable, on the surface's data."""
+    for run in runs:
+        if variable in run.measured:
+            continue
+        if not run.measured and "split" in surface.coords:
+            raise ValueError(
+                f"`runs` descended other data than `surface` is of, the split {str(surface['split'].item())!r}: their "
+                f"{variable} is not that of this surface. Select their split: surface.sel(split=...)."
+            )
+        raise ValueError(
+            f"`runs` have no values of {variable!r}; they recorded {', '.join(run.measured)}. Draw one of these, or "
+            "leave the runs out."
+        )
 
 
 def _same(name: str, noun: str, data: xr.Dataset, surface: xr.Dataset, advice: str) -> None:
@@ -85,7 +130,7 @@ def _on_another_split(data: xr.Dataset, surface: xr.Dataset) -> bool:
     return bool(splits) and splits.get(str(surface["split"].item())) != data.attrs.get("objective_id")
 
 
-def _formulas(data: xr.Dataset) -> dict[str, str]:
+def formulas(data: xr.Dataset) -> dict[str, str]:
     """Label → formula of the penalties that a data set holds now, selections followed."""
     every = json.loads(data.attrs.get("penalties") or "{}")
     if "penalty" not in data.coords:
@@ -95,7 +140,7 @@ def _formulas(data: xr.Dataset) -> dict[str, str]:
 
 def _panels_of(name: str, data: xr.Dataset, surface: xr.Dataset) -> dict[str, str]:
     """The runs' penalty labels → the surface's labels of the same formula."""
-    ours, theirs = _formulas(surface), _formulas(data)
+    ours, theirs = formulas(surface), formulas(data)
     found = {}
     for label, formula in theirs.items():
         same = [ours_label for ours_label, ours_formula in ours.items() if ours_formula == formula]
@@ -116,7 +161,7 @@ def _named(label: str, formula: str) -> str:
 
 def _each(data: xr.Dataset, names: Sequence[str], panels: dict[str, str]) -> Iterable[Run]:
     leading = [d for d in ("optimizer", "penalty", "start") if d in data.dims]
-    data = data.transpose(*leading, "step")
+    data = data.transpose(*leading, "step", ...)
     arrays = {str(v): data[v].to_numpy() for v in data.data_vars if data[v].dims == (*leading, "step")}
     good = arrays["finite"].astype(bool) & np.all([np.isfinite(arrays[n]) for n in names], axis=0)
     defaults = {"optimizer": UNNAMED, "penalty": next(iter(panels)), "strength": np.nan}
@@ -166,10 +211,10 @@ def penalty_looks(data: Any, attrs: Mapping[Any, Any]) -> list[dict[str, Any]]:
     """
     names = [str(name) for name in data["penalty"].values]
     colors = [style.penalty_color(float(s)) for s in data["strength"].values]
-    formulas = json.loads(attrs.get("penalties") or "{}")
+    every = json.loads(attrs.get("penalties") or "{}")
     labels = [title_of(name) for name in names]
     labels = [
-        f"{label} ({formulas.get(name, name)})" if labels.count(label) > 1 else label
+        f"{label} ({every.get(name, name)})" if labels.count(label) > 1 else label
         for name, label in zip(names, labels, strict=True)
     ]
     labels = [f"{s} [{labels[:i].count(s) + 1}]" if labels.count(s) > 1 else s for i, s in enumerate(labels)]
@@ -180,9 +225,10 @@ def penalty_looks(data: Any, attrs: Mapping[Any, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def by_penalty(runs: Sequence[Run]) -> list[Run]:
-    """Where runs of several penalties share a panel: each in the color of its λ, with its optimizer's marker."""
-    if len({run.penalty for run in runs}) < 2:
+def by_penalty(runs: Sequence[Run], swept: bool = False) -> list[Run]:
+    """Where runs, or curves (`swept`), of several penalties share a panel: each run in the color of its λ, with its
+    optimizer's marker."""
+    if len({run.penalty for run in runs}) < 2 and not swept:
         return list(runs)
     return [
         replace(

@@ -70,9 +70,20 @@ def one_two_five(value: float) -> float:
     return float(max(m for m in (1, 2, 5) if m * decade <= value * (1 + 1e-9)) * decade)
 
 
-def bar(figure: Figure, axes: Sequence[Axes] | Axes, drawn: Any, label: str, below: bool = False) -> None:
-    """The color bar of a mesh on such a scale; `below` says that values lie below its black end."""
-    made = _page.colorbar(figure, drawn, axes, label, extend="min" if below else "neither")
+def extend(scale: Any, values: np.ndarray) -> str:
+    """At which ends a color bar is pointed: where values lie beyond its scale, by 1% of it, which is not seen."""
+    if not values.size:
+        return "neither"
+    low, high = scale.vmin, scale.vmax
+    slack = 0.01 * (high - low)
+    below = values.min() < (0.99 * low if isinstance(scale, LogNorm) else low - slack)
+    above = values.max() > high + slack
+    return "both" if below and above else "min" if below else "max" if above else "neither"
+
+
+def bar(figure: Figure, axes: Sequence[Axes] | Axes, drawn: Any, label: str, values: np.ndarray) -> None:
+    """The color bar of a mesh on such a scale, on which these finite values are drawn."""
+    made = _page.colorbar(figure, drawn, axes, label, extend=extend(drawn.norm, values))
     scale: Any = drawn.norm
     if isinstance(scale, LogNorm):
         ticks = levels(scale, count=6)

@@ -1,7 +1,7 @@
 """What a picture of a plane leaves out: how far from it the runs are, and what is true of them there."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,20 +19,29 @@ from landscape.plot._runs import Run, by_name
 _SPACING = {4: 0.075, 12: 0.14}  # runs in a picture -> the least distance of dots, in widths of the window
 
 
-def dots(axes: Axes, runs: Sequence[Run], ground: Ground) -> None:
-    """Dots along the paths in the colors of the runs' own values; at the ends only, where there are many runs."""
+def dots(axes: Axes, runs: Sequence[Run], ground: Ground) -> np.ndarray:
+    """Dots along the paths in the colors of the runs' own values; at the ends only, where there are many runs.
+
+    Returns the values of those in the window.
+    """
+    seen = []
     spacing = next((space for most, space in _SPACING.items() if len(runs) <= most), np.inf)
     low, high = np.array([axes.get_xlim(), axes.get_ylim()]).T
     for run in runs:
         path = (np.stack(run.points, axis=1) - low) / (high - low)
         chosen = _spaced(path, spacing)
         look: dict[str, Any] = {"edgecolors": run.look.color, "linewidths": 0.8, "zorder": 5.5}
-        colors = ground.colors(run.measured[ground.variable])
+        values = run.measured[ground.variable].astype(float)
+        colors = ground.colors(values)
+        drawn = chosen if run.finite else chosen[:-1]  # where one failed there is a cross
+        seen.append(values[drawn][np.all((path[drawn] >= 0) & (path[drawn] <= 1), axis=1)])
         start = {"s": 14, "edgecolors": style.INK}
         end = {"s": 26, "marker": run.look.marker, "path_effects": style.halo(0.8), "zorder": 6}
         for some, own in ((chosen[1:-1], {"s": 11}), (chosen[:1], start), (chosen[-1:], end)):
             if run.finite or own is not end:
                 axes.scatter(*(place[some] for place in run.points), c=colors[some], **look | own)
+    seen = np.concatenate(seen) if seen else np.zeros(0)
+    return seen[np.isfinite(seen)]
 
 
 def _spaced(path: np.ndarray, spacing: float) -> np.ndarray:
@@ -67,35 +76,56 @@ def under(surface: xr.Dataset, variable: str, names: Sequence[str], run: Run) ->
     return np.where(inside, found, np.nan)
 
 
-def strip(figure: Figure, runs: Sequence[Run], shown: Sequence[np.ndarray], variable: str, label: str) -> None:
-    """Two panels between a finished picture and its legend, against the step.
+def strip(figure: Figure, runs: Sequence[Run], surface: xr.Dataset, variable: str, label: str) -> None:
+    """Panels between a finished picture and its legend, against the step.
 
-    Left: the distance from the plane. Right: the runs' own values, and in dots what the plane has in their place.
+    Left: the distance from the plane, as a share of the window's diagonal where that is known. Right, of runs that have
+    values of their own: these, and in dots what the plane has in their place.
     """
-    distance, values = _page.strip(figure, ("distance from the plane", f"{label}; dotted: the plane's"))
-    steps = max((run.steps for run in runs), key=len)
-    for group in by_name(runs).values():
-        look = group[0].look
-        line = {"color": look.color, "linestyle": "-"}
-        for axes, rows in ((distance, [run.off for run in group]), (values, [run.measured[variable] for run in group])):
-            _curves.runs(axes, steps, _runs.aligned(rows, len(steps)), line, _curves.markers(look, steps))
-        own = [row for run, row in zip(runs, shown, strict=True) if run.name == group[0].name]
-        _curves.thin(values, steps, _runs.aligned(own, len(steps)), look.color)
-    for axes in (distance, values):
-        _curves.step_axis(axes, "log", int(steps[-1]))
+    names = _panels.coordinates(surface, variable)
+    diagonal = _panels.diagonal(surface, names)
+    known = [run for run in runs if variable in run.measured]
+    headings = ["distance from the plane" + (", in % of the window's diagonal" if diagonal else "")]
+    headings += [f"{label}; dotted: the plane's"] if known else []
+    distance, *beside = _page.strip(figure, headings)
+    scale = 100 / diagonal if diagonal else 1.0
+    _draw(distance, runs, lambda run: scale * run.off)
     distance.set_ylim(bottom=0)
-    if _scales.is_log(variable, [run.measured[variable] for run in runs], None):
-        values.set_yscale("log")
-        ticks = _scales.levels(LogNorm(*values.get_ylim()), count=4)
-        values.yaxis.set_major_locator(FixedLocator(ticks))
-        values.yaxis.set_minor_locator(NullLocator())
-        values.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _page.plain(value)))
+    for values in beside:
+        _draw(values, known, lambda run: run.measured[variable])
+        for group in by_name(known).values():
+            rows = [under(surface, variable, names, run) for run in group]
+            steps = max((run.steps for run in group), key=len)
+            _curves.thin(values, steps, _runs.aligned(rows, len(steps)), group[0].look.color)
+        if _scales.is_log(variable, [run.measured[variable] for run in known], None):
+            _log_axis(values)
+    for axes in (distance, *beside):
+        _curves.step_axis(axes, "log", max(int(run.steps[-1]) for run in runs))
 
 
-def handles(runs: Sequence[Run], label: str) -> list[Any]:
-    """The legend's entries for dots, and for the bands of many runs."""
+def _draw(axes: Axes, runs: Sequence[Run], row: Callable[[Run], np.ndarray]) -> None:
+    """A row of each run against its steps."""
+    for group in by_name(runs).values():
+        look, steps = group[0].look, max((run.steps for run in group), key=len)
+        rows = _runs.aligned([row(run) for run in group], len(steps))
+        _curves.runs(axes, steps, rows, {"color": look.color, "linestyle": "-"}, _curves.markers(look, steps))
+
+
+def _log_axis(axes: Axes) -> None:
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(FixedLocator(_scales.levels(LogNorm(*axes.get_ylim()), count=4)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _page.plain(value)))
+
+
+def handles(label: str) -> list[Any]:
+    """The legend's entry for dots."""
     fill: Any = style.SEQUENTIAL(0.6)
     look: dict[str, Any] = {"markerfacecolor": fill, "markeredgecolor": "#555555", "markeredgewidth": 0.8}
-    dot = Line2D([], [], marker="o", markersize=3.6, linestyle="none", label=f"true {label}, same colors", **look)
-    most = max(len(group) for group in by_name(runs).values())
-    return [dot, *([_curves.band_handle(f"{most} runs")] if most > _curves.FEW else [])]
+    return [Line2D([], [], marker="o", markersize=3.6, linestyle="none", label=f"true {label}, same colors", **look)]
+
+
+def band_handles(runs: Sequence[Run]) -> list[Any]:
+    """The legend's entry for the bands of runs in the panels underneath, if there are so many of one name."""
+    most = max((len(group) for group in by_name(runs).values()), default=0)
+    return [_curves.band_handle(f"{most} runs")] if most > _curves.FEW else []

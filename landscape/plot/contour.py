@@ -29,37 +29,49 @@ def contour(
     """One variable of a surface over its coordinates.
 
     Two coordinates: colors, black at the least value, with labeled lines; the first coordinate is horizontal. One: a
-    curve, as `line` draws it. `runs`: a Trajectory on the surface's objective, or its `.on(surface)`.
+    curve, as `line` draws it. `runs`: a Trajectory on the surface's objective, its `.on(surface)`, or a mapping from
+    optimizers' labels to either, each with its own steps.
 
     Runs that leave the plane are drawn where the plane has its nearest point, which says nothing of what they measured.
-    So `truth`, by default where they are off the plane by more than 1% of the window: dots on the paths have the color
-    of the run's own value, on the surface's scale, and stand out where the plane shows another; two panels underneath
-    (left out in axes of the caller's) have the distance from the plane, and the value in truth and on the plane.
+    So `truth`: dots on the paths have the color of the run's own value, on the surface's scale, and stand out where the
+    plane shows another (the color bar is pointed where they lie beyond it); two panels underneath (left out in axes of
+    the caller's) have the distance from the plane, and the value in truth and on the plane. Of runs that descended
+    another split of the data than the surface's, or did not record the variable, only the distance is drawn. By default
+    that is where runs are off the plane by more than 1% of the window's diagonal. Both are distances between params,
+
+        diagonal = √Σᵢ (rangeᵢ·‖directionᵢ‖)²,
+
+    and the distance is drawn as a share of the diagonal; on a chart that is no Plane a unit of each coordinate is taken
+    for 1, and the distance is drawn as it is.
 
     `log=True` puts the values on a logarithmic scale, `log=False` on a linear one. By default the objective and the
     risk are drawn as in `dark_minimum` where they vary much (a tenth of the window lies within 1/20 of the range): the
     color is the excess over the least value, which is marked. Else gradient norms, and what is positive with a ratio
     above 20, are logarithmic. `pca`: the result of `landscape.pca` whose plane this is; the axes then say how much of
-    the path's variance they explain, and how much they would of a random walk's. Coordinates called pc1, pc2, … are
-    taken by their numbers, others in their order. Draws into `ax`, or on a new figure `width` inches wide. Cells that
-    are not finite are hatched.
+    the path's variance they explain, and how much they would of a random walk's. Draws into `ax`, or on a new figure
+    `width` inches wide. Cells that are not finite are hatched.
 
-    Raises: ValueError for three coordinates, for several penalties or splits over two, and for runs that do not belong
-    here.
+    Raises: ValueError for three coordinates, for several penalties or splits over two, for runs that do not belong
+    here, for a `pca` of another plane, and for `pca` or `truth` over one coordinate.
     """
     names = _panels.coordinates(surface, variable)
     if len(names) == 1:
+        _check_line(names[0], pca=pca is not None, truth=bool(truth))
         return line(surface, variable, runs, log=log, ax=ax, width=width)
     walks = [] if runs is None else _runs.read(runs, surface, names)
     names = _panels.plane(surface, variable)
     _panels.single(surface, variable, "contour")
     panel = _panels.read(surface, variable)[0]
     if pca is not None:
-        panel = replace(panel, x_label=_pca.label(pca, names, 0), y_label=_pca.label(pca, names, 1))
+        labels = _pca.labels(pca, surface)
+        panel = replace(panel, x_label=labels[names[0]], y_label=labels[names[1]])
     walks = _runs.by_penalty(walks)
     label = _panels.label_of(surface[variable])
-    told = bool(_paths.off(walks, panel.x, panel.y)) if truth is None else truth
-    known = [walk for walk in walks if told and variable in walk.measured and walk.steps.size]
+    least = 0.0 if truth else _paths.OFF_SHARE
+    told = bool(_paths.off(walks, surface, names)) if truth is None else truth
+    beneath = [walk for walk in walks if told and walk.steps.size]
+    known = [walk for walk in beneath if variable in walk.measured]
+    beneath = beneath if ax is None else []
     ground = _ground.of([panel], variable, log)
     with style.context():
         figure, axes = _page.canvas(ax, width, square=True)
@@ -68,15 +80,20 @@ def contour(
         kind = _least.mark(axes, surface, variable, names) if ground.excess else "minimum"
         _page.title(axes, panel.label, _least.NOTES[kind] if ax is None else "")  # a title of the caller's has no room
         _paths.draw(axes, walks)
-        _truth.dots(axes, known, ground)
+        dots = _truth.dots(axes, known, ground)
         ground.lines(axes, panel)  # last: the numbers keep clear of the paths
-        ground.bar(figure, axes, drawn, label)
+        ground.bar(figure, axes, drawn, label, dots)
         lines, signs = _paths.handles(walks, [axes])
-        lines += _truth.handles(known, label) if known else []
+        lines += _truth.handles(label) if known else []
         signs += _least.handles([kind]) if ground.excess else []
-        signs += _mesh.hatch_handles([panel]) + _paths.off_handles(walks, panel.x, panel.y)
-        _page.finish(figure, axes, [lines, signs], own=ax is None)
-        if known and ax is None:
-            shown = [_truth.under(surface, variable, names, walk) for walk in known]
-            _truth.strip(figure, known, shown, variable, label)
+        signs += _mesh.hatch_handles([panel]) + _paths.off_handles(walks, surface, names, least)
+        _page.finish(figure, axes, [lines, signs + _truth.band_handles(beneath)], own=ax is None)
+        if beneath:
+            _truth.strip(figure, beneath, surface, variable, label)
     return figure
+
+
+def _check_line(name: str, **given: bool) -> None:
+    """Raise ValueError where a picture over one coordinate is given what belongs to a plane."""
+    for argument in (argument for argument, value in given.items() if value):
+        raise ValueError(f"`{argument}` belongs to a plane, and `surface` has one coordinate, {name!r}; leave it out.")

@@ -37,10 +37,12 @@ def dark_minimum(
     """A panel a penalty, black where the objective is least, each panel with the runs of its own penalty.
 
     `surface` has two coordinates (the first is drawn horizontally) and, after a sweep, the dimension "penalty".
-    `runs` is a Trajectory on the surface's objective, or its `.on(surface)`; they never change the window.
+    `runs` is a Trajectory on the surface's objective, its `.on(surface)`, or a mapping from optimizers' labels to
+    either, each with its own steps; they never change the window.
     The minimizer on the grid is a star; where the least value lies on the border of the window there is no minimum in
     it, or several cells share it up to there; the place is an open diamond. Runs that lie off the plane by more than 1%
-    of the window are said to in the legend. Cells that are not finite are hatched.
+    of the window's diagonal, as a distance between params, are said to in the legend. Cells that are not finite are
+    hatched.
 
     The color scale, asinh(excess / floor), is linear below `floor` and logarithmic above, and ends at `ceiling`, by
     default where the flattest panel ends (what is higher stays lightest). `shared_scale=False`: each panel has its own.
@@ -66,7 +68,8 @@ def dark_minimum(
             _paths.draw(ax, [run for run in walks if run.penalty == panel.label])
             _least.lines(ax, panel, norm)  # last: the numbers keep clear of the paths
         _bars(figure, axes, panels, drawn, shared_scale)
-        _page.finish(figure, axes[0], _handles(axes, panels, walks, kinds), own=True)
+        off = _paths.off_handles(walks, surface, names)
+        _page.finish(figure, axes[0], _handles(axes, panels, walks, kinds, off), own=True)
     return figure
 
 
@@ -86,8 +89,7 @@ def _bars(figure: Figure, axes: Sequence[Axes], panels: Sequence[Panel], drawn: 
 
 
 def _handles(
-    axes: Sequence[Axes], panels: Sequence[Panel], walks: Sequence[_runs.Run], kinds: Sequence[str]
+    axes: Sequence[Axes], panels: Sequence[Panel], walks: Sequence[_runs.Run], kinds: Sequence[str], off: list[Any]
 ) -> list[list[Any]]:
     optimizers, signs = _paths.handles(walks, axes)
-    off = _paths.off_handles(walks, panels[0].x, panels[0].y)
     return [optimizers, signs + _least.handles(kinds) + _mesh.hatch_handles(panels) + off]

@@ -7,6 +7,7 @@ region that runs off the window is a plateau that never becomes one.
 
 from typing import Any
 
+import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
@@ -44,9 +45,9 @@ def gradient_norm(
             _mesh.contours(
                 ax, panel, panel.values, _scales.levels(norm, panel), lambda level: float(norm(level)) < 0.55
             )
-        below = any(panel.finite.size and panel.finite.min() < norm.vmin for panel in panels)
-        _scales.bar(figure, axes, drawn, _panels.label_of(surface[variable]), below)
+        values = np.concatenate([panel.finite for panel in panels])
+        _scales.bar(figure, axes, drawn, _panels.label_of(surface[variable]), values)
         lines, signs = _paths.handles(walks, axes)
-        off = _paths.off_handles(walks, panels[0].x, panels[0].y)
+        off = _paths.off_handles(walks, surface, names)
         _page.finish(figure, axes[0], [lines, signs + _mesh.hatch_handles(panels) + off], own=True)
     return figure

@@ -32,18 +32,22 @@ def line(
 
     `variables`: by default the risk, and the accuracy where it was measured. Splits of the data are solid, dashed, …
     curves; the penalties of a sweep have the colors of their λ (and dashes where two have the same). `runs`: a
-    Trajectory on the surface's objective, or its `.on(surface)`, as points at their own values of the first variable.
+    Trajectory on the surface's objective, its `.on(surface)`, or a mapping from optimizers' labels to either, as points
+    at their own values of the first variable, as long as they are inside the window; in a sweep in the color of their
+    λ.
     `log` puts the left axis on a logarithmic or a linear scale; by default gradient norms, and what is positive with a
     ratio above 20, are logarithmic. The right axis is linear, and logarithmic for gradient norms. Stretches where a
     curve is not finite are hatched. Draws into `ax`, or on a new figure `width` inches wide.
 
     Raises: ValueError for more than one coordinate or two variables, for a sweep beside a second variable or several
-    splits, and for runs that do not belong here.
+    splits, for runs that do not belong here, and for runs that did not measure the first variable on these data.
     """
     variables = _chosen(surface, variables)
     name = _coordinate(surface, variables)
     _check_curves(surface, variables)
     walks = [] if runs is None else _runs.read(runs, surface, [name])
+    _runs.check_measured(walks, variables[0], surface)
+    walks = _runs.by_penalty(walks, swept="penalty" in surface[variables[0]].dims)
     surface = surface.sortby(name)
     x = surface[name].to_numpy().astype(float)
     data = [_panels.masked(surface, variable) for variable in variables]
@@ -55,12 +59,14 @@ def line(
         entries = _draw(axes, surface, variables, name, data, log)
         _mesh.hatch_spans(axes, x, bad)
         for run in walks:
-            _draw_points(axes, run, variables[0])
+            _draw_points(axes, run, variables[0], x)
         axes.set_xlim(x[0], x[-1])
         axes.locator_params(axis="x", nbins=6, steps=[1, 2, 5, 10])
         axes.set(xlabel=_panels.label_of(surface[name]))
-        hatched = [_mesh.hatch_handle()] if bad.any() else []
-        others = _paths.handles(walks, [])[0] + hatched + _paths.off_handles(walks, x)
+        said = {entry.get_label() for entry in entries}  # a sweep's curves and their runs share the entries of λ
+        others = [entry for entry in _paths.handles(walks, [])[0] if entry.get_label() not in said]
+        others += [_mesh.hatch_handle()] if bad.any() else []
+        others += _paths.off_handles(walks, surface, [name])
         _page.finish(figure, axes, [entries, others], own=ax is None)
     return figure
 
@@ -163,9 +169,10 @@ def _color(sides: Sequence[Axes]) -> None:
         axes.spines[edge].set(visible=True, color=color)
 
 
-def _draw_points(axes: Axes, run: _runs.Run, variable: str) -> None:
-    if variable in run.measured:
-        look = {"color": run.look.color, "marker": run.look.marker, "linestyle": run.look.linestyle}
-        fixed = {"markersize": 2.5, "linewidth": 0.5, "scalex": False, "scaley": False}
-        every = -(-len(run.steps) // _MARKERS) or 1
-        axes.plot(run.points[0], run.measured[variable], markevery=every, zorder=4, **fixed, **look)
+def _draw_points(axes: Axes, run: _runs.Run, variable: str, x: np.ndarray) -> None:
+    """A run inside the window of the positions `x`: outside, its values would only stretch the axis."""
+    inside = (x[0] <= run.points[0]) & (run.points[0] <= x[-1])
+    look: dict[str, Any] = {"color": run.look.color, "marker": run.look.marker, "linestyle": run.look.linestyle}
+    every = -(-len(run.steps) // _MARKERS) or 1
+    values = np.where(inside, run.measured[variable], np.nan)
+    axes.plot(run.points[0], values, markersize=2.5, linewidth=0.5, markevery=every, zorder=4, **look)

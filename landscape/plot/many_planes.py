@@ -33,6 +33,7 @@ class _Model:
     label: str
     surfaces: list[xr.Dataset]
     values: np.ndarray
+    changes: np.ndarray  # (planes,) mean |change| of the variable around the center; (0,) on lines
     line: dict[str, Any]
 
 
@@ -49,12 +50,13 @@ def many_planes(
     models' labels to either.
     One coordinate: every curve, their median, and a band between their quartiles. Two: the same for the increase of the
     variable over its value at the center against the distance from there, √(α² + β²), in the mean over rings of one
-    grid step, as far as the rings are whole; beside it, on one color scale, each model's planes with the least, the
-    median and the greatest increase at the largest distance. `log` puts the curves on a logarithmic scale. Distances at
-    which a curve is not finite are hatched. `width` is in inches: both columns for planes, one for lines.
+    grid step, as far as the rings are whole; beside it, on one color scale, each model's flattest, median and steepest
+    plane: by the mean |change| of the variable over the disk of whole rings, as in `compare_flatness`, a cell that is
+    not finite being infinitely high. `log` puts the curves on a logarithmic scale. Distances at which a curve is not
+    finite are hatched. `width` is in inches: both columns for planes, one for lines.
 
     Raises: ValueError for fewer than two surfaces of a model, for different axes, objectives of one model, the same
-    plane twice, axes without 0, and several penalties or splits (select one).
+    plane twice, axes on which no ring around 0 is whole, and several penalties or splits (select one).
     """
     groups = _groups(surfaces)
     names = _check(groups, variable)
@@ -143,36 +145,50 @@ def _models(
         arrays = [_panels.masked(surface, variable).transpose(*names).to_numpy() for surface in group]
         positions = [group[0][name].to_numpy().astype(float) for name in names]
         if len(names) == 1:
-            x, values = positions[0], np.array(arrays)
+            x, values, changes = positions[0], np.array(arrays), np.zeros(0)
         else:
-            x, values = _rings(positions, np.array(arrays))
+            x, values, changes = _rings(positions, np.array(arrays))
         line = {"color": _COLORS[i % len(_COLORS)], "linestyle": style.dashes(i)}
-        models.append(_Model(label, group, values, line))
+        models.append(_Model(label, group, values, changes, line))
     return x, models
 
 
-def _rings(positions: Sequence[np.ndarray], values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(mean distance (rings,), mean increase (planes, rings)) over rings one grid step wide around the center.
+def _rings(positions: Sequence[np.ndarray], values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(mean distance (rings,), mean increase (planes, rings)) over rings one grid step wide around the center, and the
+    mean |change| (planes,) over all of them, a disk.
 
     positions: of the two axes; values: (planes, *axes). A ring with a cell that is not finite is NaN.
     """
+    center, reach, step = _center(positions)
+    distance = np.hypot(*np.meshgrid(*positions, indexing="ij"))
+    disk = distance <= reach * (1 + 1e-9)
+    increase = values - values[(slice(None), *center)][:, None, None]
+    ring = np.round(distance / step).astype(int)
+    members = [(ring == i) & disk for i in range(int(reach / step + 1e-9) + 1)]
+    members = [cells for cells in members if cells.any()]
+    x = np.array([distance[cells].mean() for cells in members])
+    change = np.where(np.isfinite(increase), np.abs(increase), np.inf)[:, disk].mean(axis=1)
+    return x, np.array([increase[:, cells].mean(axis=1) for cells in members]).T, change
+
+
+def _center(positions: Sequence[np.ndarray]) -> tuple[tuple[int, ...], float, float]:
+    """(indices of the center, radius of the largest disk around it inside the axes, width of its rings)."""
     center = tuple(int(np.argmin(np.abs(p))) for p in positions)
-    step = max(float(np.diff(p).max()) for p in positions)
-    if any(abs(p[i]) > 1e-6 * step for p, i in zip(positions, center, strict=True)):
+    steps = [float(np.diff(p).max(initial=0.0)) for p in positions]
+    if any(abs(p[i]) > 1e-6 * step for p, i, step in zip(positions, center, steps, strict=True)):
         raise ValueError(
             "`surfaces` have axes without 0, the center of a random plane; take an odd number of positions: "
             "np.linspace(-1, 1, 25)."
         )
-    distance = np.hypot(*np.meshgrid(*positions, indexing="ij"))
-    reach = min(min(-p[0], p[-1]) for p in positions)
-    if reach < step:
+    if any(i in (0, len(p) - 1) for p, i in zip(positions, center, strict=True)):
         raise ValueError("`surfaces` have axes that end at 0, their center; take them as far on both sides of it.")
-    increase = values - values[(slice(None), *center)][:, None, None]
-    ring = np.round(distance / step).astype(int)
-    members = [(ring == i) & (distance <= reach * (1 + 1e-9)) for i in range(int(reach / step + 1e-9) + 1)]
-    members = [cells for cells in members if cells.any()]
-    x = np.array([distance[cells].mean() for cells in members])
-    return x, np.array([increase[:, cells].mean(axis=1) for cells in members]).T
+    reach, step = min(min(-p[0], p[-1]) for p in positions), max(steps)
+    if reach < (1 - 1e-9) * step:
+        raise ValueError(
+            f"`surfaces` have axes with steps up to {step:g}, and the largest disk around 0 inside them has the radius "
+            f"{reach:g}: no ring of it is whole. Take the same axes for both coordinates: np.linspace(-1, 1, 25)."
+        )
+    return center, reach, step
 
 
 def _layout(models: int, flat: bool, width: float | None) -> tuple[Figure, Axes, Any]:
@@ -217,7 +233,7 @@ def _draw_planes(figure: Any, models: Sequence[_Model], variable: str, label: st
     grid = figure.subplots(len(models), len(_SHOWN), squeeze=False, sharex=True, sharey=True)
     panels = []
     for model, row in zip(models, grid, strict=True):
-        order = np.argsort(model.values[:, -1])  # NaN is steepest
+        order = np.argsort(model.changes, kind="stable")
         for axes, word, place in zip(row, _SHOWN, (0, (len(order) - 1) // 2, len(order) - 1), strict=True):
             panel = every[id(model.surfaces[order[place]])]
             drawn = ground.paint(axes, panel)

@@ -58,7 +58,7 @@ def surface3d(
             _path(axes, run, panel, variable, floor, top)
         _furnish(axes, panel, _panels.label_of(surface[variable]), (floor, bottom, top), (elevation, azimuth))
         _bar(figure, axes, panel, norm)
-        _legend(figure, walks, panel)
+        _legend(figure, walks, panel, _paths.off_handles(walks, surface, names))
     return figure
 
 
@@ -173,8 +173,6 @@ def _bar(figure: Figure, axes: Axes3D, panel: Panel, norm: AsinhNorm) -> None:
     _excess.bar(figure, axes, [panel], colors, "objective − its least value", under=True)
 
 
-def _legend(figure: Figure, walks: list[_runs.Run], panel: Panel) -> None:
+def _legend(figure: Figure, walks: list[_runs.Run], panel: Panel, off: list[Any]) -> None:
     optimizers, signs = _paths.handles(walks, [])
-    _page.legend(
-        figure, [optimizers, signs + _mesh.hatch_handles([panel]) + _paths.off_handles(walks, panel.x, panel.y)]
-    )
+    _page.legend(figure, [optimizers, signs + _mesh.hatch_handles([panel]) + off])

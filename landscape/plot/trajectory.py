@@ -4,6 +4,7 @@
 >>> figure = ls.plot.trajectory(runs, "gradient_norm")                    # doctest: +SKIP
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from landscape.plot import _curves, _page, _panels, _paths, _runs, _scales, _truth, style
+from landscape.plot._runs import Run
 
 _DEEPEST = 1e-16  # a logarithmic axis ends this far below its top: lower values tell nothing and flatten the rest
 
@@ -29,74 +31,106 @@ def trajectory(
 ) -> Figure:
     """A recorded variable ("risk", "objective", "gradient_norm") against the step.
 
-    `runs` is a Trajectory or its data set. Several optimizers: each in its own look, with a panel a penalty. One
-    optimizer and several penalties: one panel, each λ in its own color. More than 8 starts are drawn as their median
-    with the band from the 10th to the 90th percentile, over the runs that are still finite; a run that became
-    non-finite ends in a cross. `xscale` is "log" (step 0 kept at its left end) or "linear"; `yscale` "log", "linear" or
-    "auto" (log for gradient norms, and where the values are positive, or 0, with a ratio above 20; exactly 0 is drawn
-    at the axis's lower end). `ax` takes one panel; else the figure is `width` inches wide.
+    `runs` is a Trajectory, its data set, or a mapping from optimizers' labels to either, each with its own steps.
+    Several optimizers: each in its own look, with a panel a penalty. One optimizer and several penalties: one panel,
+    each λ in its own color. More than 8 starts are drawn as their median with the band from the 10th to the 90th
+    percentile, over the runs that are still finite; a run that became non-finite ends in a cross. `xscale` is "log"
+    (step 0 kept at its left end) or "linear"; `yscale` "log", "linear" or "auto" (log for gradient norms, and where the
+    values are positive, or 0, with a ratio above 20; exactly 0 is drawn at the axis's lower end). `ax` takes one panel;
+    else the figure is `width` inches wide.
 
     Runs on a plane, `trajectory.on(plane)`, have the distance from it as the variable "residual". With the plane's
     `surface`, thin dots beside the curves show what it has at the runs' coordinates, where a picture of it draws them.
 
-    Raises: ValueError for an unknown variable or scale, for several panels with `ax` or `surface`, and for a surface
-    of another objective, chart or penalty.
+    Raises: ValueError for an unknown variable or scale, for several panels with `ax` or `surface`, for a surface of
+    another objective, split of the data, chart or penalty, and for a mapping whose runs differ in objective or
+    penalties.
     """
-    data = _data(runs, variable)
+    parts = _parts(runs, variable)
     _check_scales(xscale, yscale)
-    swept = "penalty" in data.dims
-    split = swept and data.sizes.get("optimizer", 1) > 1
-    _check_panels(data, split, ax, surface)
-    values = data[variable].where(data["finite"]).to_numpy()
+    penalties = next((list(part["penalty"].values) for part in parts if "penalty" in part.dims), [])
+    split = bool(penalties) and len(parts) > 1
+    _check_panels(len(parts), penalties, split, ax, surface)
+    walks = [] if surface is None else _read_on(runs, surface, variable)
+    values = np.concatenate([part[variable].where(part["finite"]).to_numpy().ravel() for part in parts])
     log = _is_log(variable, values) if yscale == "auto" else yscale == "log"
     floor = _floor(values) if log else None
     if floor is not None:
-        data = data.assign({variable: data[variable].where(data[variable] != 0, floor)})
-    parts = [data.isel(penalty=i) for i in range(data.sizes["penalty"])] if split else [data]
+        parts = [part.assign({variable: part[variable].where(part[variable] != 0, floor)}) for part in parts]
+    panels = [[part.sel(penalty=label) for part in parts] for label in penalties] if split else [parts]
+    by_penalty = bool(penalties) and not split
     with style.context():
-        if ax is None:
-            figure, axes = _figure(len(parts), width)
-        else:
-            figure, axes = _page.canvas(ax, 0.0)
-            axes = [axes]
-        for axis, part in zip(axes, parts, strict=True):
-            _draw(axis, part, variable, by_penalty=swept and not split)
-            _page.title(axis, str(part["penalty"].item()) if split else "")
-            _curves.step_axis(axis, xscale, int(data["step"].max()))
+        figure, axes = _figure(len(panels), width, ax)
+        for axis, shown in zip(axes, panels, strict=True):
+            _draw(axis, shown, variable, by_penalty)
+            _page.title(axis, str(shown[0]["penalty"].item()) if split else "")
+            _curves.step_axis(axis, xscale, max(int(part["step"].max()) for part in parts))
             if log:
                 axis.set_yscale("log")
             spec = axis.get_subplotspec()
             first = spec is None or spec.is_first_col()
-            axis.set(xlabel="step", ylabel=_panels.label_of(data[variable]) if first else "")
+            axis.set(xlabel="step", ylabel=_panels.label_of(parts[0][variable]) if first else "")
         if surface is not None:
-            _draw_shown(axes[0], runs, surface, variable)
+            _draw_shown(axes[0], walks, surface, variable)
         if log:  # after the last panel: they share the axis
             low, high = axes[0].get_ylim()
             axes[0].set_ylim(max(low, _DEEPEST * high) if floor is None else floor, high)
-        entries, signs = _handles(data, by_penalty=swept and not split)
+        entries, signs = _handles(parts, by_penalty)
         signs += [_curves.thin_handle()] if surface is not None else []
         _page.finish(figure, axes[0], [entries, signs], own=ax is None)
     return figure
 
 
-def _data(runs: Any, variable: str) -> xr.Dataset:
-    data = getattr(runs, "data", runs) if not isinstance(runs, xr.Dataset) else runs
-    if not isinstance(data, xr.Dataset) or "step" not in data.dims:
-        raise TypeError(
-            f"`runs` is a {type(runs).__name__}; it must be a Trajectory (from landscape.descend) or its data."
+def _parts(runs: Any, variable: str) -> list[xr.Dataset]:
+    """The data of each optimizer, over penalty and start, if there are several, and step."""
+    parts: list[xr.Dataset] = []
+    for name, label, some in _runs.entries(runs):
+        data = _runs.data_of(name, label, some)
+        known = [str(v) for v in data.data_vars if "step" in data[v].dims and v != "finite"]
+        if variable not in known:
+            raise ValueError(f"`variable` is {variable!r}; the runs recorded {', '.join(known)}.")
+        each = [data.isel(optimizer=i) for i in range(data.sizes["optimizer"])] if "optimizer" in data.dims else [data]
+        parts += [part.transpose(*(d for d in ("penalty", "start") if d in data.dims), "step", ...) for part in each]
+        _check_same(name, data, parts[0])
+    return parts
+
+
+def _check_same(name: str, data: xr.Dataset, first: xr.Dataset) -> None:
+    """Raise ValueError unless these runs are of the first ones' objective and penalties."""
+    apart = "Draw them in pictures of their own."
+    if data.attrs.get("objective_id") != first.attrs.get("objective_id"):
+        texts = [f"{d.attrs.get('objective') or 'not named'} (id {d.attrs.get('objective_id')})" for d in (first, data)]
+        raise ValueError(
+            f"`{name}` is of another objective than the first of `runs`.\n  first: {texts[0]}\n  {name}: {texts[1]}\n"
+            f"{apart}"
         )
-    known = [str(v) for v in data.data_vars if "step" in data[v].dims and v != "finite"]
-    if variable not in known:
-        raise ValueError(f"`variable` is {variable!r}; the runs recorded {', '.join(known)}.")
-    return data.transpose(*(d for d in ("optimizer", "penalty", "start") if d in data.dims), "step")
+    ours, theirs = _penalties(first), _penalties(data)
+    if ours != theirs:
+        raise ValueError(f"`{name}` used the penalties {theirs}, and the first of `runs` {ours}. {apart}")
 
 
-def _check_panels(data: xr.Dataset, split: bool, ax: Axes | None, surface: xr.Dataset | None) -> None:
+def _penalties(data: xr.Dataset) -> dict[str, str] | list[str]:
+    """The formulas of a sweep's penalties under their labels, or that of the one penalty, whatever it is called."""
+    found = _runs.formulas(data)
+    return found if "penalty" in data.dims else list(found.values())
+
+
+def _read_on(runs: Any, surface: xr.Dataset, variable: str) -> list[Run]:
+    """The runs on the surface, which has this variable, of one penalty and split, and of their data."""
+    names = _panels.coordinates(surface, variable)
+    _panels.single(surface, variable, "trajectory")
+    _panels.one_split(surface, variable)
+    walks = _runs.read(runs, surface, names)
+    _runs.check_measured(walks, variable, surface)
+    return _runs.by_penalty(walks)
+
+
+def _check_panels(count: int, penalties: list[str], split: bool, ax: Axes | None, surface: xr.Dataset | None) -> None:
     if split and (ax is not None or surface is not None):
         name = "ax" if surface is None else "surface"
         raise ValueError(
-            f"`{name}` takes one panel, but `runs` hold {data.sizes['optimizer']} optimizers and "
-            f"{data.sizes['penalty']} penalties. Select a penalty (runs.data.sel(penalty=...)), or leave `{name}` out."
+            f"`{name}` takes one panel, but `runs` hold {count} optimizers and {len(penalties)} penalties. "
+            f"Select a penalty (runs.data.sel(penalty=...)), or leave `{name}` out."
         )
 
 
@@ -123,7 +157,9 @@ def _floor(values: np.ndarray) -> float | None:
     return float(max(min(0.1 * positive.min(), 1e-2 * positive.max()), _DEEPEST * positive.max()))
 
 
-def _figure(count: int, width: float | None) -> tuple[Figure, list[Axes]]:
+def _figure(count: int, width: float | None, ax: Axes | None) -> tuple[Figure, list[Axes]]:
+    if ax is not None:
+        return ax.get_figure(root=True), [ax]  # type: ignore[return-value]
     width = width or (style.SINGLE if count == 1 else style.DOUBLE)
     columns = min(count, max(1, int(width / 1.45)))
     rows = -(-count // columns)
@@ -134,41 +170,44 @@ def _figure(count: int, width: float | None) -> tuple[Figure, list[Axes]]:
     return figure, list(axes.flat[:count])
 
 
-def _draw(axes: Axes, data: xr.Dataset, variable: str, by_penalty: bool) -> None:
+def _draw(axes: Axes, parts: Sequence[xr.Dataset], variable: str, by_penalty: bool) -> None:
     """The curves of one panel: one group of starts an optimizer, or a penalty."""
-    dim = "penalty" if by_penalty else "optimizer"
-    groups = [data.isel({dim: i}) for i in range(data.sizes[dim])] if dim in data.dims else [data]
-    looks = _runs.penalty_looks(data, data.attrs) if by_penalty else []
-    steps = data["step"].to_numpy()
+    swept = parts[0]
+    groups = [swept.isel(penalty=i) for i in range(swept.sizes["penalty"])] if by_penalty else parts
+    looks = _runs.penalty_looks(swept, swept.attrs) if by_penalty else []
     for i, group in enumerate(groups):
-        group = group.squeeze([d for d in ("optimizer", "penalty") if d in group.dims])
-        shown = _runs.look(str(group["optimizer"].item()) if "optimizer" in group.coords else _runs.UNNAMED)
+        shown, steps = _runs.look(_name(group)), group["step"].to_numpy()
         look = looks[i] if by_penalty else {"color": shown.color, "linestyle": shown.linestyle}
         line = {"color": look["color"], "linestyle": look["linestyle"]}
         values = np.atleast_2d(group[variable].where(group["finite"]).to_numpy())
         _curves.runs(axes, steps, values, line, {} if by_penalty else _curves.markers(shown, steps))
 
 
-def _draw_shown(axes: Axes, runs: Any, surface: xr.Dataset, variable: str) -> None:
+def _name(part: xr.Dataset) -> str:
+    """The name of a part's optimizer."""
+    return str(part["optimizer"].item()) if "optimizer" in part.coords else _runs.UNNAMED
+
+
+def _draw_shown(axes: Axes, walks: Sequence[Run], surface: xr.Dataset, variable: str) -> None:
     """What the surface has at the runs' coordinates."""
     names = _panels.coordinates(surface, variable)
-    _panels.single(surface, variable, "trajectory")
-    _panels.one_split(surface, variable)
-    for group in _runs.by_name(_runs.by_penalty(_runs.read(runs, surface, names))).values():
+    for group in _runs.by_name(walks).values():
         steps = max((run.steps for run in group), key=len)
         rows = _runs.aligned([_truth.under(surface, variable, names, run) for run in group], len(steps))
         _curves.thin(axes, steps, rows, group[0].look.color)
 
 
-def _handles(data: xr.Dataset, by_penalty: bool) -> list[list[Any]]:
+def _handles(parts: Sequence[xr.Dataset], by_penalty: bool) -> list[list[Any]]:
+    entries: list[Any]
     if by_penalty:
-        entries = [Line2D([], [], **look) for look in _runs.penalty_looks(data, data.attrs)]
+        entries = [Line2D([], [], **look) for look in _runs.penalty_looks(parts[0], parts[0].attrs)]
     else:
-        names = np.atleast_1d(data["optimizer"]) if "optimizer" in data.coords else []
-        entries = _paths.line_handles({str(name): _runs.look(str(name)) for name in names})
+        names = [_name(part) for part in parts]
+        entries = _paths.line_handles({name: _runs.look(name) for name in names if name != _runs.UNNAMED})
     signs: list[Any] = []
-    if data.sizes.get("start", 1) > _curves.FEW:
-        signs.append(_curves.band_handle(f"{data.sizes['start']} starts"))
-    if not bool(data["finite"].all()):
+    starts = max(part.sizes.get("start", 1) for part in parts)
+    if starts > _curves.FEW:
+        signs.append(_curves.band_handle(f"{starts} starts"))
+    if not all(bool(part["finite"].all()) for part in parts):
         signs.append(Line2D([], [], markersize=4, label="became non-finite", **_paths.FAILED))
     return [entries, signs]

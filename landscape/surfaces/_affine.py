@@ -14,8 +14,7 @@ True
 """
 
 import itertools
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -23,37 +22,23 @@ import jax.extend.core as jex
 import jax.numpy as jnp
 from jax import Array
 
+from landscape import _jaxprs
+from landscape.surfaces import _cost
+from landscape.surfaces._cost import Count, Step
+
 # Entered, because they only group equations. A custom_jvp or custom_vjp call stays whole, with its rule: entering one
 # would change relu'(0).
-GROUPS = {"jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint"}
+GROUPS = {"jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint"}  # names differ between versions
 # Affine in all of their operands at once.
 LINEAR = {
     *("add", "add_any", "sub", "neg", "reshape", "broadcast_in_dim", "transpose", "squeeze", "expand_dims", "rev"),
     *("reduce_sum", "cumsum", "slice", "concatenate", "pad", "copy", "reduce_window_sum", "convert_element_type"),
+    *("stack", "unstack", "split", "tile"),
 }
 BILINEAR = {"mul", "dot_general", "conv_general_dilated"}  # affine where exactly one operand is
 IN_FIRST = {"div", "gather", "dynamic_slice"}  # affine in the first operand, the others independent of the coordinates
 FIXED, AFFINE, OTHER = range(3)  # what a value is in the coordinates
 
-# Weights of the comparison, in units of one operation on an element in a fused loop. Measured on CPU (benchmarks/).
-PRODUCT, FUNCTION = 1 / 8, 8.0
-CONVOLUTION = 15.0  # an entry of the result, on top of its products
-FREE = {"reshape", "broadcast_in_dim", "squeeze", "expand_dims", "copy", "convert_element_type", "iota"}
-FUNCTIONS = {
-    "exp",
-    "exp2",
-    "log",
-    "log1p",
-    "expm1",
-    "tanh",
-    "logistic",
-    "erf",
-    "erf_inv",
-    "sin",
-    "cos",
-    "pow",
-    "lgamma",
-}
 GAIN = 1.05  # hoisted must be this much cheaper than plain, by count
 
 UNNAMED = jex.DebugInfo("hoist", "landscape", None, None)  # a jaxpr wants one
@@ -81,14 +66,6 @@ class Program(NamedTuple):
     structure: Any
 
 
-class Count(NamedTuple):
-    """What a cell costs."""
-
-    operations: float
-    weighted: float  # in operations of a fused loop
-    intermediates: tuple[int, ...]  # bytes of each value computed
-
-
 class Split(NamedTuple):
     """A program cut in two: `hoisted` values are computed once a batch, `rest` runs in every cell."""
 
@@ -104,16 +81,10 @@ class Split(NamedTuple):
         """All values that cells share."""
         return self.affine + self.fixed
 
-    @property
-    def held(self) -> int:
-        """Bytes of the terms."""
-        width = {v: 1 + len(self.program.coordinates) for v in self.affine}
-        return sum(width.get(v, 1) * _nbytes(self.program.avals[v]) for v in self.hoisted)
-
     def terms(self) -> Terms:
         """The hoisted values at zero with their slopes, by one linearization."""
         program = self.program
-        nodes = _needed(program, self.hoisted, ())
+        nodes = _needed(program, self.hoisted, (), effects=False)  # a print belongs to a cell
         zeros = [jnp.zeros((), program.avals[c].dtype) for c in program.coordinates]
 
         def prefix(*coordinates: Array) -> tuple[list[Array], list[Array]]:
@@ -181,8 +152,8 @@ def _program(f: Callable[..., Any], coordinates: Sequence[Any]) -> Program:
         for equation in jaxpr.eqns:
             inputs = tuple(v if isinstance(v, jex.Literal) else named[v] for v in equation.invars)
             if equation.primitive.name in GROUPS:
-                (inner,) = _inner(equation)
-                outputs = enter(getattr(inner, "jaxpr", inner), getattr(inner, "consts", ()), inputs)
+                (inner,) = _jaxprs.inner(equation)
+                outputs = enter(_jaxprs.opened(inner), getattr(inner, "consts", ()), inputs)
             else:
                 outputs = [new(v) for v in equation.outvars]
                 nodes.append(Node(equation, inputs, tuple(outputs)))
@@ -210,16 +181,10 @@ def _kind(equation: Any, of: list[int]) -> int:
         return OTHER
     if AFFINE not in of:
         return FIXED
-    linear = (
-        name in LINEAR
-        or (name in BILINEAR and of.count(AFFINE) == 1)
-        or (name in IN_FIRST and of.index(AFFINE) == 0 and of.count(AFFINE) == 1)
-    )
-    return (
-        AFFINE
-        if linear and all(_keeps(equation, v) for v, kind in zip(equation.invars, of, strict=True) if kind == AFFINE)
-        else OTHER
-    )
+    one = of.count(AFFINE) == 1
+    linear = name in LINEAR or (name in BILINEAR and one) or (name in IN_FIRST and one and of[0] == AFFINE)
+    exact = all(_keeps(equation, v) for v, kind in zip(equation.invars, of, strict=True) if kind == AFFINE)
+    return AFFINE if linear and exact else OTHER
 
 
 def _keeps(equation: Any, variable: Any) -> bool:
@@ -235,18 +200,15 @@ def _cheapest_cut(program: Program, kinds: dict[int, int]) -> set[int]:
 
     That is to hoist it, or to compute it from what was cheapest for its inputs.
     """
-    k, cheapest, hoist_here = (
-        len(program.coordinates),
-        dict.fromkeys((*program.constants, *program.coordinates), 0.0),
-        set(),
-    )
+    k, hoist_here = len(program.coordinates), set()
+    cheapest = dict.fromkeys((*program.constants, *program.coordinates), 0.0)
     makers = {out: node for node in program.nodes for out in node.outputs}
     for node in program.nodes:
-        direct = _weight(node.equation) + sum(cheapest.get(v, 0.0) for v in set(filter(_is_value, node.inputs)))
+        direct = _cost.weight(node.equation) + sum(cheapest.get(v, 0.0) for v in set(filter(_is_value, node.inputs)))
         for v in node.outputs:
             if kinds[v] == OTHER:
                 continue
-            held = _size(program.avals[v]) * (2.0 * k if kinds[v] == AFFINE else 1.0)
+            held = _cost.size(program.avals[v]) * (2.0 * k if kinds[v] == AFFINE else 1.0)
             cheapest[v] = min(direct, held)
             if held < direct:
                 hoist_here.add(v)
@@ -266,11 +228,11 @@ def _cheapest_cut(program: Program, kinds: dict[int, int]) -> set[int]:
     return cut
 
 
-def _needed(program: Program, wanted: Sequence[Value], given: Any) -> list[Node]:
-    """The equations that lead from `given` values to the wanted ones, in order."""
+def _needed(program: Program, wanted: Sequence[Value], given: Any, effects: bool = True) -> list[Node]:
+    """The equations that lead from `given` values to the wanted ones, in order; with those that have effects."""
     needed, nodes = {v for v in wanted if _is_value(v)} - set(given), []
     for node in reversed(program.nodes):
-        if needed.intersection(node.outputs) or node.equation.effects:
+        if needed.intersection(node.outputs) or (effects and node.equation.effects):
             nodes.append(node)
             needed |= {v for v in node.inputs if _is_value(v)} - set(given)
     return nodes[::-1]
@@ -299,84 +261,9 @@ def _is_value(value: Value) -> bool:
 
 def _count(program: Program, nodes: list[Node], affine: Sequence[int], hoisted: Any) -> Count:
     """What nodes cost in a cell, with putting together what was hoisted."""
-    together = 2 * len(program.coordinates) * sum(_size(program.avals[v]) for v in affine)
-    read = sum(_size(program.avals[v]) for v in hoisted if v not in affine)
-    alone = _count_equations([node.equation for node in nodes])
-    values = (*alone.intermediates, *(_nbytes(program.avals[v]) for v in affine))
-    return Count(alone.operations + together, alone.weighted + together + read, values)
-
-
-def count(jaxpr: Any) -> Count:
-    """What a whole jaxpr costs."""
-    return _count_equations(jaxpr.eqns)
-
-
-def _count_equations(equations: Sequence[Any]) -> Count:
-    operations, weighted = sum(map(operations_of, equations)), sum(map(_weight, equations))
-    return Count(operations, weighted, tuple(size for e in equations for size in intermediates(e)))
-
-
-def holds(jaxpr: Any, name: str) -> bool:
-    """Whether an equation of this name (its beginning) is in a jaxpr, at any depth."""
-    return any(
-        e.primitive.name.startswith(name) or any(holds(getattr(j, "jaxpr", j), name) for j in _inner(e))
-        for e in jaxpr.eqns
-    )
-
-
-def operations_of(equation: Any) -> float:
-    """Operations on numbers: of a product 2 an entry and term, of a loop as often as it runs (once, if unknown)."""
-    return _cost(equation, product=1.0, convolution=0.0, function=1.0)
-
-
-def _weight(equation: Any) -> float:
-    return _cost(equation, PRODUCT, CONVOLUTION, FUNCTION)
-
-
-def _cost(equation: Any, product: float, convolution: float, function: float) -> float:
-    name, params = equation.primitive.name, equation.params
-    inner = _inner(equation)
-    if inner:
-        bodies = [sum(_cost(e, product, convolution, function) for e in getattr(j, "jaxpr", j).eqns) for j in inner]
-        return (max(bodies) if name == "cond" else sum(bodies)) * params.get("length", 1)
-    size = max((_size(v.aval) for v in equation.outvars), default=0)
-    if name == "dot_general":
-        (contracted, _), _ = params["dimension_numbers"]
-        return product * 2 * size * math.prod(equation.invars[0].aval.shape[i] for i in contracted)
-    if name == "conv_general_dilated":
-        kernel = equation.invars[1].aval
-        terms = _size(kernel) / kernel.shape[params["dimension_numbers"].rhs_spec[0]]
-        return size * (convolution + product * 2 * terms)
-    if name in FREE:
-        return 0.0
-    if name.startswith("reduce") or name.startswith("cum") or name.startswith("arg"):
-        return float(max(_size(v.aval) for v in equation.invars))
-    return size * (function if name in FUNCTIONS else 1.0)
-
-
-def intermediates(equation: Any) -> Iterator[int]:
-    """Bytes of every array that an equation computes, on the way or as its result."""
-    inner = _inner(equation)
-    for body in inner:
-        for e in getattr(body, "jaxpr", body).eqns:
-            yield from intermediates(e)
-    if not inner:
-        yield from (_nbytes(v.aval) for v in equation.outvars)
-
-
-def _inner(equation: Any) -> list[Any]:
-    """The jaxprs inside an equation: bodies of loops, branches, calls."""
-    found = []
-    for value in equation.params.values():
-        for part in value if isinstance(value, (tuple, list)) else (value,):
-            if hasattr(getattr(part, "jaxpr", part), "eqns"):
-                found.append(part)
-    return found
-
-
-def _size(aval: Any) -> int:
-    return math.prod(getattr(aval, "shape", ()))
-
-
-def _nbytes(aval: Any) -> int:
-    return _size(aval) * getattr(getattr(aval, "dtype", None), "itemsize", 4)
+    together = 2 * len(program.coordinates) * sum(_cost.size(program.avals[v]) for v in affine)
+    read = sum(_cost.size(program.avals[v]) for v in hoisted if v not in affine)
+    steps = [Step(node.equation, list(filter(_is_value, node.inputs)), node.outputs) for node in nodes]
+    results = filter(_is_value, program.outputs)
+    alone = _cost.count_steps(steps, lambda v: _cost.nbytes(program.avals[v]), results, affine)
+    return alone._replace(operations=alone.operations + together, weighted=alone.weighted + together + read)

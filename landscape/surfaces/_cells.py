@@ -8,8 +8,7 @@ time, chunk after chunk.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -21,8 +20,9 @@ from landscape import _trees
 from landscape.charts import chart as _chart
 from landscape.charts.chart import Chart
 from landscape.objectives.data import Batch
-from landscape.objectives.objective import Prepare, prepared
-from landscape.surfaces import _affine
+from landscape.objectives.preparation import Preparation
+from landscape.surfaces import _affine, _cost
+from landscape.surfaces._cost import Count
 from landscape.surfaces._plan import Plan
 from landscape.surfaces.quantities import Point, Quantity, Risk
 from landscape.surfaces.sweep import Sweep
@@ -35,25 +35,9 @@ class Measures(NamedTuple):
 
     risk: Risk
     own: tuple[Quantity, ...]
-    prepare: Prepare | None
+    preparation: Preparation | None
     order: tuple[int, ...]  # where each of the chart's names stands among the axes
     units: tuple[int, ...]  # the unit penalty of each penalty
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Losses of all examples at once, by a model that is prepared at each point: batch by batch."""
-
-    losses: Callable[[Any, Batch], Any]
-    prepare: Prepare
-    batch_size: int
-
-    def __call__(self, params: Any, batch: Batch) -> Any:
-        """What the losses return, for the whole data."""
-        given = prepared(self.prepare, params, batch, self.batch_size)
-        split = jax.tree.map(lambda leaf: leaf.reshape(-1, self.batch_size, *leaf.shape[1:]), batch)
-        out = jax.lax.map(partial(self.losses, given), split)
-        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), out)
 
 
 class PerCell(NamedTuple):
@@ -66,11 +50,11 @@ class PerCell(NamedTuple):
 class Cost(NamedTuple):
     """What a cell costs on one batch, plain and with the affine prefix hoisted."""
 
-    plain: _affine.Count
-    hoisted: _affine.Count
+    plain: Count
+    hoisted: Count
     terms: tuple[Any, ...]  # shapes and dtypes of what is hoisted, its slopes included
     sums: Any  # shapes and dtypes of its running sums
-    grouped: bool  # whether a convolution has a kernel that differs between cells
+    grouped: bool  # whether a convolution has a kernel that moves with the cells
 
 
 @partial(jax.jit, static_argnames=("measures", "plan"))
@@ -192,7 +176,7 @@ def per_cell(measures: Measures, chart: Chart, batch: Batch, hoist: bool, dtype:
         return measures.risk.losses(chart.point(at), batch)
 
     def of(measure: Quantity, *at: Array) -> Any:
-        return measure.accumulate(_point(measures, chart, batch, jnp.stack(at)), batch)
+        return measure.accumulate(_point(measures, chart, batch, at), batch)
 
     in_chart = not measures.risk.gradient_norm
     parts = [cut(losses_at if in_chart else of_risk), *(cut(partial(of, measure)) for measure in measures.own)]
@@ -210,12 +194,11 @@ def per_cell(measures: Measures, chart: Chart, batch: Batch, hoist: bool, dtype:
     return PerCell([terms for terms, _ in parts], sums)
 
 
-def _point(measures: Measures, chart: Chart, batch: Batch, coordinates: Array) -> Point:
-    params = chart.point(tuple(coordinates))
-    if measures.prepare is not None:  # all data are one batch then
-        assert isinstance(measures.risk.losses, Prepared)
-        params = prepared(measures.prepare, params, batch, measures.risk.losses.batch_size)
-    return Point(params, coordinates, chart)
+def _point(measures: Measures, chart: Chart, batch: Batch, at: Sequence[Array]) -> Point:
+    params = chart.point(at)
+    if measures.preparation is not None:  # all data are one batch then
+        params = measures.preparation(params, batch)
+    return Point(params, jnp.stack(at), chart)
 
 
 def _variables(
@@ -226,7 +209,7 @@ def _variables(
         Point(chart.point(tuple(coordinates)), coordinates, chart), sums[0], sweep
     )
     for measure, own in zip(measures.own, sums[1:], strict=True):
-        new = measure.finish(_point(measures, chart, batch, coordinates), own, sweep)
+        new = measure.finish(_point(measures, chart, batch, tuple(coordinates)), own, sweep)
         reserved = set(_chart.RESERVED) - {"accuracy"}
         taken = sorted(set(new) & {*out, *chart.names, *reserved})
         if taken:
@@ -267,8 +250,8 @@ def cost(measures: Measures, chart: _trees.Shapes, batch: _trees.Shapes, dtype: 
             cell = per_cell(measures, chart, batch, hoist, dtype)
             terms = tuple(jax.ShapeDtypeStruct(t.shape, t.dtype) for t in jax.tree.leaves(cell.terms))
             closed, sums = jax.make_jaxpr(partial(cell.sums, cell.terms), return_shape=True)(at)
-            counts.append(_affine.count(closed.jaxpr))
-        found.append(Cost(counts[0], counts[1], terms, sums, _affine.holds(closed.jaxpr, "conv_general_dilated")))
+            counts.append(_cost.count(closed))
+        found.append(Cost(counts[0], counts[1], terms, sums, _cost.has_moving_kernel(closed)))
 
     jax.eval_shape(trace, _trees.from_shapes(chart), _trees.from_shapes(batch))
     return found[0]

@@ -1,5 +1,6 @@
 """How a grid is run: cells in flight, cells a tile, examples a batch. Chosen from sizes; never "all at once"."""
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -28,13 +29,25 @@ class Sizes(NamedTuple):
     """What a cell holds, in bytes."""
 
     largest: float  # an example: the largest array computed on the way
-    all: float  # an example: all arrays computed on the way
+    live: float  # an example: arrays that are needed at one time; derivatives in XLA's order, measured on CPU
     terms: float  # an example: what is computed once a batch
+    row: float  # an example itself, where the data are read from elsewhere
     params: int  # its own params, and their gradient where one is wanted
     sums: int  # its running sums between batches
-    gradient: bool
-    streams: int  # arrays of the largest kind that are live at a time: with its in-chart derivatives
+    streams: int  # arrays of the largest kind that are computed together: with its in-chart derivatives
     grouped: bool  # a convolution whose kernel differs between cells
+
+    @property
+    def shared(self) -> float:
+        """An example's share of what all cells hold together: the terms, its batch, and the one that is read next."""
+        return self.terms + 2 * self.row
+
+    def temporaries(self, plan: Plan, n: float) -> float:
+        """Bytes that a plan takes."""
+        cells = plan.in_flight * (self.live * plan.batch_size + self.params)
+        shared = self.shared - (0 if plan.hoist else self.terms)
+        sums = 2 * self.sums * plan.tile_cells if plan.batch_size < n else 0
+        return cells + shared * plan.batch_size + sums
 
 
 def budget(memory: int | None) -> int:
@@ -42,33 +55,33 @@ def budget(memory: int | None) -> int:
     return MEMORY.get(jax.default_backend(), MEMORY_ACCELERATOR) if memory is None else memory
 
 
-def plan(sizes: Sizes, cells: int, n: float, batch_size: int | None, memory: int | None, resident: bool) -> Plan:
+def plan(sizes: Sizes, cells: int, n: float, batch_size: int | None, memory: int | None, most: int) -> Plan:
     """Choose the plan for a grid of `cells` over n examples (infinity where they have not been counted).
 
-    resident: the data are in memory, so that a pass over them costs nothing; else a tile takes as many cells as memory
-              allows, because passes = tiles.
-    `memory` bounds the temporaries. Of the arrays computed on the way a cell is taken to hold the three largest at a
-    time (XLA fuses most away), or all of them where a gradient is wanted.
+    most: examples that are handed over at a time; n where the data are in memory, so that a pass over them costs
+          nothing; else a tile takes as many cells as memory allows, because passes = tiles.
+    `memory` bounds the temporaries.
     """
     backend, limit = jax.default_backend(), budget(memory)
     chunk = CHUNK_BYTES.get(backend, CHUNK_BYTES_ACCELERATOR)
-    largest = max(4.0, sizes.largest)  # at least one float
-    live = max(3 * largest * sizes.streams, sizes.all if sizes.gradient else 0)
-    examples = int(min(n, batch_size or n))
+    resident = not sizes.row
+    examples = int(min(n, batch_size or n, most))
     if batch_size is None:
-        if not resident:
-            examples = max(LEAST_BATCH, min(examples, int(STEP_WORK / (largest / 4 * cells))))
-        examples = max(1, min(examples, int(limit / (live + sizes.terms))))
-    left = max(limit - sizes.terms * examples, limit / 2)
-    in_flight = int(
-        max(1, min(chunk / (largest * sizes.streams * examples), left / (live * examples + sizes.params), cells))
-    )
+        if not resident and math.isfinite(n):
+            examples = max(min(LEAST_BATCH, examples), min(examples, int(STEP_WORK / (sizes.largest / 4 * cells))))
+        if examples * (sizes.live + sizes.shared) + sizes.params > limit:  # half of it for the sums between batches
+            fits = min((limit / 2 - sizes.params) / (sizes.live + sizes.shared), limit / (4 * max(sizes.shared, 1)))
+            examples = max(1, int(min(examples, fits)))
+    hoist = sizes.shared * examples <= limit / 2  # else by a batch_size that was asked for
+    left = max(limit - sizes.shared * examples, limit / 2) / (2 if examples < n else 1)
+    together = chunk / (sizes.largest * sizes.streams * examples)
+    in_flight = int(max(1, min(together, left / (sizes.live * examples + sizes.params), cells)))
     if sizes.grouped and backend == "cpu":
         in_flight = 1  # a convolution with a kernel for each cell runs many times slower there
     tile_cells = cells
     if resident:
-        tile_cells = max(in_flight, min(cells, int(STEP_WORK / max(1, largest / 4 * examples))))
-    if examples < n:  # running sums are held for the whole tile, twice where a copy is made
+        tile_cells = max(in_flight, min(cells, int(STEP_WORK / max(1, sizes.largest / 4 * examples))))
+    if examples < n:  # the other half: running sums are held for the whole tile, twice where a copy is made
         tile_cells = max(1, min(tile_cells, int(left / (2 * sizes.sums))))
-    at_a_time = max(1, int(STEP_WORK / (largest / 4 * examples * tile_cells)))
-    return Plan(min(in_flight, tile_cells), tile_cells, examples, at_a_time)
+    at_a_time = max(1, int(STEP_WORK / (sizes.largest / 4 * examples * tile_cells)))
+    return Plan(min(in_flight, tile_cells), tile_cells, examples, at_a_time, hoist)

@@ -10,17 +10,30 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from landscape import _checks, _trees
+from landscape._trees import Params
 from landscape.charts import chart as _chart
 from landscape.charts.chart import Chart
 from landscape.objectives import data as _data
-from landscape.objectives.data import Batches, num_examples
+from landscape.objectives import tracing
+from landscape.objectives.data import Batch, Batches, num_examples
 from landscape.objectives.objective import Objective, check_objective
 from landscape.objectives.penalties import Penalty
+from landscape.objectives.preparation import Preparation
 from landscape.surfaces import _cells, _plan, _tiles
-from landscape.surfaces._cells import Measures, Prepared
-from landscape.surfaces.quantities import BUILT_IN, GRADIENTS, Accuracy, Metric, Quantity, Risk
+from landscape.surfaces._cells import Measures
+from landscape.surfaces.quantities import (
+    BUILT_IN,
+    GRADIENTS,
+    Accuracy,
+    Metric,
+    Point,
+    Quantity,
+    Risk,
+    VersionedQuantity,
+)
 from landscape.surfaces.sweep import Sweep, penalties_of, stacked
 
 
@@ -37,6 +50,12 @@ class Task(NamedTuple):
     n: float  # examples; infinity where they have not been counted
     tile_shape: tuple[int, ...]
     cost: _cells.Cost
+    sizes: _plan.Sizes
+
+    @property
+    def hoists(self) -> bool:
+        """Whether anything is computed once a batch."""
+        return self.plan.hoist and len(self.cost.terms) > 0
 
 
 def planned(
@@ -52,6 +71,11 @@ def planned(
     check_objective(objective)
     if batch_size is not None:
         _checks.count("batch_size", batch_size)
+        if objective.prepare is not None:
+            raise ValueError(
+                "`batch_size` is a part of the objective where params are prepared, because other batches have other "
+                f"statistics: give Objective prepare_batch_size={batch_size} instead."
+            )
     if memory is not None:
         _checks.count("memory", memory, least=2**20, unit=" bytes")
     grid_axes = _checked_axes(chart, axes)
@@ -65,14 +89,14 @@ def planned(
     _chart.check_fits("chart", chart, objective.params)
     _warn_below_resolution(chart, grid_axes)
     order = tuple(list(grid_axes).index(name) for name in chart.names)
-    measures = _measures(objective, quantities, batch_size, order, units)
-    dtype = np.promote_types(objective.dtype, np.float32) if objective.dtype.itemsize >= 4 else np.dtype(np.float32)
+    measures = _measures(objective, chart, quantities, order, units)
+    dtype = _dtype(objective)
     positions = tuple(_cast(name, a, dtype) for name, a in grid_axes.items())
     grid = tuple(len(a) for a in grid_axes.values())
     n = math.inf if isinstance(objective.data, Batches) else objective.n
-    plan, cost = _plan_for(objective, chart, measures, dtype, math.prod(grid), batch_size, memory)
+    plan, cost, sizes = _plan_for(objective, chart, measures, dtype, math.prod(grid), batch_size, memory)
     shape = _tiles.tile_shape(grid, plan.tile_cells)
-    return Task(objective, chart, grid_axes, positions, measures, sweep, plan, n, shape, cost)
+    return Task(objective, chart, grid_axes, positions, measures, sweep, plan, n, shape, cost, sizes)
 
 
 def _plan_for(
@@ -83,32 +107,47 @@ def _plan_for(
     cells: int,
     batch_size: int | None,
     memory: int | None,
-) -> tuple[_plan.Plan, _cells.Cost]:
-    data = objective.data
-    batch = _data.first_batch(data)
-    traced = num_examples(batch)
-    cost = _cells.cost(measures, _trees.shapes(chart), _trees.shapes(batch), np.dtype(dtype))
-    count = cost.hoisted
-    terms = sum(math.prod(t.shape) * t.dtype.itemsize for t in cost.terms)
-    params = sum(leaf.nbytes for leaf in jax.tree.leaves(_trees.floating(objective.params)))
-    sums = sum(math.prod(s.shape) * s.dtype.itemsize for s in jax.tree.leaves(cost.sums))
-    risk, k = measures.risk, len(chart.names)
+) -> tuple[_plan.Plan, _cells.Cost, _plan.Sizes]:
+    data, first = objective.data, _data.first_batch(objective.data)
+    given = num_examples(first)
+    n, most = (math.inf, max(given, _plan.LEAST_BATCH)) if isinstance(data, Batches) else (given, given)
+    if measures.preparation is not None:
+        batch_size = given  # the losses loop over batches themselves
+    size = given
+    for _ in range(2):  # what pays, and what is held, is counted again on a batch as large as was chosen
+        batch = jax.tree.map(lambda leaf, size=size: jax.ShapeDtypeStruct((size, *leaf.shape[1:]), leaf.dtype), first)
+        cost = _cells.cost(measures, _trees.shapes(chart), _trees.shapes(batch), np.dtype(dtype))
+        sizes = _sizes(objective, measures, cost, len(chart.names), size)
+        plan = _plan.plan(sizes, cells, n, batch_size, memory, most)
+        if jax.tree.leaves(first) and plan.batch_size == size:
+            break
+        size = batch_size = plan.batch_size
+    return plan, cost, sizes
+
+
+def _sizes(objective: Objective, measures: Measures, cost: _cells.Cost, k: int, examples: int) -> _plan.Sizes:
+    """What a cell holds, counted on so many examples."""
+    first = _data.first_batch(objective.data)
+    rows = sum(math.prod(leaf.shape[1:]) * leaf.dtype.itemsize for leaf in jax.tree.leaves(first))
+    risk, count = measures.risk, cost.hoisted
     slope = risk.hessian or (risk.slope and not risk.gradient_norm)
-    sizes = _plan.Sizes(
-        largest=max(count.intermediates, default=0) / traced,
-        all=sum(count.intermediates) / traced,
-        terms=terms / traced,
+    largest = max(4.0, count.largest / examples)  # at least one float
+    params = sum(leaf.nbytes for leaf in jax.tree.leaves(_trees.floating(objective.params)))
+    return _plan.Sizes(
+        largest=largest,
+        live=max(3 * largest, count.live / examples) * (3 if risk.hessian else 2 if slope or risk.gradient_norm else 1),
+        terms=sum(math.prod(t.shape) * t.dtype.itemsize for t in cost.terms) / examples,
+        row=0 if _data.in_memory(objective.data) else rows,
         params=params * (1 + risk.gradient_norm),
-        sums=max(sums, 4),
-        gradient=risk.gradient_norm,
+        sums=max(4, sum(math.prod(s.shape) * s.dtype.itemsize for s in jax.tree.leaves(cost.sums))),
         streams=1 + k * slope + k * (k + 1) // 2 * risk.hessian,
         grouped=cost.grouped,
     )
-    if measures.prepare is not None:
-        batch_size = traced  # the losses loop over batches themselves
-    elif isinstance(data, Batches):
-        return _plan.plan(sizes, cells, math.inf, traced, memory, resident=False), cost
-    return _plan.plan(sizes, cells, traced, batch_size, memory, _data.in_memory(data)), cost
+
+
+def _dtype(objective: Objective) -> np.dtype:
+    """What coordinates are computed in: float32 or wider."""
+    return np.promote_types(objective.dtype, np.float32) if objective.dtype.itemsize >= 4 else np.dtype(np.float32)
 
 
 def _checked_axes(chart: Chart, axes: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -152,11 +191,26 @@ def _cast(name: str, axis: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 def _measures(
     objective: Objective,
+    chart: Chart,
     quantities: Sequence[str | Quantity],
-    batch_size: int | None,
     order: tuple[int, ...],
     units: tuple[int, ...],
 ) -> Measures:
+    own, names = _checked_quantities(quantities)
+    if "accuracy" in names:
+        own.insert(0, Metric("accuracy", Accuracy(_predict_of(objective))))
+    preparation = None
+    if objective.prepare is not None:
+        preparation = Preparation(objective.prepare, objective.prepare_batch_size)
+    norm = any(name in names for name in GRADIENTS)
+    flags = ("risk_stderr" in names, norm, "slope" in names, "plane_hessian" in names)
+    risk = Risk(objective.traced_losses, objective.reduction, *flags)
+    fixed = tuple(_fixed(quantity, objective, chart, preparation) for quantity in own)
+    return Measures(risk, fixed, preparation, order, units)
+
+
+def _checked_quantities(quantities: Any) -> tuple[list[Quantity], list[str]]:
+    """Quantities of one's own, and the names of built-in ones."""
     if isinstance(quantities, str):
         raise TypeError(f"`quantities` is the string {quantities!r}; give a tuple, ({quantities!r},).")
     _checks.instance("quantities", quantities, Iterable, 'a tuple of names and own quantities, such as ("slope",)')
@@ -172,24 +226,26 @@ def _measures(
                 f"`quantities` holds {quantity!r}; give a name out of {', '.join(BUILT_IN)}, an ls.Metric, or an "
                 "object with accumulate, merge and finish (see landscape.surfaces.quantities)."
             )
-        _checks.hashable("quantities", quantity)
-    if "accuracy" in names:
-        own.insert(0, Metric("accuracy", Accuracy(_predict_of(objective))))
-    losses = objective.losses
-    if objective.prepare is not None:
-        losses = Prepared(losses, objective.prepare, _preparing_size(objective.n, batch_size))
-    norm = any(name in names for name in GRADIENTS)
-    flags = ("risk_stderr" in names, norm, "slope" in names, "plane_hessian" in names)
-    return Measures(Risk(losses, objective.reduction, *flags), tuple(own), objective.prepare, order, units)
+    return own, names
 
 
-def _preparing_size(n: int, batch_size: int | None) -> int:
-    if batch_size is not None and n % batch_size:
-        raise ValueError(
-            f"`batch_size` is {batch_size}, which does not divide the {n} examples; `prepare` is given whole batches. "
-            "Choose a divisor, or leave it out for one batch of all."
-        )
-    return batch_size or n
+def _fixed(
+    quantity: Quantity, objective: Objective, chart: Chart, preparation: Preparation | None
+) -> VersionedQuantity:
+    """A quantity as it computes now: traced at every call, since what it reads may have changed."""
+    name = "quantities"
+    if isinstance(quantity, Metric):
+        name = "predict" if isinstance(quantity.f, Accuracy) else quantity.name
+    _checks.hashable(name, quantity)
+
+    def accumulate(params: Params, coordinates: Array, chart: Chart, batch: Batch) -> Any:
+        given = params if preparation is None else preparation(params, batch)
+        return quantity.accumulate(Point(given, coordinates, chart), batch)
+
+    shapes = (_trees.from_shapes(_trees.shapes(t)) for t in (chart, _data.first_batch(objective.data)))
+    coordinates = jax.ShapeDtypeStruct((len(chart.names),), _dtype(objective))
+    params = _trees.from_shapes(_trees.shapes(objective.params))
+    return VersionedQuantity(quantity, tracing.traced(name, accumulate, params, coordinates, *shapes).version)
 
 
 def _predict_of(objective: Objective) -> Any:

@@ -20,6 +20,7 @@ import jax
 import numpy as np
 
 from landscape import _checks
+from landscape.charts import axes as _axes
 from landscape.charts import chart as _chart
 from landscape.charts.chart import Chart
 from landscape.objectives import data as _data
@@ -64,7 +65,8 @@ def evaluate(
                  front. Risk and its gradient are computed once a cell however many there are.
     data:        label -> data, such as {"train": (x, y), "test": (u, v)}: replaces the objective's own data and adds
                  the dimension `split` in front of the axes, where the data matter.
-    batch_size:  examples at a time; chosen from `memory` by default. `Batches` come in their own sizes.
+    batch_size:  examples at a time; chosen from `memory` by default. `Batches` come in their own sizes, and are cut
+                 where they do not fit.
     memory:      bytes that temporaries may take (default 2 GiB on CPU); halved cells in flight where the device runs
                  out all the same.
     precision:   of matrix products, "highest" unless asked otherwise (JAX's default is TF32 on NVIDIA and
@@ -82,7 +84,8 @@ def evaluate(
     Whatever is affine in the coordinates is computed once a batch for all cells; `ls.explain` says what.
     objective, penalty_* and gradient_norm carry `penalty` in a sweep. NaN and inf stay as they are, and `finite` is
     False there.
-    Attributes hold the provenance: versions, device, dtype, precision, fingerprints, plan and wall time.
+    Attributes hold the provenance: versions, device, dtype, precision, fingerprints, plan and wall time. On a Plane
+    those of a coordinate hold `unit_length`, the distance between params one unit apart: its direction's norm.
     Raises: ValueError or TypeError, naming the argument.
     """
     if data is not None:
@@ -113,7 +116,7 @@ def evaluate(
         "out_of_memory": "" if plan == task.plan else f"cells in flight halved from {task.plan.in_flight}",
         "tile_shape": list(task.tile_shape),
         "batch_size": plan.batch_size,
-        "hoisted": len(task.cost.terms) > 0,
+        "hoisted": task.hoists,
     }
     return _dataset(task, values, penalties, attributes, started)
 
@@ -173,14 +176,13 @@ def _through(
 
 def _runs(data: Batch, plan: _plan.Plan) -> Iterator[tuple[Batch, int, int, int]]:
     """(examples, batch size, first batch, batch after the last) of each call of the compiled function."""
-    if not _data.in_memory(data):
-        yield from ((batch, num_examples(batch), 0, 1) for batch in _data.batches(data, plan.batch_size))
-        return
-    full, rest = divmod(num_examples(data), plan.batch_size)
-    for start in range(0, full, plan.batches_a_step):
-        yield data, plan.batch_size, start, min(start + plan.batches_a_step, full)
-    if rest:
-        yield jax.tree.map(lambda leaf: leaf[-rest:], data), rest, 0, 1
+    for part in [data] if _data.in_memory(data) else _data.batches(data, plan.batch_size):
+        size = min(plan.batch_size, num_examples(part))
+        full, rest = divmod(num_examples(part), size)
+        for start in range(0, full, plan.batches_a_step):
+            yield part, size, start, min(start + plan.batches_a_step, full)
+        if rest:
+            yield jax.tree.map(lambda leaf, rest=rest: leaf[-rest:], part), rest, 0, 1
 
 
 def _over_splits(
@@ -230,7 +232,8 @@ def _dataset(
             dims = (*axes, "coordinate", "coordinate_")[: array.ndim]
             array = np.moveaxis(array, range(len(extra)), range(-len(extra), 0))
         variables[name] = (dims, array, {"long_name": BUILT_IN.get(name, name), "units": "1"})
-    coords: dict[str, Any] = {name: (name, a, {"long_name": name, "units": "1"}) for name, a in axes.items()}
+    described = _axes.described(task.chart)
+    coords: dict[str, Any] = {name: (name, a, described[name]) for name, a in axes.items()}
     if penalties is not None:
         coords |= sweep_coordinates(penalties)
     for dim in ("coordinate", "coordinate_"):

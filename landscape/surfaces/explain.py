@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,7 @@ from landscape import _checks
 from landscape.charts.chart import Chart
 from landscape.charts.plane import Plane
 from landscape.objectives import data as _data
-from landscape.objectives.data import num_examples
+from landscape.objectives.data import Batch, Batches, num_examples
 from landscape.objectives.objective import Objective
 from landscape.objectives.penalties import Penalty
 from landscape.surfaces import _cells, _plan, _tiles
@@ -36,8 +37,8 @@ class Explanation:
     """How a surface will be measured; prints as text."""
 
     cells: int
-    hoisted: tuple[str, ...]  # shapes of what is computed once a batch, each with its slopes
-    operations: float  # a cell over all data (over a batch, where they have not been counted), nothing hoisted
+    hoisted: tuple[str, ...]  # shapes of what is computed once a batch: values, and their slopes along each coordinate
+    operations: float  # a cell over all data (over a batch, where these have not been counted), nothing hoisted
     operations_left: float  # the same as it will run
     cells_in_flight: int
     tile_shape: tuple[int, ...]
@@ -49,13 +50,16 @@ class Explanation:
 
     def __str__(self) -> str:
         ratio = self.operations / max(self.operations_left, 1.0)
+        time = "unknown before the batches have been counted: ask for data.n once"
+        if not math.isnan(self.seconds):
+            time = f"{self.seconds / 60:.2g} minutes ({self.seconds:.2g} s), and compilation"
         lines = [
             f"{self.cells} cells, {self.cells_in_flight} in flight, in tiles of {'×'.join(map(str, self.tile_shape))}",
             f"hoisted: {', '.join(self.hoisted) or 'nothing, it would not pay'}",
             f"operations a cell: {self.operations:.3g} plain, {self.operations_left:.3g} left ({ratio:.1f}× less)",
             f"memory: about {self.memory / 2**20:.0f} MiB of temporaries; {self.batch_size} examples a batch",
             f"passes over the data: {self.passes}",
-            f"predicted: {self.seconds / 60:.2g} minutes ({self.seconds:.2g} s), and compilation",
+            f"predicted: {time}",
         ]
         return "\n".join([*lines, *(f"cheaper: {advice}" for advice in self.advice)])
 
@@ -79,27 +83,37 @@ def explain(
     """
     _checks.precision(precision)
     task = planned(objective, chart, axes, quantities, penalties, batch_size, memory)
-    traced = num_examples(_data.first_batch(objective.data))
-    cells, n = math.prod(map(len, task.positions)), task.n if math.isfinite(task.n) else traced
-    terms = sum(math.prod(t.shape) * t.dtype.itemsize for t in task.cost.terms)
-    share = task.plan.batch_size / traced
-    live = 3 * max(task.cost.hoisted.intermediates, default=4) * share * task.plan.in_flight
+    size, counted = task.plan.batch_size, _known(objective.data)
+    batches = (counted or size) / size
     with jax.default_matmul_precision(precision):
-        seconds = _seconds(task) * n / min(task.plan.batch_size, n) if math.isfinite(task.n) else math.nan
+        seconds = _seconds(task) * batches if counted else math.nan
     tiles = _tiles.num_tiles(tuple(map(len, task.positions)), task.tile_shape)
+    left = task.cost.hoisted if task.hoists else task.cost.plain
     return Explanation(
-        cells=cells,
-        hoisted=tuple(f"{t.dtype}{list(t.shape)}" for t in task.cost.terms),
-        operations=task.cost.plain.operations * n / traced,
-        operations_left=task.cost.hoisted.operations * n / traced,
+        cells=math.prod(map(len, task.positions)),
+        hoisted=_listed(task.cost.terms) if task.hoists else (),
+        operations=task.cost.plain.operations * batches,
+        operations_left=left.operations * batches,
         cells_in_flight=task.plan.in_flight,
         tile_shape=task.tile_shape,
-        batch_size=task.plan.batch_size,
-        memory=int(live + terms * share),
+        batch_size=size,
+        memory=int(task.sizes.temporaries(task.plan, task.n)),
         passes=tiles,
         seconds=seconds,
-        advice=tuple(_advice(task, quantities, tiles)),
+        advice=tuple(_advice(task, quantities, tiles, memory)),
     )
+
+
+def _known(data: Batch) -> int | None:
+    """Number of examples, if counting them takes no pass over the data."""
+    return data.known if isinstance(data, Batches) else num_examples(data)
+
+
+def _listed(terms: Sequence[Any]) -> tuple[str, ...]:
+    """Shapes, those that follow one another and are equal counted: a value and its slopes."""
+    shapes = (f"{t.dtype}{list(t.shape)}" for t in terms)
+    groups = ((shape, len(list(same))) for shape, same in itertools.groupby(shapes))
+    return tuple(shape if count == 1 else f"{count}× {shape}" for shape, count in groups)
 
 
 def _seconds(task: Task) -> float:
@@ -118,22 +132,22 @@ def _seconds(task: Task) -> float:
     return min(run(), run()) * math.prod(map(len, task.positions)) / math.prod(shape)
 
 
-def _advice(task: Task, quantities: Sequence[str | Quantity], tiles: int) -> list[str]:
+def _advice(task: Task, quantities: Sequence[str | Quantity], tiles: int, memory: int | None) -> list[str]:
     """Routes that cost less, where there are any."""
     out = []
     narrow = [
         leaf.dtype for leaf in jax.tree.leaves(task.objective.params) if leaf.dtype in (np.float16, jax.numpy.bfloat16)
     ]
-    if task.measures.prepare is not None:
-        out.append("`prepare` at every cell leaves nothing affine; statistics frozen in `losses` would be hoisted.")
-    elif narrow and not task.cost.terms:
+    if task.measures.preparation is not None:
+        out.append("`prepare` reads all data at every cell once more; statistics frozen in `losses` would not.")
+    elif narrow and not task.hoists:
         out.append(f"{narrow[0]} leaves are rounded at every cell; as float32 their products can be hoisted.")
-    elif not isinstance(task.chart, Plane) and not task.cost.terms:
+    elif not isinstance(task.chart, Plane) and not task.hoists:
         out.append(f"a {type(task.chart).__name__} is not affine in its coordinates; on a Plane products are hoisted.")
     if task.measures.risk.gradient_norm:
         names = " and ".join(name for name in GRADIENTS if name in quantities)
         out.append(f'{names} need the gradient over all params; "slope", the gradient in the chart, is cheaper.')
     if tiles > 1 and not _data.in_memory(task.objective.data):
-        more = math.ceil(tiles * _plan.budget(None) / 2**30)
-        out.append(f"{tiles} passes over data that are not in memory; with memory= of {more} GiB there is one.")
+        more = math.ceil(tiles * _plan.budget(memory) / 2**30)
+        out.append(f"{tiles} passes over data that are not in memory; memory=2**30 * {more} lets one do.")
     return out

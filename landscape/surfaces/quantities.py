@@ -22,10 +22,10 @@ from jax import Array
 from landscape import _checks, _trees
 from landscape._trees import Params
 from landscape.charts.chart import Chart
-from landscape.objectives.data import Batch
+from landscape.objectives.data import Batch, num_examples
 from landscape.objectives.objective import Losses, Predict, reduced, weighted_sum
 from landscape.objectives.objective import losses_and_weights as losses_of
-from landscape.surfaces import _affine
+from landscape.surfaces import _cost
 from landscape.surfaces.sweep import Sweep
 
 BUILT_IN = {
@@ -64,12 +64,34 @@ class Quantity(Protocol):
     def finish(self, point: Point, sums: Any, sweep: Sweep) -> dict[str, Array]: ...
 
 
-class MetricSums(NamedTuple):
-    """Running sums of one cell: Σwv, what rounding lost from it (Neumaier 1974), Σw."""
+@dataclass(frozen=True)
+class VersionedQuantity:
+    """A quantity as a static argument: the same if it is equal, and computes what it did when traced."""
 
-    total: Array
-    carry: Array
-    weight: Array
+    quantity: Quantity
+    version: str
+
+    def accumulate(self, point: Point, batch: Batch) -> Any:
+        """That of the quantity."""
+        return self.quantity.accumulate(point, batch)
+
+    def merge(self, a: Any, b: Any) -> Any:
+        """That of the quantity."""
+        return self.quantity.merge(a, b)
+
+    def finish(self, point: Point, sums: Any, sweep: Sweep) -> dict[str, Array]:
+        """That of the quantity."""
+        return self.quantity.finish(point, sums, sweep)
+
+    def __repr__(self) -> str:
+        return repr(self.quantity)
+
+
+class MetricSums(NamedTuple):
+    """Running sums of one cell."""
+
+    sums: tuple[Array, Array]  # Σwv, Σw
+    carry: tuple[Array, Array]  # what rounding lost from each (Neumaier 1974)
 
 
 @dataclass(frozen=True)
@@ -92,64 +114,74 @@ class Metric:
 
     def accumulate(self, point: Point, batch: Batch) -> MetricSums:
         """The sums over one batch."""
-        values = self.f(point.params, batch)
-        values, weights = values if isinstance(values, tuple) else (values, None)
-        n = jax.tree.leaves(batch)[0].shape[0]
-        for array in (values, weights):
-            if array is not None and jnp.shape(array) != (n,):
-                raise ValueError(f"`{self.name}` returned shape {jnp.shape(array)}; wanted ({n},), one an example.")
+        out = self.f(point.params, batch)
+        pair = isinstance(out, tuple) and len(out) == 2
+        values, weights = out if pair else (out, None)
+        n = num_examples(batch)
+        for array in (values,) if weights is None else (values, weights):
+            if not hasattr(array, "shape") or jnp.iscomplexobj(array):
+                came = f"a tuple of {len(array)}" if isinstance(array, tuple) else _checks.kind(array)
+                came = "complex numbers" if hasattr(array, "shape") else came
+                raise TypeError(f"`{self.name}` returned {came}; wanted values ({n},), or a pair (values, weights).")
+            if array.shape != (n,):
+                raise ValueError(f"`{self.name}` returned shape {array.shape}; wanted ({n},), one an example.")
         values = _checks.floating(values)
         values = values.astype(_trees.wide(values))
-        if weights is None:
-            return MetricSums(jnp.sum(values), jnp.zeros((), values.dtype), jnp.asarray(n, values.dtype))
-        weights = weights.astype(values.dtype)
-        total = jnp.sum(jnp.where(weights == 0, 0, weights * values))
-        return MetricSums(total, jnp.zeros_like(total), jnp.sum(weights))
+        weights = jnp.ones_like(values) if weights is None else weights.astype(values.dtype)
+        sums = jnp.sum(jnp.where(weights == 0, 0, weights * values)), jnp.sum(weights)
+        return MetricSums(sums, jax.tree.map(jnp.zeros_like, sums))
 
     def merge(self, a: MetricSums, b: MetricSums) -> MetricSums:
         """Both shares."""
-        return MetricSums(a.total + b.total, a.carry + b.carry + _lost(a.total, b.total), a.weight + b.weight)
+        return MetricSums(*_added(a.sums, b.sums, a.carry, b.carry))
 
     def finish(self, point: Point, sums: MetricSums, sweep: Sweep) -> dict[str, Array]:
         """The weighted mean."""
-        return {self.name: (sums.total + sums.carry) / sums.weight}
+        total, weight = jax.tree.map(jnp.add, sums.sums, sums.carry)
+        return {self.name: total / weight}
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """1 where `predict` is right: the largest of K scores, or a probability above ½ for labels 0 and 1."""
+    """1 where `predict` is right: the largest of K scores, or a probability above ½ for labels 0 and 1.
+
+    NaN where neither can be meant: a "probability" outside of [0, 1], labels of K entries that are not one-hot.
+    """
 
     predict: Predict
 
     def __call__(self, params: Params, batch: Batch) -> Array:
-        """(n,) zeros and ones. Raises ValueError where predictions and labels do not fit."""
+        """(n,) zeros, ones and NaN. Raises ValueError where predictions and labels do not fit."""
         x, y = batch
         out = self.predict(params, x)
         labels = jnp.argmax(y, axis=-1) if jnp.ndim(y) == 2 else y
         one_hot = jnp.shape(out) == jnp.shape(y)
         several = jnp.ndim(out) == 2 and out.shape[1] > 1
         if several and (one_hot or (jnp.ndim(y) == 1 and jnp.issubdtype(y.dtype, jnp.integer))):
-            return jnp.argmax(out, axis=-1) == labels
+            clear = jnp.all((y == 0) | (y == 1), -1) & (jnp.sum(y, -1) == 1) if one_hot else True
+            return jnp.where(clear, (jnp.argmax(out, axis=-1) == labels).astype(out.dtype), jnp.nan)
         if jnp.shape(out) == jnp.shape(y) and jnp.ndim(y) == 1:
-            return (out > 0.5) == (y > 0.5)
+            possible = (out >= 0) & (out <= 1)
+            return jnp.where(possible, ((out > 0.5) == (y > 0.5)).astype(out.dtype), jnp.nan)
         raise ValueError(
             f'`quantities` has "accuracy", but predict returned shape {jnp.shape(out)} for labels of shape '
             f"{jnp.shape(y)} and dtype {y.dtype}; wanted scores (n, K) with integer or one-hot labels, or "
-            "probabilities (n,) with labels 0 and 1. Else write an ls.Metric."
+            "probabilities (n,), not logits, with labels 0 and 1. Else write an ls.Metric."
         )
 
 
 class RiskSums(NamedTuple):
     """Running sums of one cell. With weights w: W = Σw; moments about the running mean m of the losses l."""
 
-    sums: dict[
-        str, Any
-    ]  # Σwl as "loss"; Σw∇l as "gradient", over all params; the same in the chart: "slope", "hessian"
+    # Σwl: "loss", W: "weight", Σw²: "squares"; Σw∇l over all params: "gradient", in the chart: "slope"; "hessian"
+    sums: dict[str, Any]
     carry: dict[str, Any]  # what rounding lost from each (Neumaier 1974)
-    weight: Array  # W
-    squares: Array  # Σw²
     first: Array  # Σw²(l − m)
     second: Array  # Σw²(l − m)²
+
+    def total(self, name: str) -> Array:
+        """A sum with what rounding lost from it."""
+        return self.sums[name] + self.carry[name]
 
 
 @dataclass(frozen=True)
@@ -173,12 +205,12 @@ class Risk:
         if self.hessian or (self.slope and not self.gradient_norm):
             sums |= self._in_chart(values, coordinates)
         zero = jnp.zeros_like(loss)
-        moments = (zero, zero, zero)
+        squares, *moments = zero, zero, zero
         if self.stderr:
             each = losses_of(self.losses, params, batch) if self.gradient_norm else values(tuple(coordinates))
-            moments = _moments(each, _mean(loss, weight))
-        sums = {"loss": loss, **sums}
-        return RiskSums(sums, jax.tree.map(jnp.zeros_like, sums), weight, *moments)
+            squares, *moments = _moments(each, _mean(loss, weight))
+        sums = {"loss": loss, "weight": weight.astype(loss.dtype), "squares": squares, **sums}
+        return RiskSums(sums, jax.tree.map(jnp.zeros_like, sums), *moments)
 
     def _with_gradient(self, params: Params, batch: Batch) -> tuple[Array, Array, dict[str, Any]]:
         def mean(moving: Params) -> tuple[Array, tuple[Array, Array]]:
@@ -194,7 +226,7 @@ class Risk:
             return _mean(*_total(values(c)))
 
         at, weight = tuple(coordinates), _total(values(tuple(coordinates)))[1]
-        if _affine.holds(jax.make_jaxpr(mean)(*at).jaxpr, "custom_vjp"):  # a rule for reverse mode alone
+        if _cost.holds(jax.make_jaxpr(mean)(*at), "custom_vjp"):  # a rule for reverse mode alone
             first = jax.grad(lambda c: mean(*c))(coordinates)
             second = jax.hessian(lambda c: mean(*c))(coordinates) if self.hessian else None
         else:
@@ -204,31 +236,27 @@ class Risk:
 
     def merge(self, a: RiskSums, b: RiskSums) -> RiskSums:
         """Both shares: sums by compensated addition, moments about the joint mean (Chan et al. 1983)."""
-        sums, weight = jax.tree.map(jnp.add, a.sums, b.sums), a.weight + b.weight
-        lost = jax.tree.map(_lost, a.sums, b.sums)
-        carry = jax.tree.map(lambda u, v, w: u + v + w, a.carry, b.carry, lost)
-        first, second = jnp.zeros_like(a.first), jnp.zeros_like(a.second)
+        sums, carry = _added(a.sums, b.sums, a.carry, b.carry)
+        joint = RiskSums(sums, carry, jnp.zeros_like(a.first), jnp.zeros_like(a.second))
         for part in (a, b) if self.stderr else ():
-            here = _mean(part.sums["loss"] + part.carry["loss"], part.weight)
-            shift = here - _mean(sums["loss"] + carry["loss"], weight)
-            first += part.first + shift * part.squares
-            second += part.second + 2 * shift * part.first + jnp.square(shift) * part.squares
-        return RiskSums(sums, carry, weight, a.squares + b.squares, first, second)
+            shift = _mean(part.total("loss"), part.total("weight")) - _mean(joint.total("loss"), joint.total("weight"))
+            first = part.first + shift * part.total("squares")
+            second = part.second + 2 * shift * part.first + jnp.square(shift) * part.total("squares")
+            joint = joint._replace(first=joint.first + first, second=joint.second + second)
+        return joint
 
     def finish(self, point: Point, sums: RiskSums, sweep: Sweep) -> dict[str, Array]:
         """The cell's variables: penalty_unit (U,), gradient_norm (P,), …; the engine derives what follows from them."""
-        mean = jax.tree.map(
-            lambda total, carry: reduced(total + carry, sums.weight.astype(total.dtype), self.reduction),
-            sums.sums,
-            sums.carry,
-        )
+        total = jax.tree.map(jnp.add, sums.sums, sums.carry)
+        weight, squares = total.pop("weight"), total.pop("squares")
+        mean = jax.tree.map(lambda leaf: reduced(leaf, weight.astype(leaf.dtype), self.reduction), total)
         moving = _trees.floating(point.params)
         out = {"risk": mean["loss"], "penalty_unit": sweep.unit_value(moving).astype(mean["loss"].dtype)}
         if self.stderr:
             # √(n/(n−1)) as for a sample's standard deviation; with unequal weights n is their effective number.
-            effective = jnp.square(sums.weight) / sums.squares
+            effective = jnp.square(weight) / squares
             spread = jnp.sqrt(sums.second * effective / (effective - 1))
-            out["risk_stderr"] = reduced(spread, sums.weight, self.reduction)
+            out["risk_stderr"] = reduced(spread, weight, self.reduction)
         if self.hessian:
             out["plane_hessian"] = mean["hessian"]
         if self.slope:
@@ -285,10 +313,15 @@ def _times(leaf: Array, weight: Array) -> Array:
     return leaf.astype(_trees.wide(leaf)) * weight.astype(_trees.wide(leaf))
 
 
-def _lost(a: Array, b: Array) -> Array:
-    """What rounding loses from a + b (Neumaier 1974)."""
-    total = a + b
-    return jnp.where(jnp.abs(a) >= jnp.abs(b), (a - total) + b, (b - total) + a)
+def _added(a: Any, b: Any, carry_a: Any, carry_b: Any) -> tuple[Any, Any]:
+    """(a + b, what rounding has lost so far): compensated addition of trees (Neumaier 1974)."""
+
+    def lost(a: Array, b: Array, total: Array) -> Array:
+        error = jnp.where(jnp.abs(a) >= jnp.abs(b), (a - total) + b, (b - total) + a)
+        return jnp.where(jnp.isfinite(total), error, 0)  # ∞ − ∞ would make NaN of ∞
+
+    total = jax.tree.map(jnp.add, a, b)
+    return total, jax.tree.map(lambda u, v, *parts: u + v + lost(*parts), carry_a, carry_b, a, b, total)
 
 
 def _mean(total: Array, weight: Array) -> Array:

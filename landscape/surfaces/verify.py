@@ -11,6 +11,7 @@ True
 
 from __future__ import annotations
 
+import itertools
 import json
 import warnings
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ from landscape.charts.chart import Chart
 from landscape.objectives import penalties as _penalties
 from landscape.objectives.objective import Objective
 from landscape.objectives.penalties import Penalty
-from landscape.surfaces.evaluate import PER_PENALTY, evaluate
+from landscape.surfaces.evaluate import PER_PENALTY, REQUESTED, evaluate
 from landscape.surfaces.quantities import BUILT_IN
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 ROUNDING = 1024  # units in the last place that two machines may differ by: sums in another order, another exp
 ULPS = 8  # how far the coordinates are moved where a number differs by more: is it that ill-conditioned there?
 REDUCED = {"high": 2.0**-10, "tensorfloat32": 2.0**-10, "default": 2.0**-8, "fastest": 2.0**-8, "bfloat16": 2.0**-8}
+ENTRIES = ("coordinate", "coordinate_")  # dimensions of a variable that has several numbers in a cell
 STANDARDIZED = "standardized: mean"  # in the source of a surface that the command line measured with --standardize
 Cell = dict[str, float]
 
@@ -46,7 +48,7 @@ Cell = dict[str, float]
 class Comparison:
     """One number of a surface beside its recomputation."""
 
-    variable: str
+    variable: str  # of several numbers in a cell with the names of its coordinates, such as plane_hessian[w, b]
     penalty: str  # label; "" for what no penalty enters, and without a sweep
     cell: Cell  # coordinates
     stored: float
@@ -81,10 +83,12 @@ def verify(
 
     Numbers agree to 1024 units in the last place of the surface's dtype; or, where the objective is so steep or so
     ill-conditioned that rounding costs more, if moving the coordinates by 8 units does as much. Penalties are rebuilt
-    from what the surface stores; of one under a mask only the sums are checked. `unchecked` says what is left out.
+    from what the surface stores; of one under a mask only the sums are checked. Of a surface with splits the one is
+    recomputed that shows the objective given. `unchecked` says what is left out.
     Raises: ValueError if the surface shows another objective (what differs is named), or does not hold its chart.
     """
     _checks.count("cells", cells)
+    surface = _one_split(surface, objective)
     if same_objective:
         _check_objective(surface, objective, source)
     rebuilt = _chart_of(surface, chart)
@@ -98,10 +102,35 @@ def verify(
 
 
 def unchecked(surface: xarray.Dataset, objective: Objective) -> list[str]:
-    """What `verify` cannot recompute: own quantities by name, and penalties under a mask by label."""
+    """What `verify` cannot recompute: own quantities by name, other splits and penalties under a mask by label."""
+    checked = _splits(_one_split(surface, objective))
     masked = [label for label, penalty in _same_penalties(surface, objective).items() if penalty is None]
     own = [str(name) for name in surface.data_vars if name not in BUILT_IN]
-    return own + [f"the penalty {label!r}, which is under a mask".replace(" ''", "") for label in masked]
+    other = [f"the split {label!r}, of other data" for label in _splits(surface) if label not in checked]
+    return own + other + [f"the penalty {label!r}, which is under a mask".replace(" ''", "") for label in masked]
+
+
+def _splits(surface: xarray.Dataset) -> list[str]:
+    return np.atleast_1d(surface["split"].to_numpy()).tolist() if "split" in surface.coords else []
+
+
+def _one_split(surface: xarray.Dataset, objective: Objective) -> xarray.Dataset:
+    """Of a surface with splits the one that shows the objective, as if it had been measured alone."""
+    labels = _splits(surface)
+    if not labels or "objective_ids" not in surface.attrs:
+        return surface
+    ids: dict[str, str] = json.loads(surface.attrs["objective_ids"])
+    label = next((label for label in labels if ids[label] == objective.id), labels[0])
+    if len(labels) > 1 and ids[label] != objective.id:
+        listed = ", ".join(f"{name!r} ({ids[name]})" for name in labels)
+        raise ValueError(
+            f"the surface has the splits {listed}, and none of them shows the objective given ({objective.id}); give "
+            f"the objective with the data of one, or choose one: surface.sel(split={labels[0]!r})."
+        )
+    counts = dict(zip(ids, surface.attrs["num_examples"], strict=True))
+    formula = surface.attrs["objective"] if label == next(iter(ids)) else ""  # stored is that of the first
+    one = surface.sel(split=label) if "split" in surface.dims else surface
+    return one.assign_attrs(objective_id=ids[label], num_examples=counts[label], objective=formula)
 
 
 def _check_objective(surface: xarray.Dataset, objective: Objective, source: str) -> None:
@@ -113,8 +142,8 @@ def _check_objective(surface: xarray.Dataset, objective: Objective, source: str)
         "examples": (attributes.get("num_examples"), objective.n),
         "dtype": (attributes.get("dtype"), dtype),
         "reduction": (attributes.get("reduction"), objective.reduction),
-        "risk": (_risk_of(attributes.get("objective", "")), _risk_of(str(objective))),
-        "source": (attributes.get("source") or source, source or attributes.get("source")),
+        "risk": (_risk_of(attributes.get("objective") or str(objective)), _risk_of(str(objective))),
+        "source": (attributes.get("source") or source, source or attributes.get("source", "")),
         "JAX": (attributes.get("jax_version"), jax.__version__),
         "landscape": (attributes.get("landscape_version"), __version__),
     }
@@ -189,15 +218,16 @@ def _compare(
     here = _measured(stored, objective, chart, sweep, cell, ulps=0)
     around = None
     for variable, label, values in _numbers(stored, sweep):
-        wanted = _value(here, variable, label).reshape(values.shape)
-        for i, (value, recomputed) in enumerate(zip(values.ravel().tolist(), wanted.ravel().tolist(), strict=True)):
-            name = variable if values.size == 1 else f"{variable}[{chart.names[i]}]"
-            result = Comparison(name, label, cell, float(value), float(recomputed), True)
+        wanted = _value(here, variable, label)
+        for entry in _entries(values):
+            name = f"{variable}[{', '.join(entry.values())}]" if entry else variable
+            value, recomputed = float(values.sel(entry)), float(wanted.sel(entry).squeeze())
+            result = Comparison(name, label, cell, value, recomputed, True)
             if result.difference > share:
                 if around is None:
                     around = _measured(stored, objective, chart, sweep, cell, ulps=ULPS)
-                near = _value(around, variable, label).reshape(-1, values.size)[:, i]
-                result = replace(result, agrees=_within(float(value), near, share))
+                near = _value(around, variable, label).sel(entry).to_numpy()
+                result = replace(result, agrees=_within(value, near, share))
             yield result
     for label in (label for label, penalty in sweep.items() if penalty is None):
         yield from _sums(stored, label, cell, share)
@@ -231,32 +261,41 @@ def _measured(
         axes[name] = np.array([value] if not ulps else [value - step, value, value + step])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*below the resolution")  # that small on purpose
-        return evaluate(
+        measured = evaluate(
             objective,
             chart,
             axes,
-            quantities=[n for n in ("risk_stderr", "risk_gradient_norm", "gradient_norm", "slope") if n in stored],
+            quantities=[name for name in REQUESTED if name in stored],
             penalties={label: Penalty() if p is None else p for label, p in sweep.items()},
             precision=stored.attrs.get("precision", "highest"),
             progress=False,
         )
+    chosen = {dim: stored[dim].to_numpy() for dim in ENTRIES if dim in measured.dims}  # maybe one, surface.sel(…)
+    return measured.sel(chosen)
 
 
-def _numbers(stored: xarray.Dataset, sweep: dict[str, Penalty | None]) -> Iterator[tuple[str, str, np.ndarray]]:
+def _entries(values: xarray.DataArray) -> Iterator[dict[str, str]]:
+    """Where each number of a cell is, along the dimensions that are not the chart's; {} for the only one."""
+    dims = [dim for dim in ENTRIES if dim in values.dims]
+    for labels in itertools.product(*(values[dim].to_numpy().tolist() for dim in dims)):
+        yield dict(zip(dims, labels, strict=True))
+
+
+def _numbers(stored: xarray.Dataset, sweep: dict[str, Penalty | None]) -> Iterator[tuple[str, str, xarray.DataArray]]:
     """(variable, label, values) of one cell, as far as they can be recomputed."""
     for variable in map(str, stored.data_vars):
         if variable not in BUILT_IN:
             continue
         if variable not in PER_PENALTY:
-            yield variable, "", stored[variable].to_numpy()
+            yield variable, "", stored[variable]
             continue
         for label in (label for label, penalty in sweep.items() if penalty is not None):
             yield variable, label, _value(stored, variable, label)
 
 
-def _value(measured: xarray.Dataset, variable: str, label: str) -> np.ndarray:
+def _value(measured: xarray.Dataset, variable: str, label: str) -> xarray.DataArray:
     values = measured[variable]
-    return (values.sel(penalty=label) if "penalty" in values.dims else values).to_numpy()
+    return values.sel(penalty=label) if "penalty" in values.dims else values
 
 
 def _within(value: float, around: np.ndarray, share: float) -> bool:
