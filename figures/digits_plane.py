@@ -46,20 +46,13 @@ def compute():
         run, last = ls.trajectory(objective, points(path), steps), at(path, -1)
         components = ls.pca(run)
         seen = run.on(components.plane())
-        axes = {pc: _around(seen[pc].values) for pc in ("pc1", "pc2")}
-        found[f"surface {name}"] = ls.evaluate(objective, components.plane(), axes)
+        found[f"surface {name}"] = ls.evaluate(objective, components.plane(), ls.axes_around(seen, points=CELLS))
         found[f"path {name}"] = seen.assign(
             explained=("component", components.explained), random_walk=("component", components.random_walk)
         )
     around = ls.Plane(last, ls.random_directions(plane, last, 2), names=("alpha", "beta"))
     square = dict.fromkeys(("alpha", "beta"), np.linspace(-REACH, REACH, CELLS))
     return found | {"plane": ls.evaluate(objective, around, square, quantities=("risk", "accuracy"), data=data)}
-
-
-def _around(values, margin=0.2):
-    """Positions over the range of a path's coordinate, and that share of it beyond either end."""
-    low, high = values.min(), values.max()
-    return np.linspace(low - margin * (high - low), high + margin * (high - low), CELLS)
 
 
 @style.context()
@@ -74,9 +67,8 @@ def draw(data):
     entries = []
     for ax, name in zip(axes[1], OPTIMIZERS, strict=False):
         path, surface = data[f"path {name}"], data[f"surface {name}"]
-        walk = path.drop_vars(["explained", "random_walk"]).expand_dims(optimizer=[name])
-        ls.plot.contour(surface, "risk", walk, log=True, truth=True, ax=ax)
-        entries += [entry for entry in without_legend(ax) if not entry.get_label().startswith("off the plane")]
+        ls.plot.contour(surface, "risk", {name: path}, log=True, truth=True, ax=ax)
+        entries += without_legend(ax)
         shares = zip(path.explained.values, path.random_walk.values, strict=True)
         labels = [f"PC {i + 1} ({100 * e:.2g} %; random walk {100 * r:.2g} %)" for i, (e, r) in enumerate(shares)]
         ax.set(xlabel=labels[0], ylabel=labels[1])

@@ -41,7 +41,12 @@ def hashable(name: str, value: Any) -> None:
         hash(value)
     except TypeError as error:
         unfrozen = is_dataclass(value) and type(value).__hash__ is None
-        cure = "make it frozen: @dataclass(frozen=True)" if unfrozen else "keep arrays and lists out of its fields"
+        cure = (
+            "make it frozen: @dataclass(frozen=True)"
+            if unfrozen
+            else "keep arrays and lists out of its fields; the arrays of a model are params, and split from the rest: "
+            "params, static = equinox.partition(model, equinox.is_array)"
+        )
         raise TypeError(f"`{name}` is {kind(value)} that cannot be hashed ({error}); {cure}.") from None
 
 

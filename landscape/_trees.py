@@ -77,9 +77,11 @@ def norm(a: Params) -> Array:
 def path_name(path: tuple[Any, ...]) -> str:
     """A leaf's path as text: ("layers", 0, "kernel") becomes "layers/0/kernel".
 
-    Without the attribute `value` in which flax.nnx keeps every variable: it would hide what the leaf is called.
+    Without the attribute `value` in which flax.nnx keeps every variable of a State: it would hide what the leaf is
+    called. A module's own attribute of that name, below other attributes, stays.
     """
-    if len(path) > 1 and path[-1] == jax.tree_util.GetAttrKey("value"):
+    in_state = len(path) > 1 and not isinstance(path[-2], jax.tree_util.GetAttrKey)
+    if in_state and path[-1] == jax.tree_util.GetAttrKey("value"):
         path = path[:-1]
     return jax.tree_util.keystr(path, simple=True, separator="/")
 

@@ -457,6 +457,20 @@ def linear(dtype: str) -> Model:
     return Model(losses, params, (draw(N, 6), draw(N, 2)))
 
 
+def packed(dtype: str) -> Model:
+    """Two layers in one array, cut apart, beside an ensemble of heads that is stacked from leaves."""
+    draw = Draw(25, dtype)
+    params = {"both": draw(6, 8), "heads": [draw(4, 2) for _ in range(3)]}
+
+    def losses(params: Any, batch: Any) -> Array:
+        x, y = batch
+        value, gate = jnp.split(params["both"], 2, axis=1)
+        hidden = jnp.tanh(x @ value) * jax.nn.sigmoid(x @ gate)
+        return half_square(jnp.mean(hidden[None] @ jnp.stack(params["heads"]), axis=0), y)
+
+    return Model(losses, params, (draw(N, 6), draw(N, 2)))
+
+
 def nothing_affine(dtype: str) -> Model:
     """Params enter through exp and squares only."""
     draw = Draw(22, dtype)
@@ -532,6 +546,7 @@ ARCHITECTURES: dict[str, Callable[[str], Model]] = {
         custom_jvp_activation,
         stop_gradient,
         linear,
+        packed,
         nothing_affine,
         mixed_bfloat16,
         frozen_leaves,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-os.environ.setdefault("JAX_PLATFORMS", "cpu")  # before JAX is used; set it to run the tests on another device
+os.environ.setdefault("JAX_PLATFORMS", "cpu")  # before JAX is used; "cuda,cpu" runs the tests on a GPU
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import hypothesis

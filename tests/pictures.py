@@ -120,7 +120,9 @@ def bars(figure):
 
 
 def legend_labels(figure):
-    return {text.get_text() for legend in figure.legends for text in legend.get_texts()}
+    """The legend's entries, and the remark over them."""
+    found = {text.get_text() for legend in figure.legends for text in (*legend.get_texts(), legend.get_title())}
+    return found - {""}
 
 
 def lines_of(axes, label):

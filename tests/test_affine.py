@@ -277,3 +277,28 @@ def test_inside_jit_and_vmap():
     np.testing.assert_allclose(
         cells(X, grid), [jnp.tanh(X @ weights(a, b)).sum() for a, b in grid], rtol=1e-5, atol=1e-4
     )
+
+
+def test_arrays_that_are_cut_apart_or_stacked():
+    """Several layers packed into one array, an ensemble: their products are hoisted all the same."""
+    cut = split(lambda a, b: sum(jnp.tanh(X @ part).sum() for part in jnp.split(weights(a, b), [2], axis=1)))
+    assert sorted(shapes(cut, cut.affine)) == [(6, 2), (6, 3)] and "dot_general" not in names(cut)
+    stacked = split(lambda a, b: jnp.tanh(X @ jnp.stack([weights(a, b), 2 * weights(b, a)])))
+    assert shapes(stacked, stacked.affine) == [(2, 6, 5)] and "dot_general" not in names(stacked)
+
+
+def test_what_has_an_effect_runs_in_the_cells_alone():
+    """Not once more at coordinates 0 where terms are computed, which would also differentiate it."""
+    seen: list[float] = []
+
+    def f(a: Any, b: Any) -> Any:
+        jax.debug.callback(lambda a: seen.append(float(a)), a)
+        shift = jax.experimental.io_callback(lambda: np.float32(1.0), jax.ShapeDtypeStruct((), jnp.float32))
+        return jnp.tanh(X @ weights(a, b) + shift).sum()
+
+    terms, g = _affine.hoist(f, [SCALAR] * 2)
+    assert terms and seen == []
+    expected = jnp.tanh(X @ weights(0.5, 0.25) + 1.0).sum()
+    np.testing.assert_allclose(g(terms, (jnp.float32(0.5), jnp.float32(0.25))), expected, rtol=1e-5)
+    jax.effects_barrier()
+    assert seen == [0.5]

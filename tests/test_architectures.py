@@ -14,7 +14,7 @@ import pytest
 
 import landscape as ls
 from landscape import _trees
-from landscape.surfaces import _affine
+from landscape.surfaces import _affine, _cost
 from tests.architectures import ARCHITECTURES, Model, N
 from tests.closeness import assert_close
 
@@ -68,7 +68,8 @@ class Case:
     @functools.cached_property
     def reference(self) -> dict[str, np.ndarray]:
         """What every cell holds."""
-        with jax.enable_x64(True), jax.default_matmul_precision("highest"):
+        processor = jax.default_device(jax.devices("cpu")[0])  # whatever the tests run on
+        with jax.enable_x64(True), jax.default_matmul_precision("highest"), processor:
             self.build("float64")  # not while tracing
             # Nothing is won by optimizing what runs a dozen times.
             cell = jax.jit(self.cell, compiler_options={"xla_backend_optimization_level": 0})

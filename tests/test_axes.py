@@ -98,5 +98,5 @@ def test_what_has_no_window_is_refused():
         ls.axes_around(path([np.nan, 1.0], [2.0, np.inf]))
     with pytest.raises(ValueError, match="`points` is 1; it must be at least 2"):
         ls.axes_around(path([0.0, 1.0], [0.0, 1.0]), points=1)
-    with pytest.raises(ValueError, match="`margin` is -0.1; it must be a number ≥ 0"):
+    with pytest.raises(ValueError, match=r"`margin` is -0\.1; it must be a number ≥ 0"):
         ls.axes_around(path([0.0, 1.0], [0.0, 1.0]), margin=-0.1)

@@ -322,6 +322,27 @@ def test_the_fingerprint_of_what_is_on_disk_reads_samples(tmp_path):
     assert digest(order) == digest(np.asarray(order))
 
 
+class Tensor:
+    """An array of another library in memory, whose dtype NumPy does not know, as those of PyTorch."""
+
+    dtype = "tensor.float32"
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array, self.shape = array, array.shape
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return self.array
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        return self.array[index]
+
+
+def test_tensors_are_read_as_arrays():
+    given = objective((Tensor(X), Tensor(Y)))
+    assert given.id == objective().id
+    np.testing.assert_array_equal(surface(given).risk, surface(objective()).risk)
+
+
 def test_another_librarys_arrays_are_read_batch_by_batch():
     """Whatever has a shape, a dtype and slices: zarr, h5py."""
     rows = Rows(2.0)

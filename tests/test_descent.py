@@ -397,7 +397,7 @@ def test_blocks_keep_to_the_memory_they_are_given():
     assert penalties == 1 and 2 <= starts < 100
     assert _blocks.plan(objective, (2, 100), 2**20).block == (1, 1)
     assert _blocks.plan(objective, (2, 100), 2**31).block == (2, 100)
-    program = descent.Program(objective.losses, None, "mean", SGD, None, objective.n, 1)
+    program = descent.Program(objective.traced_losses, "mean", SGD, None, objective.n, 1)
     coefficients = tuple({name: jnp.zeros(1) for name in "wb"} for _ in range(2))
     inputs = descent.Inputs(objective.data, objective.params, jnp.float32(objective.n), coefficients, None)
     states = descent._start(program, inputs, {name: jnp.zeros(starts) for name in "wb"})

@@ -1,10 +1,13 @@
 """Bad input to `evaluate`: the argument, what came, what was wanted, what to do."""
 
+import jax
 import numpy as np
+import optax
 import pytest
 
 import landscape as ls
 from landscape.charts.chart import RESERVED
+from landscape.surfaces.evaluate import REQUESTED
 
 PAIR = ls.neuron(*ls.datasets.pair())
 PLANE = ls.axes_plane(PAIR.params, "w", "b")
@@ -66,12 +69,22 @@ def test_a_coordinate_may_not_be_called_like_a_result(name):
 
 
 def test_the_names_of_results_are_all_reserved():
-    """Every variable and coordinate that `evaluate`, `minimum` and `Trajectory.on` give."""
-    every = ("risk_stderr", "gradient_norm", "risk_gradient_norm", "slope")
-    surface = ls.evaluate(PAIR, PLANE, AXES, quantities=every, penalties={"": ls.none()})
-    given = {*surface.variables, *ls.minimum(surface).variables} - {"w", "b"}
-    assert given <= set(RESERVED)
-    assert {"optimizer", "start", "step", "residual"} <= set(RESERVED)
+    """Every variable and dimension that `evaluate`, `minimum`, `compare_flatness` and `Trajectory.on` give."""
+    surface = ls.evaluate(
+        PAIR, PLANE, AXES, quantities=REQUESTED, penalties={"": ls.none()}, data={"train": PAIR.data, "test": PAIR.data}
+    )
+    runs = ls.descend(
+        PAIR,
+        {"sgd": optax.sgd(0.1), "fast": optax.sgd(0.5)},
+        {"w": np.zeros(2), "b": np.ones(2)},
+        2,
+        penalties={"": ls.none(), "λ": ls.l2(1.0)},
+    )
+    one = PAIR.with_params({"w": 3.0, "b": 1.0})
+    flatness = ls.compare_flatness(one, one, 6, key=jax.random.key(0), points=3, zero_vectors=False).surfaces["a"]
+    given = {*surface.variables, *ls.minimum(surface).variables, *runs.on(PLANE).variables, *flatness.dims}
+    assert {"split", "plane", "accuracy", "coordinate_", "optimizer", "residual", "ties"} <= given
+    assert given - {"w", "b", "alpha", "beta"} <= set(RESERVED)
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,8 @@ def test_an_explanation_agrees_with_the_surface():
     assert bool(explained.hoisted) == surface.attrs["hoisted"]
     # x·W is 2·64 operations an entry of (40, 96); putting it together is 4, and a tanh and a sum remain.
     assert explained.operations >= 2 * 64 * 40 * 96 > 10 * explained.operations_left
-    assert explained.hoisted[0] == "float32[40, 96]" and explained.advice == ()
-    assert "hoisted: float32[40, 96]" in str(explained) and "passes over the data: 1" in str(explained)
+    assert explained.hoisted == ("3× float32[40, 96]",) and explained.advice == ()
+    assert "hoisted: 3× float32[40, 96]" in str(explained) and "passes over the data: 1" in str(explained)
 
 
 def test_cheaper_routes_are_named():
@@ -53,3 +53,34 @@ def test_it_refuses_what_evaluate_refuses():
     plane, objective = plane_and_objective()
     with pytest.raises(ValueError, match="`axes` must name the chart's coordinates"):
         ls.explain(objective, plane, {"alpha": [0.0]})
+
+
+def test_data_that_come_in_batches_are_counted_first():
+    """Minutes are not known before; operations are those of a batch."""
+    plane, objective = plane_and_objective(data=ls.Batches([X[:16], X[16:32], X[32:]]))
+    before = ls.explain(objective, plane, AXES)
+    assert np.isnan(before.seconds) and "unknown before the batches have been counted" in str(before)
+    assert objective.data.n == 40
+    after = ls.explain(objective, plane, AXES)
+    assert after.seconds > 0 and after.operations > before.operations
+
+
+def test_memory_that_one_pass_would_take_is_that_of_all_passes():
+    """Whatever memory was given; a gradient of 24 kB in every cell."""
+    plane, objective = plane_and_objective(data=ls.Batches([X, X]))
+    asked = ls.explain(objective, plane, AXES, quantities=("gradient_norm",), memory=2**20)
+    assert asked.passes > 1 and f"{asked.passes} passes over data that are not in memory; memory=2**30 * 1 lets" in str(
+        asked
+    )
+    once = ls.explain(objective, plane, AXES, quantities=("gradient_norm",), memory=2**30)
+    assert once.passes == 1
+
+
+def test_what_is_hoisted_is_said_of_the_batch_that_runs():
+    """Putting terms together pays less on small batches of a layer with few inputs; the surface says the same."""
+    plane, objective = plane_and_objective()
+    for size in (1, 7, 40):
+        explained = ls.explain(objective, plane, AXES, batch_size=size)
+        surface = ls.evaluate(objective, plane, AXES, batch_size=size)
+        assert bool(explained.hoisted) == surface.attrs["hoisted"]
+        assert all(f"[{size}, 96]" in shape for shape in explained.hoisted)

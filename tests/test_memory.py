@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import landscape as ls
 from landscape.surfaces import _cells
+from landscape.surfaces._task import planned
 from tests import problems
 
 X, Y = problems.classification(41, 16, 1)
@@ -65,6 +67,86 @@ def test_other_errors_of_the_device_are_not_retried(monkeypatch):
     with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL: something else") as caught:
         ls.evaluate(NEURON, PLANE, AXES)
     assert tried == [16] and not hasattr(caught.value, "__notes__")
+
+
+def recurrent(params: Any, x: Any) -> Any:
+    """60 steps, of which the gradient keeps each state."""
+
+    def step(state: Any, inputs: Any) -> Any:
+        return jnp.tanh(inputs @ params["in"] + state @ params["state"]), None
+
+    last, _ = jax.lax.scan(step, jnp.zeros((len(x), 16), x.dtype), jnp.swapaxes(x.reshape(len(x), 60, 2), 0, 1))
+    return jnp.sum(last, axis=1)
+
+
+def heads(params: Any, x: Any) -> Any:
+    """24 small products beside one another, all needed at the end."""
+    parts = jnp.split(params["heads"], 24, axis=1)
+    return jnp.sum(jnp.concatenate([jnp.tanh(x @ part) for part in parts], axis=1), axis=1)
+
+
+def convolved(params: Any, x: Any) -> Any:
+    """Two convolutions of an image of 12×10."""
+    for name in ("first", "second"):
+        layout = ("NHWC", "HWIO", "NHWC")
+        x = x.reshape(len(x), 12, 10, -1)
+        x = jax.nn.relu(jax.lax.conv_general_dilated(x, params[name], (1, 1), "SAME", dimension_numbers=layout))
+    return jnp.sum(x, axis=(1, 2, 3))
+
+
+SHAPES = {
+    recurrent: {"in": (2, 16), "state": (16, 16)},
+    heads: {"heads": (120, 384)},
+    convolved: {"first": (3, 3, 1, 8), "second": (3, 3, 8, 16)},
+}
+
+
+@pytest.mark.parametrize("quantity", ["risk", "slope", "plane_hessian", "gradient_norm"])
+@pytest.mark.parametrize("losses", SHAPES)
+def test_what_the_compiler_reserves_is_within_the_budget(losses, quantity):
+    """Residuals of loops, branches side by side, derivatives: XLA's own count of temporaries."""
+    draw = np.random.default_rng(0).normal
+    params = {name: draw(size=shape).astype(np.float32) / 10 for name, shape in SHAPES[losses].items()}
+    objective = ls.Objective(losses, draw(size=(2048, 120)).astype(np.float32), params=params)
+    plane = ls.Plane(params, ls.random_directions(jax.random.key(0), params, 2))
+    axes = {"alpha": np.linspace(-1, 1, 5), "beta": np.linspace(-1, 1, 5)}
+    memory = 2**23
+    task = planned(objective, plane, axes, (quantity,), None, None, memory)
+    positions = tuple(p[:size] for p, size in zip(task.positions, task.tile_shape, strict=True))
+    if task.plan.batch_size == 2048:
+        lowered = _cells.whole.lower(task.measures, task.plan, plane, objective.data, task.sweep, positions)
+    else:
+        sums, size = _cells.no_sums(task.cost, task.plan, positions), task.plan.batch_size
+        lowered = _cells.steps.lower(
+            task.measures, task.plan, size, plane, objective.data, (0, 1), positions, sums, True
+        )
+    assert 0 < lowered.compile().memory_analysis().temp_size_in_bytes <= memory
+
+
+class Unread(np.memmap):
+    """Looks like a file."""
+
+
+@pytest.mark.parametrize("sizes", [[2, 4000, 4000], [4000, 4000, 2]])
+def test_large_batches_after_a_small_one_are_cut(sizes):
+    """The first batch says nothing of the others: no more examples at a time than fit, and the same risk."""
+    x = np.random.default_rng(0).normal(size=(sum(sizes), 120)).astype(np.float32)
+    params = {"heads": np.random.default_rng(1).normal(size=(120, 384)).astype(np.float32) / 10}
+    batches = ls.Batches(np.split(x, np.cumsum(sizes)[:-1]))
+    plane, axes = ls.Plane(params, ls.random_directions(jax.random.key(0), params, 2)), {"alpha": [1.0], "beta": [0.5]}
+    found, whole = (
+        ls.evaluate(ls.Objective(heads, data, params=params), plane, axes, memory=2**23) for data in (batches, x)
+    )
+    assert found.attrs["batch_size"] < 2000
+    np.testing.assert_allclose(found.risk, whole.risk, rtol=1e-5)
+
+
+def test_batches_of_wide_examples_count_themselves():
+    """40 kB an example: what is read, and what is read ahead, is in the budget."""
+    x = np.lib.stride_tricks.as_strided(np.zeros(1, np.float32), (10_000, 10_000), (0, 0)).view(Unread)
+    objective = ls.Objective(lambda p, x: x @ p["w"], x, params={"w": jnp.zeros(10_000)})
+    task = planned(objective, ls.axes_plane(objective.params, "w[0]"), {"w[0]": [0.0]}, (), None, None, 2**25)
+    assert 2 * 40_000 * task.plan.batch_size <= 2**25
 
 
 def answer(program: str) -> dict[str, Any]:

@@ -99,6 +99,62 @@ def weighted(params: Any, batch: Any) -> Any:
     return jnp.where(inside, values, jnp.nan), inside.astype(jnp.float32)
 
 
+def test_probabilities_and_one_hot_labels_are_what_they_say():
+    """A logit is no probability, a real number no label: NaN, which `finite` flags, and no share of something else."""
+    wrong = [
+        ls.Objective(
+            lambda p, d: jnp.square(d[0] @ p["w"][:, 0] - d[1]),
+            (X, SIDE),
+            params={"w": 5 * W0},
+            predict=lambda p, x: x @ p["w"][:, 0],
+        ),
+        classifier(np.random.default_rng(0).normal(size=(13, 3)).astype(np.float32)),
+    ]
+    for objective in wrong:
+        found = surface(objective, "accuracy")
+        assert np.isnan(found.accuracy).all() and not found.finite.any()
+
+
+def test_accuracy_and_metrics_are_hoisted():
+    """The products with the first layer are not done in the cells, as they are not for the risk."""
+    x, hidden = np.ones((50, 40), np.float32), np.random.default_rng(0).normal(size=(40, 30)).astype(np.float32)
+
+    def predict(params: Any, x: Any) -> Any:
+        return jnp.tanh(x @ params["hidden"])
+
+    def entropies(params: Any, batch: Any) -> Any:
+        return jax.nn.logsumexp(predict(params, batch[0]), axis=1)
+
+    labels = np.zeros(50, np.int32)
+    objective = ls.Objective(entropies, (x, labels), params={"hidden": hidden}, predict=predict)
+    plane = ls.Plane(objective.params, ls.random_directions(jax.random.key(0), objective.params, 2))
+    axes = {"alpha": [0.0, 1.0], "beta": [0.0]}
+    told = ls.explain(objective, plane, axes, quantities=("accuracy", ls.Metric("entropy", entropies)))
+    assert "9× float32[50, 30]" in told.hoisted  # three arrays for each of risk, accuracy and entropy
+    assert told.operations > 10 * told.operations_left
+
+
+def test_what_a_metric_reads_may_change():
+    """The same function computes something else: it is compiled anew, not looked up."""
+
+    def above(params: Any, batch: Any) -> Any:
+        return batch[0][:, 0] > limit
+
+    shares = []
+    for end in (-10.0, 10.0):
+        limit = end  # read by `above`
+        shares.append(float(surface(classifier(LABELS), ls.Metric("share", above)).share[0, 0]))
+    assert shares == [1.0, 0.0]
+
+
+def test_metrics_of_a_function_without_data():
+    bowl = ls.function(lambda p: jnp.square(p["w"]), {"w": 1.0})
+    axes = {"w": [0.0, 2.0]}
+    metric = ls.Metric("distance", lambda p, batch: jnp.abs(p["w"])[None])
+    found = ls.evaluate(bowl, ls.axes_plane(bowl.params, "w"), axes, quantities=[metric])
+    assert found.distance.values.tolist() == [0.0, 2.0]
+
+
 def test_metrics_are_weighted_means():
     """Of anything per example, booleans too; in batches of any size, beside one another."""
     z = all_scores()
@@ -121,11 +177,28 @@ def test_metrics_are_weighted_means():
     [
         (ls.Metric("m", lambda p, d: jnp.mean(margin(p, d))), ValueError, r"`m` returned shape \(\); wanted \(13,\)"),
         (ls.Metric("m", lambda p, d: (margin(p, d), jnp.ones(3))), ValueError, r"`m` returned shape \(3,\); wanted"),
+        (
+            ls.Metric("m", lambda p, d: (margin(p, d),) * 3),
+            TypeError,
+            r"`m` returned a tuple of 3; wanted values \(13,\)",
+        ),
+        (
+            ls.Metric("m", lambda p, d: {"a": margin(p, d)}),
+            TypeError,
+            r"`m` returned a dict; wanted values \(13,\), or",
+        ),
+        (
+            ls.Metric("m", lambda p, d: jax.lax.complex(margin(p, d), margin(p, d))),
+            TypeError,
+            "`m` returned complex numbers; wanted values",
+        ),
+        (ls.Metric("m", lambda p, d: margin(p, d) if p["w"][0, 0] > 0 else 0), TypeError, "`m` needs the value of an"),
+        (ls.Metric("m", lambda p, d: np.exp(margin(p, d))), TypeError, "`m` hands an array to NumPy"),
         (ls.Metric("risk", margin), ValueError, "calls a result 'risk', a name that is taken; choose another"),
         (ls.Metric("w[0, 0]", margin), ValueError, "a name that is taken"),
         (ls.Metric, TypeError, "`quantities` holds .*; give a name out of .*, an ls.Metric, or an object with accumul"),
     ],
-    ids=["scalar", "weights", "risk", "coordinate", "class"],
+    ids=["scalar", "weights", "three", "dict", "complex", "if", "NumPy", "risk", "coordinate", "class"],
 )
 def test_metrics_that_are_refused(metric, error, message):
     with pytest.raises(error, match=message):

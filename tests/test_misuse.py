@@ -117,6 +117,43 @@ def test_axes_plane_takes_params_and_then_names():
         ls.axes_plane(PAIR.params, ["w", "b"])  # type: ignore[arg-type]
 
 
+DIRECTION = {"w": 1.0, "b": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"directions": DIRECTION},
+            r"`directions` is one direction \(a dict\); give a tuple .*: \(direction,\) or \(u, v",
+        ),
+        ({"origin": (0.0, 0.0), "directions": (1.0, 0.0)}, r"`directions` is one direction \(a tuple\); give a tuple"),
+        (
+            {"origin": np.zeros(2), "directions": np.ones(2)},
+            r"`directions` is one direction \(a ndarray\); give",
+        ),
+        ({"directions": {"w": 1.0}}, "`directions` is a dict; give a tuple with one for each name"),
+        ({"directions": (DIRECTION for _ in range(2))}, "`directions` is a generator; give a tuple"),
+        ({"names": "alpha"}, r"`names` is the string 'alpha'; give a tuple, \('alpha',\)"),
+        ({"names": "c"}, r"`names` is the string 'c'; give a tuple, \('c',\)"),
+        ({"names": ("a", 3)}, r"`names` has 3, an int; names are strings, such as \('alpha', 'beta'\)"),
+        ({"names": (None,)}, "`names` has None, a NoneType; names are strings"),
+    ],
+)
+def test_planes_take_tuples(change, message):
+    with pytest.raises(TypeError, match=message):
+        ls.Plane(**({"origin": START, "directions": (DIRECTION,)} | change))
+
+
+def test_one_direction_with_frozen_leaves_is_recognized():
+    """Whole, or with None where params are frozen, as `random_directions` gives it."""
+    params = {"w": jnp.ones((2, 2)), "step": jnp.asarray(3)}
+    (direction,) = ls.random_directions(jax.random.key(0), params, 1)
+    for alone in (direction, params):
+        with pytest.raises(TypeError, match=r"`directions` is one direction \(a dict\)"):
+            ls.Plane(params, alone)
+
+
 # Evaluating
 
 

@@ -111,6 +111,38 @@ def test_the_fingerprint_is_of_the_risk():
     assert shifted(1.0).id == others[4].id
 
 
+def test_a_new_objective_sees_what_has_changed():
+    """The same function reads another global, or another attribute: no surface of the old one, and another id."""
+
+    def losses(params, x):
+        return squares(params, x - kept)
+
+    def risk(of):
+        objective = ls.Objective(of, X, params={"theta": 0.0})
+        surface = ls.evaluate(objective, ls.axes_plane(objective.params, "theta"), {"theta": [0.0, 1.0]})
+        return objective.id, float(surface.risk[0]), float(objective.risk({"theta": 0.0}))
+
+    class Model:
+        scale = 1.0
+
+        def losses(self, params, x):
+            return self.scale * squares(params, x)
+
+    model, found = Model(), []
+    for shift in (0, 100):
+        kept, model.scale = np.full(4, shift, np.float32), 1.0 + shift  # read by `losses`
+        found.append((risk(losses), risk(model.losses)))
+    for before, after in zip(*found, strict=True):
+        assert before[0] != after[0] and before[1] != after[1]
+        assert before[1] == before[2] and after[1] == after[2]
+
+
+def test_other_data_leave_the_structure_behind():
+    """Features and labels of the old data would answer for the new ones."""
+    pair = ls.neuron(*ls.datasets.pair())
+    assert pair.structure is not None and pair.with_data((X, (X > 2).astype(np.float32))).structure is None
+
+
 def test_the_fingerprint_is_the_same_in_another_process():
     """Neither addresses nor hash seeds enter it: a store written yesterday is recognized."""
     program = "import landscape as ls; print(ls.neuron(*ls.datasets.pair()).id)"

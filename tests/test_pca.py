@@ -1,5 +1,8 @@
 """Principal components of trajectories: against NumPy's SVD, beside a random walk's, bad input."""
 
+import re
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -138,29 +141,119 @@ def test_a_straight_path_has_one_component():
     turn = np.linspace(0, 1, 6)
     line = {"w": np.outer(turn, [1.0, 2.0]), "b": -turn}
     assert ls.pca(line, 1).explained.tolist() == pytest.approx([1.0], abs=1e-12)
-    with pytest.raises(ValueError, match="`points` span 1 of the n = 2 dimensions asked for; pass n=1"):
+    with pytest.raises(ValueError, match="`points` span 1 of the n = 2 dimensions asked for, to rounding; pass n=1"):
         ls.pca(line)
+
+
+DTYPES = {name: np.dtype(name) for name in ("float64", "float32", "float16")} | {"bfloat16": jnp.dtype(jnp.bfloat16)}
+
+
+@pytest.mark.parametrize("center", [0.0, 1.0, 100.0])
+@pytest.mark.parametrize("stored", DTYPES.values(), ids=DTYPES)
+def test_rounding_is_no_component(stored, center):
+    """Of straight lines around any center, however long: their stored points are not on a line."""
+    for seed in range(20):
+        generator = np.random.default_rng(seed)
+        points, entries = generator.integers(4, 60), generator.integers(2, 200)
+        length = 10 ** generator.uniform(0, 3) * float(jnp.finfo(stored).eps) * center if center else 1.0
+        moves = np.outer(np.linspace(0, length, points), generator.normal(size=entries))
+        line = {"w": (center * generator.normal(size=entries) + moves).astype(stored)}
+        with pytest.raises(ValueError, match=r"`points` (span 1 of the n = 2|move no farther than|are all equal)"):
+            ls.pca(line)
+
+
+@pytest.mark.parametrize("center", [0.0, 1.0, 100.0])
+@pytest.mark.parametrize("stored", DTYPES.values(), ids=DTYPES)
+def test_components_larger_than_rounding_are_found(stored, center):
+    """Four times what rounding moves a point by at most, beside a first that is much larger; a quarter of it is not."""
+    draw = np.random.default_rng(1).normal
+    u, v = np.linalg.qr(draw(size=(60, 2)))[0].T
+    turn = np.linspace(-1, 1, 9)
+    bend = turn**2 - np.mean(turn**2)
+    first, second = ((shape / np.std(shape))[:, None] * axis for shape, axis in ((turn, u), (bend, v)))
+    middle, half = center * draw(size=60), float(jnp.finfo(stored).eps) / 2
+    long = 100 * half * np.linalg.norm(middle) if center else 1.0
+    # A Gram matrix in float64 sees no second component a millionth as long as the first.
+    level = max(half * np.hypot(np.linalg.norm(middle), long), 1e-6 * long)
+    found = ls.pca({"w": (middle + long * first + 4 * level * second).astype(stored)})
+    assert abs(flat(found.directions[0]) @ u) > 0.99 and abs(flat(found.directions[1]) @ v) > 0.95
+    np.testing.assert_allclose(found.explained[1], (4 * level / long) ** 2, rtol=0.2)
+    with pytest.raises(ValueError, match="span 1 of the n = 2 dimensions"):
+        ls.pca({"w": (middle + long * first + level / 4 * second).astype(stored)})
+
+
+def test_entries_that_do_not_move_are_not_rounded():
+    """A frozen embedding of large numbers hides nothing."""
+    stack, _ = path()
+    stack = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), stack)
+    still = stack | {"embedding": np.broadcast_to(np.asarray(1e6, jnp.bfloat16), (7, 1000))}
+    assert np.array_equal(ls.pca(still, 3).explained, ls.pca(stack, 3).explained)
+
+
+def test_a_path_below_rounding_has_no_component():
+    """Each number one of two neighbors: nothing tells which line, if any, was rounded to them."""
+    flips = np.random.default_rng(2).integers(0, 2, size=(10, 50)) / 128
+    with pytest.raises(ValueError, match="`points` move no farther than numbers of their dtypes are rounded; keep"):
+        ls.pca({"w": (1 + flips).astype(jnp.bfloat16)}, 1)
+    assert ls.pca({"w": (1 + flips).astype(np.float32)}, 2).points == 10
+
+
+class Pair(NamedTuple):
+    """Params of a user's own kind."""
+
+    w: Any
+    b: Any
+
+
+def spread(params) -> jax.Array:
+    """A bowl of unequal curvature in two leaves of one shape, whatever holds them."""
+    w, b = jax.tree.leaves(params)
+    return jnp.sum(jnp.asarray([1.0, 2.0]) * jnp.square(w) + jnp.asarray([3.0, 0.5]) * jnp.square(b))
+
+
+@pytest.mark.parametrize("kind", [lambda w, b: [w, b], lambda w, b: (w, b), Pair], ids=["list", "tuple", "NamedTuple"])
+def test_params_of_a_run_may_be_lists(kind):
+    """A trajectory is stacked, whatever holds its leaves: two leaves are not two points."""
+    w, b = np.array([1.0, -1.0], np.float32), np.array([0.5, 2.0], np.float32)
+    expected = ls.pca(ls.descend(ls.function(spread, {"a": w, "b": b}), optax.sgd(0.05), {"a": w, "b": b}, 6))
+    objective = ls.function(spread, kind(w, b))
+    run = ls.descend(objective, optax.sgd(0.05), kind(w, b), 6)
+    several = ls.descend(objective, optax.sgd(0.05), jax.tree.map(lambda leaf: np.stack([leaf, -leaf]), kind(w, b)), 6)
+    points = [jax.tree.map(lambda leaf, t=t: leaf[t], run.params) for t in range(7)]
+    for given in (run, several.sel(start=0), ls.trajectory(objective, points), points):
+        found = ls.pca(given)
+        assert found.points == 7
+        np.testing.assert_allclose(found.explained, expected.explained, rtol=1e-5)
+        assert jax.tree.structure(found.origin) == jax.tree.structure(kind(w, b))
+        np.testing.assert_allclose(flat(found.directions[0]), flat(expected.directions[0]), atol=1e-5)
+        assert float(abs(run.on(found.plane()).residual).max()) < 0.1
 
 
 def runs():
     pair = ls.neuron(*ls.datasets.pair())
-    return ls.descend(pair, optax.sgd(0.5), {"w": np.zeros(2, np.float32), "b": np.ones(2, np.float32)}, 4)
+    starts = {"w": np.zeros(2, np.float32), "b": np.ones(2, np.float32)}
+    return ls.descend(pair, {"slow": optax.sgd(0.5), "fast": optax.sgd(1.0)}, starts, 4)
 
 
 def test_one_run_of_several_is_selected():
     """What the message says to do works."""
     several = runs()
-    with pytest.raises(
-        ValueError, match=r"over start, step; select one run: ls.pca\(jax.tree.map\(lambda leaf: leaf\[0"
-    ):
+    message = "over optimizer, start, step; select one run: ls.pca(trajectory.sel(optimizer='slow', start=0))."
+    with pytest.raises(ValueError, match=re.escape(message)):
         ls.pca(several)
-    assert ls.pca(jax.tree.map(lambda leaf: leaf[0], several.params), 1).points == 5
+    assert ls.pca(several.sel(optimizer="slow", start=0), 1).points == 5
 
 
 @pytest.mark.parametrize(
     ("points", "error", "message"),
     [
         ([], ValueError, "`points` is empty; give one tree of params for each point"),
+        (
+            ({"w": np.ones(3)} for _ in range(4)),
+            TypeError,
+            r"`points` is a generator; give a list of params, one a point: list\(points\)",
+        ),
+        ({1: {"w": 0.1}}.values(), TypeError, r"`points` is a dict_values; give a list of params, .* list\(points\)"),
         (
             {"w": np.ones((2, 3))},
             ValueError,

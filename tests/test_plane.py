@@ -171,6 +171,19 @@ def test_directions_must_fit(directions, names, error, message):
         ls.Plane({"w": 0.0, "b": 0.0}, directions, names=names)
 
 
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_names_are_as_many_as_the_directions(k):
+    """alpha, beta and gamma, unless they are given; of more directions one must say."""
+    vectors = tuple(np.eye(4)[: k + 1])
+    plane = ls.Plane(np.zeros(4), vectors[:k])
+    assert plane.names == ("alpha", "beta", "gamma")[:k]
+    assert jax.tree.unflatten(*jax.tree.flatten(plane)[::-1]).names == plane.names
+    assert ls.Plane(np.zeros(4), vectors[:k], names=list("abc")[:k]).names == tuple("abc")[:k]
+    if k == 3:
+        with pytest.raises(ValueError, match=r"`names` is \('alpha', 'beta', 'gamma'\) for 4 directions; give each"):
+            ls.Plane(np.zeros(4), vectors)
+
+
 def test_integer_origins_are_refused():
     """A Python number is a slip; an array of integers is frozen."""
     with pytest.raises(

@@ -340,7 +340,7 @@ def test_gradient_norm_is_logarithmic_and_black_in_every_panel():
 def test_the_bar_of_gradient_norms_is_pointed_where_they_are_below_it():
     surface = pair_surface(np.linspace(-8, 8, 41), np.linspace(-3, 3, 21))
     assert meshes(ls.plot.gradient_norm(surface.isel(penalty=[1])))[0].colorbar.extend == "neither"
-    assert meshes(ls.plot.gradient_norm(surface))[0].colorbar.extend == "min"
+    assert meshes(ls.plot.gradient_norm(surface))[-1].colorbar.extend == "min"
 
 
 def test_surface3d_draws_the_heights_and_the_runs_at_their_own_values():

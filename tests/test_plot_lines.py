@@ -108,7 +108,7 @@ def test_runs_beside_a_sweep_have_the_colors_of_their_penalties(strengths):
     assert [line.get_color() for line in points] == [style.penalty_color(s) for s in strengths.values()]
     assert {line.get_marker() for line in points} == {style.optimizer_style("sgd").marker}
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert sorted(texts) == ["sgd", "λ = 0", "λ = 0.01", "λ = 0.1", "λ = 1"]
+    assert sorted(filter(str.strip, texts)) == ["sgd", "λ = 0", "λ = 0.01", "λ = 0.1", "λ = 1"]
 
 
 def test_runs_without_values_of_their_own_are_refused():

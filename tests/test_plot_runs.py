@@ -1,4 +1,4 @@
-"""Runs of several optimizers as a mapping from their labels, each with its own steps, in every picture that takes runs."""
+"""Runs of several optimizers as a mapping from their labels, each with its own steps, in every picture of runs."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -100,10 +100,10 @@ def test_real_trajectories_of_different_lengths_share_a_surface():
 def test_a_run_in_a_mapping_is_drawn_as_alone():
     """But for its name."""
     surface, data = pair_surface(strengths=RIDGE), own(12)
-    alone = ls.plot.contour(surface, runs=data.assign_coords(optimizer="SGD"))
-    assert rendered(ls.plot.contour(surface, runs={"SGD": data})) == rendered(alone)
-    several = data.expand_dims(optimizer=["sgd"])  # the label is what it is called
-    assert rendered(ls.plot.contour(surface, runs={"SGD": several})) == rendered(alone)
+    alone = rendered(ls.plot.contour(surface, runs=data.assign_coords(optimizer="SGD")))
+    assert rendered(ls.plot.contour(surface, runs={"SGD": data})) == alone
+    named = data.expand_dims(optimizer=["gradient descent"])  # the label is what it is called here
+    assert rendered(ls.plot.contour(surface, runs={"SGD": named})) == alone
 
 
 def test_mappings_that_do_not_belong_are_refused():

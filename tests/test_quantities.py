@@ -1,6 +1,7 @@
 """Quantities of a cell: standard errors, gradient norms, slopes, batches, cells in flight, one's own quantity."""
 
 import math
+from typing import Any
 from dataclasses import dataclass
 
 import jax
@@ -99,6 +100,69 @@ def test_batches_make_no_difference(batch_size):
     assert batched.attrs["batch_size"] == min(batch_size, 23)
     for name in ("risk", "risk_stderr", "risk_gradient_norm", "gradient_norm", "slope", "objective"):
         assert_close(batched[name], whole[name].to_numpy(), eps=32, scale=0.1)
+
+
+def test_weights_over_batches_are_compensated():
+    """100000 equal losses of weight 0.7, a few at a time: their mean is the loss; so is that of a metric."""
+    n = 100_000
+    data = np.zeros(n, np.float32)
+    objective = ls.Objective(lambda p, x: (x + p["w"], jnp.full_like(x, 0.7)), data, params={"w": 1.0})
+    one = ls.Metric("one", lambda p, x: (x + p["w"], jnp.full_like(x, 0.7)))
+    axes = {"w": [1.0, 3.0]}
+    for size in (n, 16):
+        found = ls.evaluate(
+            objective, ls.axes_plane(objective.params, "w"), axes, quantities=("slope", one), batch_size=size
+        )
+        for name, expected in (("risk", [1.0, 3.0]), ("one", [1.0, 3.0]), ("slope", [[1.0], [1.0]])):
+            assert_close(found[name], np.array(expected), eps=8)
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 2])
+def test_infinite_losses_stay_infinite(batch_size):
+    """What rounding loses from ∞ is nothing, not ∞ − ∞."""
+    objective = ls.Objective(lambda p, x: jnp.exp(p["w"] * x), np.array([0, 30, 100], np.float32), params={"w": 1.0})
+    metric = ls.Metric("metric", objective.losses)
+    plane = ls.axes_plane(objective.params, "w")
+    found = ls.evaluate(objective, plane, {"w": [0.0, 1.0, 5.0]}, quantities=[metric], batch_size=batch_size)
+    for name in ("risk", "metric"):
+        assert found[name].values.tolist() == [1.0, np.inf, np.inf]
+    assert found.finite.values.tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_no_derivative_is_taken_through_weights(reduction):
+    """Weights that depend on params count as given: in slopes and gradients of batches of any size, and in autodiff."""
+
+    def losses(params: Any, x: Any) -> Any:
+        return jnp.square(params["w"] * x - 1), jax.nn.sigmoid(3 * params["w"] * x)
+
+    objective = ls.Objective(losses, X, params={"w": 0.4}, reduction=reduction)
+    w, x = 0.4, X.astype(np.float64)
+    weights = 1 / (1 + np.exp(-3 * w * x))
+    expected = np.sum(weights * 2 * (w * x - 1) * x) / (np.sum(weights) if reduction == "mean" else 1)
+    assert_close(objective.gradient(objective.params)["w"], expected, eps=32)
+    plane, axes = ls.axes_plane(objective.params, "w"), {"w": [0.4]}
+    for size in (None, 5, 1):
+        found = ls.evaluate(
+            objective, plane, axes, quantities=("slope", "risk_gradient_norm", "plane_hessian"), batch_size=size
+        )
+        assert_close(found.slope[0, 0], expected, eps=32)
+        assert_close(found.risk_gradient_norm[0], abs(expected), eps=32)
+
+
+def test_large_weights_of_narrow_losses():
+    """float16 reaches 65504, and bfloat16 counts to 256: weights are cast to neither."""
+
+    def losses(params: Any, x: Any) -> Any:
+        return jnp.square(params["w"].astype(jnp.float16) * x.astype(jnp.float16)), jnp.where(x > 0, 100_001, 99_999)
+
+    objective = ls.Objective(losses, X, params={"w": 0.5})
+    plane, axes = ls.axes_plane(objective.params, "w"), {"w": [0.5]}
+    alone, beside = (
+        ls.evaluate(objective, plane, axes, quantities=("risk_stderr", *more)) for more in ((), ("gradient_norm",))
+    )
+    assert float(alone.risk_stderr[0]) > 0
+    assert_close(beside.risk_stderr, alone.risk_stderr.to_numpy(), eps=32)
 
 
 def test_sums_over_batches_are_compensated():

@@ -238,10 +238,10 @@ def test_batch_statistics_computed_anew():
         return cross_entropy(model.apply(variables, batch[0]), batch[1])
 
     x, y = images()
-    objective = ls.Objective(losses, (x, y), params=variables["params"], prepare=prepare)
+    objective = ls.Objective(losses, (x, y), params=variables["params"], prepare=prepare, prepare_batch_size=4)
     u, v = ls.random_directions(KEY, objective.params, 2)
     plane = ls.Plane(objective.params, (u, v), names=("alpha", "beta"))
-    surface = ls.evaluate(objective, plane, AXES, batch_size=4, progress=False)
+    surface = ls.evaluate(objective, plane, AXES, progress=False)
     expected = np.empty((3, 3), np.float32)
     for i, alpha in enumerate(AXES["alpha"]):
         for j, beta in enumerate(AXES["beta"]):
@@ -252,8 +252,15 @@ def test_batch_statistics_computed_anew():
     np.testing.assert_allclose(surface.risk, expected, rtol=1e-5)
     frozen = losses(variables, (x, y)).mean()
     assert abs(float(surface.risk[1, 1]) - float(frozen)) > 0.01  # the choice matters
-    with pytest.raises(ValueError, match="`batch_size` is 5, which does not divide the 12 examples"):
-        ls.evaluate(objective, plane, AXES, batch_size=5)
+    assert_close(objective.risk(objective.params), surface.risk[1, 1].to_numpy(), eps=16)  # the same batches everywhere
+    run = ls.trajectory(objective, [objective.params])
+    assert_close(run.data.risk, surface.risk[1, 1].to_numpy()[None], eps=16)
+    other = ls.Objective(losses, (x, y), params=variables["params"], prepare=prepare)
+    assert other.id != objective.id
+    with pytest.raises(ValueError, match="`prepare_batch_size` is 5, which does not divide the 12 examples"):
+        ls.Objective(losses, (x, y), params=variables["params"], prepare=prepare, prepare_batch_size=5)
+    with pytest.raises(ValueError, match=r"`batch_size` is a part of the objective .*Objective prepare_batch_size=4"):
+        ls.evaluate(objective, plane, AXES, batch_size=4)
 
 
 def test_tokens_are_weighted():

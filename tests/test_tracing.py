@@ -77,7 +77,8 @@ def test_numpy_on_traced_arrays(losses):
 
 @pytest.mark.parametrize("losses", [indexing, lambda p, x: jnp.unique(x) - p["theta"], sized])
 def test_a_result_whose_shape_depends_on_values(losses):
-    with pytest.raises(TypeError, match=r"`losses` makes an array whose shape depends on values.*their size=") as caught:
+    message = r"`losses` makes an array whose shape depends on values.*their size="
+    with pytest.raises(TypeError, match=message) as caught:
         ls.Objective(losses, X, params={"theta": 1.0})
     assert isinstance(caught.value.__cause__, (jax.errors.JAXTypeError, jax.errors.JAXIndexError))
 

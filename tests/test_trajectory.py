@@ -15,6 +15,7 @@ PLANE = ls.axes_plane(PAIR.params, "w", "b")
 STARTS = {"w": np.array([1.0, -2.0], np.float32), "b": np.array([0.5, 3.0], np.float32)}
 SGD = optax.sgd(0.5)
 AXES = {"w": [0.0, 1.0], "b": [0.0, 1.0, 2.0]}
+PENALTIES = {"λ=0.1": ls.l2(0.1), "λ=1": ls.l2(1.0)}
 
 
 def runs(**options):
@@ -82,6 +83,56 @@ def test_coordinates_that_were_recorded_stay_on_their_chart():
     assert brief.on(ls.evaluate(PAIR, PLANE, AXES)).identical(brief.data)
     with pytest.raises(ValueError, match="`chart` is not the one on which this trajectory was recorded"):
         brief.on(ls.Polar(PLANE))
+
+
+def test_runs_are_selected_by_their_labels(tmp_path):
+    """Params and data together; one run has the dimension step alone, is seen on charts, and can be saved."""
+    run = ls.descend(PAIR, {"sgd": SGD, "prox": ls.proximal_gradient(0.5)}, STARTS, 6, penalties=PENALTIES)
+    some = run.sel(penalty="λ=1")
+    assert some.data.identical(run.data.sel(penalty="λ=1")) and some.data.risk.dims == ("optimizer", "start", "step")
+    assert np.array_equal(some.params["w"], run.params["w"][:, 1])
+    one = some.sel(optimizer="prox", start=0)
+    assert one.data.identical(run.sel(start=0, optimizer="prox", penalty="λ=1").data)
+    assert one.params["b"].shape == (7,) and np.array_equal(one.params["b"], run.params["b"][1, 1, 0])
+    assert one.on(PLANE).identical(run.on(PLANE).isel(optimizer=1, penalty=1, start=0))
+    assert one.steps_to(0.1).identical(run.steps_to(0.1).isel(optimizer=1, penalty=1, start=0))
+    assert run.sel().data.identical(run.data)
+    ls.save(one, tmp_path / "one.zarr")
+    assert ls.open_trajectory(tmp_path / "one.zarr").data.identical(one.data)
+    brief = runs(record=PLANE).sel(start=1)
+    assert brief.params is None and brief.data.w.dims == ("optimizer", "step")
+
+
+def test_random_keys_are_selected_too():
+    starts = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf + 1]), {"w": problems.masked().params["w"]})
+    first = problems.masked().params
+    run = ls.descend(problems.masked(), SGD, {name: starts.get(name) for name in first} | {"b": jnp.zeros(2)}, 3)
+    assert run.sel(start=1).params["key"].shape == (4,) and run.sel(start=1).params["key"][0] == first["key"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ({"optimiser": "sgd"}, "`optimiser` is no dimension to select runs in; this trajectory has optimizer, start"),
+        ({"penalty": "λ=1"}, "`penalty` is no dimension to select runs in; this trajectory has optimizer, start"),
+        ({"step": 3}, "`step` is no dimension to select runs in"),
+        ({"optimizer": "adam"}, r"`optimizer` is 'adam'; it must be one of 'sgd', 'prox'\."),
+        ({"start": 2}, r"`start` is 2; it must be one of 0, 1\."),
+        ({"start": [0, 1]}, r"`start` is \[0, 1\]; it must be one of 0, 1\."),
+    ],
+)
+def test_labels_that_are_not_there(labels, message):
+    with pytest.raises(ValueError, match=message):
+        runs().sel(**labels)
+
+
+def test_of_many_labels_some_are_named():
+    starts = {"w": np.zeros(9, np.float32), "b": np.zeros(9, np.float32)}
+    many = ls.descend(PAIR, SGD, starts, 1)
+    with pytest.raises(ValueError, match=r"`start` is 9; it must be one of 0, 1, 2, 3, 4, …\."):
+        many.sel(start=9)
+    with pytest.raises(ValueError, match="`start` is no dimension to select runs in; this trajectory has a single run"):
+        many.sel(start=0).sel(start=0)
 
 
 def test_steps_to_a_tolerance():

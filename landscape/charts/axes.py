@@ -44,8 +44,8 @@ def axes_around(*paths: xarray.Dataset, points: int = 41, margin: float = 0.2) -
         >>> pair = ls.neuron(*ls.datasets.pair())
         >>> run = ls.trajectory(pair, [{"w": 0.0, "b": 0.0}, {"w": 5.0, "b": 2.0}])
         >>> path = run.on(ls.axes_plane(pair.params, "w", "b"))
-        >>> {name: positions.tolist() for name, positions in ls.axes_around(path, points=3).items()}
-        {'w': [-1.0, 2.5, 6.0], 'b': [-0.4, 1.0, 2.4]}
+        >>> {name: positions.tolist() for name, positions in ls.axes_around(path, points=3, margin=0.5).items()}
+        {'w': [-2.5, 2.5, 7.5], 'b': [-1.0, 1.0, 3.0]}
     """
     _checks.count("points", points, least=2)
     if not _checks.number("margin", margin) >= 0:

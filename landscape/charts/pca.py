@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MappingView, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import xarray
 
 ENTRIES = 2**22  # of a leaf, over all points, that are held in float64 at a time
-RANK = 1e-12  # of the largest eigenvalue: where the Gram matrix of a line has rounding
+RANK = 1e-12  # of the largest eigenvalue: what rounding in float64 leaves of others in the Gram matrix of a line
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,16 +69,25 @@ def pca(points: Trajectory | Params | Sequence[Params], n: int = 2) -> PCA:
 
     X is never built: G is summed over the leaves, in float64.
 
-    points: a Trajectory whose only dimension is step; a tree whose leaves have the points along their first axis; or a
-            list or tuple of params, one a point.
+    points: a Trajectory whose only dimension is step; a list or tuple of params, one a point; or a tree of another kind
+            whose leaves have the points along their first axis.
+
+    Rounding: a stored number is off by up to ε/2 of itself, ε the rounding unit of its leaf's dtype, so that the stored
+    points of a line are not quite on one. That changes a singular value √λₖ of X by at most the norm of all these errors
+    (Weyl). A component does not count as a dimension where
+
+        λₖ ≤ Σₜ ‖ε/2 · θₜ‖²,    that is, where the points' root mean square along directionₖ is within ‖ε/2 · θ‖
+
+    (entries that are equal in all points left out).
 
     Beside `explained` stands what a random walk of T points explains in high dimension: XXᵀ is then, up to scale, the
     pseudo-inverse of the Laplacian of a path of T points, so that λₖ ∝ 1/(4 sin²(πk/(2T))), k = 1…T−1, and
 
         random_walkₖ = 3 / (2 (T² − 1) sin²(πk/(2T)))  →  6/(πk)²:  61%, 15%, 7%, …
 
-    Raises: ValueError for a trajectory of several runs (the message says how to select one); fewer than n + 1 points;
-    points that are all equal, or span fewer than n dimensions; numbers that are not finite; leaves of different length.
+    Raises: ValueError for a trajectory of several runs (select one: `run.sel(optimizer="adam")`); fewer than n + 1
+    points; points that are all equal, or span fewer than n dimensions; numbers that are not finite; leaves of different
+    length. TypeError for a generator.
 
         >>> import jax.numpy as jnp, landscape as ls
         >>> turn = jnp.linspace(0.0, 1.0, 5)
@@ -98,14 +107,16 @@ def pca(points: Trajectory | Params | Sequence[Params], n: int = 2) -> PCA:
             f"`points` has {stacked.length} points, which span at most {stacked.length - 1} dimensions; n = {n} "
             f"components need at least {n + 1} points: record more steps, or ask for fewer components."
         )
-    gram = stacked.gram()
+    gram, rounding = stacked.gram()
     eigenvalues, vectors = (found[..., ::-1] for found in np.linalg.eigh(gram))
     total = float(np.trace(gram))
     if total == 0:
         raise ValueError("`points` are all equal: the trajectory does not move, and no direction is one of its own.")
-    rank = int(np.sum(eigenvalues > RANK * eigenvalues[0]))
+    rank = int(np.sum(eigenvalues > max(RANK * eigenvalues[0], rounding)))
+    if rank == 0:
+        raise ValueError("`points` move no farther than numbers of their dtypes are rounded; keep them in wider ones.")
     if rank < n:
-        raise ValueError(f"`points` span {rank} of the n = {n} dimensions asked for; pass n={rank}.")
+        raise ValueError(f"`points` span {rank} of the n = {n} dimensions asked for, to rounding; pass n={rank}.")
     vectors = vectors[:, :n] * np.where(vectors[0, :n] < 0, -1.0, 1.0)
     weights = vectors / np.sqrt(eigenvalues[:n])
     return PCA(
@@ -127,9 +138,11 @@ class _Stacked:
     """Points along the first axis of every leaf that moves, read leaf by leaf into NumPy."""
 
     def __init__(self, points: Any) -> None:
-        if isinstance(points, Trajectory):
-            points = _one_run(points)
-        if type(points) in (list, tuple):
+        if isinstance(points, (Iterator, MappingView)):
+            raise TypeError(f"`points` is {_checks.kind(points)}; give a list of params, one a point: list(points).")
+        run = isinstance(points, Trajectory)
+        points = _one_run(points) if run else points
+        if type(points) in (list, tuple) and not run:  # params of a run that are a list are one of stacked leaves
             if not points:
                 raise ValueError("`points` is empty; give one tree of params for each point.")
             trees = [_leaves.checked(f"points[{i}]", tree) for i, tree in enumerate(points)]
@@ -145,10 +158,11 @@ class _Stacked:
         self.last = _leaves.params_of("points", self.last)
         self.moving = _trees.floating(self.last)
 
-    def gram(self) -> np.ndarray:
-        """The Gram matrix (T, T) of the centered points."""
-        gram = np.zeros((self.length, self.length))
+    def gram(self) -> tuple[np.ndarray, float]:
+        """The Gram matrix (T, T) of the centered points, and the largest eigenvalue that is rounding."""
+        gram, rounding = np.zeros((self.length, self.length)), 0.0
         for i, name in enumerate(_trees.named_leaves(self.moving)):
+            unit, least = self._unit(i)
             for part in self._parts(i):
                 finite = np.isfinite(part).all(axis=1)
                 if not finite.all():
@@ -158,7 +172,16 @@ class _Stacked:
                     )
                 centered = _centered(part)
                 gram += centered @ centered.T
-        return gram
+                moved = part[:, centered.any(axis=0)]
+                rounding += float(np.sum(np.square(unit / 2 * np.maximum(np.abs(moved), least))))
+        return gram, rounding
+
+    def _unit(self, i: int) -> tuple[float, float]:
+        """Rounding unit of the coarsest dtype of leaf i, and the size below which it is that of this size."""
+        stack: Any = self.stacks[i]
+        dtypes = {stack.dtype} if hasattr(stack, "dtype") else {leaf.dtype for leaf in stack}
+        kinds = [jnp.finfo(dtype) for dtype in dtypes if jnp.issubdtype(dtype, jnp.floating)]
+        return max(float(kind.eps) for kind in kinds), max(float(kind.smallest_normal) for kind in kinds)
 
     def combined(self, weights: np.ndarray) -> tuple[Params, ...]:
         """Σₜ weights[t, k]·(θₜ − mean) for each k, weights (T, n)."""
@@ -194,10 +217,10 @@ def _one_run(trajectory: Trajectory) -> Params:
     if trajectory.params is None:
         raise ValueError("`points` is a trajectory whose params were not kept; record it with record=None.")
     if dims != ("step",):
-        zeros = ", ".join("0" for _ in dims[:-1])
+        first = ", ".join(f"{dim}={trajectory.data[dim].to_numpy().tolist()[0]!r}" for dim in dims[:-1])
         raise ValueError(
             f"`points` is a trajectory over {', '.join(map(str, dims))}; select one run: "
-            f"ls.pca(jax.tree.map(lambda leaf: leaf[{zeros}], trajectory.params))."
+            f"ls.pca(trajectory.sel({first}))."
         )
     return trajectory.params
 

@@ -1,7 +1,7 @@
 """Planes: affine charts of any dimension, always evaluated from their origin."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,8 +101,8 @@ class Plane:
 
 def _check_tuple(directions: Any, origin: Params) -> None:
     """Raise TypeError for what is no tuple of directions, above all for one of them alone."""
-    structure = jax.tree.structure(directions)
-    alone = structure in (jax.tree.structure(origin), jax.tree.structure(_trees.floating(origin)))
+    alike = () if isinstance(directions, Iterator) else (origin, _trees.floating(origin))  # JAX makes no tree of it
+    alone = any(jax.tree.structure(directions) == jax.tree.structure(tree) for tree in alike)
     if alone or not isinstance(directions, (tuple, list)):
         came = f"one direction ({_checks.kind(directions)})" if alone else _checks.kind(directions)
         raise TypeError(f"`directions` is {came}; give a tuple with one for each name: (direction,) or (u, v).")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import xarray
 
 BLOCK_BYTES = 2**28  # of params that are on the device at a time, to be projected
+SHOWN = 5  # labels that a message names; there may be thousands of starts
 
 LONG_NAMES = {
     "risk": "risk",
@@ -72,6 +73,26 @@ class Trajectory:
         }
         seen["residual"] = (dims, residual.reshape(shape), {"long_name": LONG_NAMES["residual"], "units": "1"})
         return self.data.assign(seen).assign_attrs(chart_id=chart_id)
+
+    def sel(self, **labels: Any) -> Trajectory:
+        """The runs of these labels, params and data: `run.sel(optimizer="adam", start=0)`.
+
+        labels: one for each dimension to select in; that dimension is gone then.
+        Raises: ValueError, naming it, for a dimension that there is not, for `step`, and for an unknown label.
+        """
+        dims = self.data.risk.dims
+        where: dict[str, int] = {}
+        for dim, label in labels.items():
+            if dim not in dims[:-1]:
+                has = ", ".join(map(str, dims[:-1])) or "a single run"
+                raise ValueError(f"`{dim}` is no dimension to select runs in; this trajectory has {has}.")
+            known = self.data[dim].to_numpy().tolist()
+            if label not in known:
+                shown = ", ".join(map(repr, known[:SHOWN])) + (", …" if len(known) > SHOWN else "")
+                raise ValueError(f"`{dim}` is {label!r}; it must be one of {shown}.")
+            where[dim] = known.index(label)
+        at = tuple(where.get(str(dim), slice(None)) for dim in dims)
+        return Trajectory(jax.tree.map(lambda leaf: leaf[at], self.params), self.data.isel(where))
 
     def steps_to(self, tolerance: float) -> xarray.DataArray:
         """The first recorded step with gradient_norm ≤ tolerance, for each run; NaN where there is none.

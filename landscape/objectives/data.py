@@ -44,6 +44,7 @@ class Batches:
             )
         self._iterable = iterable
         self._first_pass: tuple[int, int, str] | None = None  # examples, batches, fingerprint
+        self._largest = 0
         first = next(iter(iterable), None)
         if first is None:
             raise ValueError("`batches` gives no batch at all; give at least one.")
@@ -59,6 +60,7 @@ class Batches:
             if index == 0 and digest.hexdigest() != self._example_id:
                 raise _changed("another batch first than when it was read before")
             examples += num_examples(read)
+            self._largest = max(self._largest, num_examples(read))
             yield read
         if index < 0:
             raise _changed("no batch at all when it was read again")
@@ -92,6 +94,11 @@ class Batches:
     def known(self) -> int | None:
         """Number of examples if a pass has counted them."""
         return None if self._first_pass is None else self._first_pass[0]
+
+    @property
+    def largest(self) -> int:
+        """Number of examples in the largest batch read so far."""
+        return max(self._largest, num_examples(self.example))
 
     @property
     def id(self) -> str:
@@ -149,12 +156,20 @@ def in_memory(data: Batch) -> bool:
 
 
 def wrapped(data: Any) -> Any:
-    """Batches for a re-iterable that is no tree of arrays, such as a DataLoader; anything else as it is."""
-    if isinstance(data, Batches) or hasattr(data, "dtype") or isinstance(data, (str, bytes)):
+    """Batches for a re-iterable that is no tree of arrays, such as a DataLoader; tensors of PyTorch as arrays."""
+    if isinstance(data, Batches) or isinstance(data, (str, bytes)):
+        return data
+    data = jax.tree.map(lambda leaf: np.asarray(leaf) if _is_tensor(leaf) else leaf, data)
+    if hasattr(data, "dtype"):
         return data
     if isinstance(data, Iterator):  # refused there; JAX warns of it as a leaf
         return Batches(data)
     return Batches(data) if jax.tree_util.all_leaves([data]) and hasattr(data, "__iter__") else data
+
+
+def _is_tensor(leaf: Any) -> bool:
+    """Whether its dtype is one that NumPy does not know, but its numbers can be read."""
+    return hasattr(leaf, "__array__") and not hasattr(getattr(leaf, "dtype", np.dtype(float)), "itemsize")
 
 
 def as_data(data: Any) -> Batch:

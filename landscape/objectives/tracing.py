@@ -10,9 +10,17 @@ import jax
 import jax.extend.core as jex
 import jax.numpy as jnp
 from jax.core import Tracer
+from jax.errors import UnexpectedTracerError
 
 from landscape import _checks, _jaxprs, _trees
 from landscape.objectives import data as _data
+
+
+KEEPS = (
+    "keeps something between calls (an attribute, a list, a counter that it changes, NumPy's random numbers); it must "
+    "depend on its arguments alone. Return what changes instead of storing it, or switch the model to evaluation: "
+    "dropout off, batch statistics fixed."
+)
 
 
 @dataclass(frozen=True)
@@ -44,43 +52,40 @@ def traced(name: str, f: Callable[..., Any], *arguments: Any) -> Traced:
     Raises: TypeError, for the argument called `name`, where f is not a traceable function of its arguments.
     """
 
-    def again(*arguments: Any) -> Any:  # another function: JAX remembers what the first one returned
-        return f(*arguments)
+    def trace() -> tuple[jex.ClosedJaxpr, Any]:  # of a new function each time: JAX remembers what one returned
+        return jax.make_jaxpr(lambda *given: f(*given), return_shape=True)(*arguments)
 
-    kept = (
-        f"`{name}` keeps something between calls (an attribute, a list, a counter that it changes, NumPy's random "
-        "numbers); it must depend on its arguments alone. Return what changes instead of storing it, or switch the "
-        "model to evaluation: dropout off, batch statistics fixed."
-    )
     try:
         with jax.default_matmul_precision("highest"):  # one program, whatever the caller's context
-            first, _ = jax.make_jaxpr(f, return_shape=True)(*arguments)
-            second, out = jax.make_jaxpr(again, return_shape=True)(*arguments)
-    except jax.errors.UnexpectedTracerError as error:
-        raise TypeError(kept) from error
-    except jax.errors.TracerArrayConversionError as error:
-        raise TypeError(
-            f"`{name}` hands an array to NumPy; write it with jax.numpy (jnp.exp instead of np.exp), so that it can be "
-            "compiled and differentiated."
-        ) from error
-    except (jax.errors.ConcretizationTypeError, jax.errors.NonConcreteBooleanIndexError) as error:
-        if isinstance(error, IndexError) or re.search(
-            r"argument of jnp|jnp\.\w+ argument", str(error)
-        ):  # a boolean index, jnp.unique, jnp.nonzero
-            raise TypeError(
-                f"`{name}` makes an array whose shape depends on values, and compiled code has fixed shapes. Write "
-                "jnp.where(mask, a, b) instead of a[mask], and give jnp.unique or jnp.nonzero their size=."
-            ) from error
-        # bool(), int(), float() of a traced number
-        raise TypeError(
-            f"`{name}` needs the value of an array while it is compiled: a Python `if`, `while`, `int()` or `float()` "
-            "on something computed from params or batch. Write jnp.where(condition, a, b) or jax.lax.cond instead of "
-            "`if`, and jax.lax.while_loop or jax.lax.scan instead of a loop."
-        ) from error
+            (first, _), (second, out) = trace(), trace()
+    except (jax.errors.JAXTypeError, jax.errors.NonConcreteBooleanIndexError, UnexpectedTracerError) as error:
+        raise TypeError(f"`{name}` {_advice(error)}") from error
     version = _fingerprint(first)
     if _fingerprint(second) != version:
-        raise TypeError(kept)
+        raise TypeError(f"`{name}` {KEEPS}")
     return Traced(out, version)
+
+
+def _advice(error: Exception) -> str:
+    """What the function does, and what to write instead."""
+    if isinstance(error, UnexpectedTracerError):
+        return KEEPS
+    if isinstance(error, jax.errors.TracerArrayConversionError):
+        return (
+            "hands an array to NumPy; write it with jax.numpy (jnp.exp instead of np.exp), so that it can be compiled "
+            "and differentiated."
+        )
+    # A boolean index, jnp.unique, jnp.nonzero; else bool(), int(), float() of a traced number.
+    if isinstance(error, IndexError) or re.search(r"argument of jnp|jnp\.\w+ argument", str(error)):
+        return (
+            "makes an array whose shape depends on values, and compiled code has fixed shapes. Write "
+            "jnp.where(mask, a, b) instead of a[mask], and give jnp.unique or jnp.nonzero their size=."
+        )
+    return (
+        "needs the value of an array while it is compiled: a Python `if`, `while`, `int()` or `float()` on something "
+        "computed from params or batch. Write jnp.where(condition, a, b) or jax.lax.cond instead of `if`, and "
+        "jax.lax.while_loop or jax.lax.scan instead of a loop."
+    )
 
 
 def _fingerprint(closed: jex.ClosedJaxpr) -> str:

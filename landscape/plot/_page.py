@@ -8,14 +8,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
-from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from landscape.plot import style
 from landscape.plot._panels import Panel, title_of
 
-REMARK = "remark"  # the gid of a legend entry that is one
+_REMARK: dict[str, Any] = {"color": "#777777", "fontsize": 7.0}
 _STRIP, _ABOVE, _UNDER = 0.8, 0.24, 0.32  # inches: the height of a strip of panels, its headings', its labels'
 
 
@@ -50,18 +49,24 @@ def canvas(axes: Axes | None, width: float, square: bool = False) -> tuple[Figur
 
 
 def finish(
-    figure: Figure, axes: Axes, groups: Sequence[Sequence[Any]], own: bool, handlelength: float | None = None
+    figure: Figure,
+    axes: Axes,
+    groups: Sequence[Sequence[Any]],
+    own: bool,
+    handlelength: float | None = None,
+    remark: str = "",
 ) -> None:
-    """Legend and height of our own figure; in the caller's axes, a legend inside them."""
+    """Legend, with a remark over it, and height of our own figure; in the caller's axes, a legend inside them."""
     if own:
-        legend(figure, groups, handlelength)
+        legend(figure, groups, handlelength, remark)
         wrap(figure)
         if axes.get_box_aspect() is not None:
             fit(figure)
         return
     entries = [entry for group in groups for entry in group]
     if entries:
-        _gray(entries, axes.legend(handles=entries, frameon=True, framealpha=0.85, edgecolor="none"))
+        box = axes.legend(handles=entries, frameon=True, framealpha=0.85, edgecolor="none", title=remark or None)
+        box.get_title().set(**_REMARK)
 
 
 def fit(figure: Figure) -> None:
@@ -107,7 +112,7 @@ def strip(figure: Figure, headings: Sequence[str]) -> list[Axes]:
         axes = figure.add_axes((place[0] / width, place[1] / grown, place[2] / width, place[3] / grown))
         axes.tick_params(labelsize=7)
         axes.set_xlabel("step", fontsize=7.5, labelpad=1)
-        axes.set_title(heading, fontsize=7.5, pad=3.5)
+        axes.set_title(heading, fontsize=7.5, pad=3.5, linespacing=1.0)
         panels.append(axes)
     return panels
 
@@ -149,26 +154,25 @@ def title(axes: Axes, label: str, note: str = "") -> None:
         )
 
 
-def legend(figure: Figure, groups: Sequence[Sequence[Any]], handlelength: float | None = None) -> None:
-    """One legend under the panels: all entries in a row if they fit, else each group on rows of its own."""
+def legend(
+    figure: Figure, groups: Sequence[Sequence[Any]], handlelength: float | None = None, remark: str = ""
+) -> None:
+    """One legend under the panels: all entries in a row if they fit, else each group on rows of its own.
+
+    A remark stands over them: it is longer than an entry, and as one would take the width of two columns.
+    """
     groups = [list(group) for group in groups if group]
     total = sum(map(len, groups))
     for columns in range(total, 0, -1):
         rows = _rows(groups, columns)
         across = [row[k] for k in range(columns) for row in rows]  # matplotlib fills columns first
-        box = figure.legend(handles=across, loc="outside lower center", ncols=columns, handlelength=handlelength)
+        under: dict[str, Any] = {"loc": "outside lower center", "ncols": columns, "handlelength": handlelength}
+        box = figure.legend(handles=across, title=remark or None, **under)
+        box.get_title().set(**_REMARK)
         extent = box.get_window_extent(figure.canvas.get_renderer())  # type: ignore[attr-defined]
-        _gray(across, box)
         if columns == 1 or extent.width <= 0.98 * figure.bbox.width:
             return
         box.remove()
-
-
-def _gray(entries: Sequence[Any], box: Legend) -> None:
-    """Set a legend's remarks apart from its entries."""
-    for entry, text in zip(entries, box.get_texts(), strict=True):
-        if entry.get_gid() == REMARK:
-            text.set(color="#777777", fontsize=7.0)
 
 
 def _rows(groups: list[list[Any]], columns: int) -> list[list[Any]]:

@@ -117,16 +117,15 @@ def handles(runs: Sequence[Run], axes: Sequence[Axes]) -> tuple[list[Any], list[
     return _path_handles(runs), signs
 
 
-def off_handles(runs: Sequence[Run], surface: xr.Dataset, names: Sequence[str], least: float = OFF_SHARE) -> list[Any]:
-    """A remark for the legend where runs, inside the surface's window, lie off its line or plane."""
+def remark(runs: Sequence[Run], surface: xr.Dataset, names: Sequence[str], least: float = OFF_SHARE) -> str:
+    """What the legend says where runs, inside the surface's window, lie off its line or plane."""
     farthest = off(runs, surface, names, least)
     if not farthest:
-        return []
+        return ""
     noun, whole = ("plane", "the window's diagonal") if len(names) > 1 else ("line", "the window")
     diagonal = _panels.diagonal(surface, names)
     share = f" ({_page.percent(farthest / diagonal)} of {whole})" if diagonal else ""
-    label = f"off the {noun} by up to {farthest:.2g}{share}"
-    return [Line2D([], [], linestyle="none", label=label, gid=_page.REMARK)]
+    return f"off the {noun} by up to {farthest:.2g}{share}"
 
 
 def off(runs: Sequence[Run], surface: xr.Dataset, names: Sequence[str], least: float = OFF_SHARE) -> float:

@@ -85,12 +85,13 @@ def strip(figure: Figure, runs: Sequence[Run], surface: xr.Dataset, variable: st
     names = _panels.coordinates(surface, variable)
     diagonal = _panels.diagonal(surface, names)
     known = [run for run in runs if variable in run.measured]
-    headings = ["distance from the plane" + (", in % of the window's diagonal" if diagonal else "")]
+    headings = ["distance from the plane" + (" (of the window's diagonal)" if diagonal else "")]
     headings += [f"{label}; dotted: the plane's"] if known else []
     distance, *beside = _page.strip(figure, headings)
-    scale = 100 / diagonal if diagonal else 1.0
-    _draw(distance, runs, lambda run: scale * run.off)
+    _draw(distance, runs, lambda run: run.off / (diagonal or 1.0))
     distance.set_ylim(bottom=0)
+    if diagonal:
+        distance.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.6g} %"))
     for values in beside:
         _draw(values, known, lambda run: run.measured[variable])
         for group in by_name(known).values():

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from landscape.plot import _ground, _least, _mesh, _page, _panels, _paths, _pca, _runs, _truth, style
+from landscape.plot._panels import Panel
 from landscape.plot.line import line
 
 
@@ -58,14 +59,8 @@ def contour(
     if len(names) == 1:
         _check_line(names[0], pca=pca is not None, truth=bool(truth))
         return line(surface, variable, runs, log=log, ax=ax, width=width)
-    walks = [] if runs is None else _runs.read(runs, surface, names)
-    names = _panels.plane(surface, variable)
-    _panels.single(surface, variable, "contour")
-    panel = _panels.read(surface, variable)[0]
-    if pca is not None:
-        labels = _pca.labels(pca, surface)
-        panel = replace(panel, x_label=labels[names[0]], y_label=labels[names[1]])
-    walks = _runs.by_penalty(walks)
+    walks = [] if runs is None else _runs.by_penalty(_runs.read(runs, surface, names))
+    panel = _panel(surface, variable, pca)
     label = _panels.label_of(surface[variable])
     least = 0.0 if truth else _paths.OFF_SHARE
     told = bool(_paths.off(walks, surface, names)) if truth is None else truth
@@ -86,11 +81,23 @@ def contour(
         lines, signs = _paths.handles(walks, [axes])
         lines += _truth.handles(label) if known else []
         signs += _least.handles([kind]) if ground.excess else []
-        signs += _mesh.hatch_handles([panel]) + _paths.off_handles(walks, surface, names, least)
-        _page.finish(figure, axes, [lines, signs + _truth.band_handles(beneath)], own=ax is None)
+        signs += _mesh.hatch_handles([panel]) + _truth.band_handles(beneath)
+        remark = _paths.remark(walks, surface, names, least)
+        _page.finish(figure, axes, [lines, signs], own=ax is None, remark=remark)
         if beneath:
             _truth.strip(figure, beneath, surface, variable, label)
     return figure
+
+
+def _panel(surface: xr.Dataset, variable: str, pca: Any) -> Panel:
+    """The one panel, its axes labeled by what they explain where they are principal components."""
+    names = _panels.plane(surface, variable)
+    _panels.single(surface, variable, "contour")
+    panel = _panels.read(surface, variable)[0]
+    if pca is None:
+        return panel
+    labels = _pca.labels(pca, surface)
+    return replace(panel, x_label=labels[names[0]], y_label=labels[names[1]])
 
 
 def _check_line(name: str, **given: bool) -> None:

@@ -68,8 +68,8 @@ def dark_minimum(
             _paths.draw(ax, [run for run in walks if run.penalty == panel.label])
             _least.lines(ax, panel, norm)  # last: the numbers keep clear of the paths
         _bars(figure, axes, panels, drawn, shared_scale)
-        off = _paths.off_handles(walks, surface, names)
-        _page.finish(figure, axes[0], _handles(axes, panels, walks, kinds, off), own=True)
+        remark = _paths.remark(walks, surface, names)
+        _page.finish(figure, axes[0], _handles(axes, panels, walks, kinds), own=True, remark=remark)
     return figure
 
 
@@ -89,7 +89,7 @@ def _bars(figure: Figure, axes: Sequence[Axes], panels: Sequence[Panel], drawn: 
 
 
 def _handles(
-    axes: Sequence[Axes], panels: Sequence[Panel], walks: Sequence[_runs.Run], kinds: Sequence[str], off: list[Any]
+    axes: Sequence[Axes], panels: Sequence[Panel], walks: Sequence[_runs.Run], kinds: Sequence[str]
 ) -> list[list[Any]]:
     optimizers, signs = _paths.handles(walks, axes)
-    return [optimizers, signs + _least.handles(kinds) + _mesh.hatch_handles(panels) + off]
+    return [optimizers, signs + _least.handles(kinds) + _mesh.hatch_handles(panels)]

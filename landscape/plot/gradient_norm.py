@@ -48,6 +48,6 @@ def gradient_norm(
         values = np.concatenate([panel.finite for panel in panels])
         _scales.bar(figure, axes, drawn, _panels.label_of(surface[variable]), values)
         lines, signs = _paths.handles(walks, axes)
-        off = _paths.off_handles(walks, surface, names)
-        _page.finish(figure, axes[0], [lines, signs + _mesh.hatch_handles(panels) + off], own=True)
+        remark = _paths.remark(walks, surface, names)
+        _page.finish(figure, axes[0], [lines, signs + _mesh.hatch_handles(panels)], own=True, remark=remark)
     return figure

@@ -35,9 +35,9 @@ def surface3d(
     """A surface over two coordinates in relief, its contours on the floor, runs on both.
 
     Colors as in `dark_minimum`: black at the least value. `ceiling` cuts the heights off at a value of the variable (a
-    penalty's walls dwarf the basin): what is higher is left out of the relief and stays on the floor. Runs are drawn at
-    their own recorded values. `elevation` and `azimuth` are the view in degrees. Cells that are not finite are holes in
-    the relief and hatched on the floor.
+    penalty's walls dwarf the basin): what is higher is left out of the relief and stays on the floor. Runs, as in
+    `dark_minimum`, are drawn at their own recorded values. `elevation` and `azimuth` are the view in degrees. Cells
+    that are not finite are holes in the relief and hatched on the floor.
 
     Raises: ValueError for several penalties (select one) or not two coordinates, or if the runs do not belong here.
     """
@@ -58,7 +58,7 @@ def surface3d(
             _path(axes, run, panel, variable, floor, top)
         _furnish(axes, panel, _panels.label_of(surface[variable]), (floor, bottom, top), (elevation, azimuth))
         _bar(figure, axes, panel, norm)
-        _legend(figure, walks, panel, _paths.off_handles(walks, surface, names))
+        _legend(figure, walks, panel, _paths.remark(walks, surface, names))
     return figure
 
 
@@ -173,6 +173,6 @@ def _bar(figure: Figure, axes: Axes3D, panel: Panel, norm: AsinhNorm) -> None:
     _excess.bar(figure, axes, [panel], colors, "objective − its least value", under=True)
 
 
-def _legend(figure: Figure, walks: list[_runs.Run], panel: Panel, off: list[Any]) -> None:
+def _legend(figure: Figure, walks: list[_runs.Run], panel: Panel, remark: str) -> None:
     optimizers, signs = _paths.handles(walks, [])
-    _page.legend(figure, [optimizers, signs + _mesh.hatch_handles([panel]) + off])
+    _page.legend(figure, [optimizers, signs + _mesh.hatch_handles([panel])], remark=remark)

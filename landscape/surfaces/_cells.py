@@ -65,7 +65,7 @@ def whole(
 
     The arrays end with the tile's shape.
     """
-    grid = _grid(measures, plan, positions)
+    grid = _grid(measures, positions, _padded(plan, positions))
     cell = per_cell(measures, chart, data, plan.hoist, grid.dtype)
 
     def values(coordinates: Array, _: None) -> dict[str, Array]:
@@ -90,7 +90,7 @@ def steps(
 
     Returns: the running sums, arrays that end with the cells. What `sums` holds does not count where they are `fresh`.
     """
-    grid = _grid(measures, plan, positions)
+    grid = _grid(measures, positions, jax.tree.leaves(sums)[0].shape[-1])
     parts = (measures.risk, *measures.own)
 
     def through(i: Array, sums: Sums) -> Sums:
@@ -110,9 +110,7 @@ def steps(
 
 def no_sums(cost: Cost, plan: Plan, positions: tuple[Any, ...]) -> Sums:
     """Room for the sums of a tile's cells."""
-    cells = math.prod(map(len, positions))
-    cells += -cells % plan.in_flight
-    return jax.tree.map(lambda s: jnp.zeros((*s.shape, cells), s.dtype), cost.sums)
+    return jax.tree.map(lambda s: jnp.zeros((*s.shape, _padded(plan, positions)), s.dtype), cost.sums)
 
 
 @partial(jax.jit, static_argnames=("measures", "plan"))
@@ -124,16 +122,22 @@ def finish(
     def values(coordinates: Array, sums: Sums) -> dict[str, Array]:
         return _variables(measures, chart, None, sweep, coordinates, sums)
 
-    out = _over_cells(values, _grid(measures, plan, positions), sums, plan.in_flight)
+    grid = _grid(measures, positions, jax.tree.leaves(sums)[0].shape[-1])
+    out = _over_cells(values, grid, sums, plan.in_flight)
     return _on_tile(out, measures, sweep, positions)
 
 
-def _grid(measures: Measures, plan: Plan, positions: tuple[Array, ...]) -> Array:
-    """Coordinates of all cells (cells, k) in the chart's order, the last repeated to fill the last chunk."""
+def _padded(plan: Plan, positions: tuple[Any, ...]) -> int:
+    """How many cells fill the last chunk too."""
+    cells = math.prod(map(len, positions))
+    return cells + -cells % plan.in_flight
+
+
+def _grid(measures: Measures, positions: tuple[Array, ...], cells: int) -> Array:
+    """Coordinates of so many cells (cells, k) in the chart's order, the last one repeated."""
     grid = jnp.stack([c.reshape(-1) for c in jnp.meshgrid(*positions, indexing="ij")], axis=1)
     grid = grid[:, jnp.asarray(measures.order)]
-    missing = -len(grid) % plan.in_flight
-    return jnp.concatenate([grid, jnp.broadcast_to(grid[-1:], (missing, grid.shape[1]))])
+    return jnp.concatenate([grid, jnp.broadcast_to(grid[-1:], (cells - len(grid), grid.shape[1]))])
 
 
 def _over_cells(values: Callable[[Array, Any], Any], grid: Array, sums: Any, flying: int) -> Any:

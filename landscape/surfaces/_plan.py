@@ -16,13 +16,21 @@ MEMORY_ACCELERATOR = 2**33
 
 
 class Plan(NamedTuple):
-    """Cells run at once, cells in a tile, examples in a batch, batches in one call of the compiled function; hoist?"""
+    """How cells and examples take their turns."""
 
-    in_flight: int
+    in_flight: int  # cells run at once
     tile_cells: int
-    batch_size: int
-    batches_a_step: int = 1
+    batch_size: int  # examples
+    batches_a_step: int = 1  # in one call of the compiled function
     hoist: bool = True
+    most: int = 0  # examples of a batch, larger than the others, that one cell can see at once
+
+    def of_batch(self, size: int) -> "Plan":
+        """The same for a batch of another size: where it is larger, fewer cells at once, a divisor of those planned."""
+        fewer = max(1, self.in_flight * self.batch_size // size)
+        return self._replace(
+            in_flight=next(k for k in range(min(fewer, self.in_flight), 0, -1) if self.in_flight % k == 0)
+        )
 
 
 class Sizes(NamedTuple):
@@ -84,4 +92,5 @@ def plan(sizes: Sizes, cells: int, n: float, batch_size: int | None, memory: int
     if examples < n:  # the other half: running sums are held for the whole tile, twice where a copy is made
         tile_cells = max(1, min(tile_cells, int(left / (2 * sizes.sums))))
     at_a_time = max(1, int(STEP_WORK / (sizes.largest / 4 * examples * tile_cells)))
-    return Plan(min(in_flight, tile_cells), tile_cells, examples, at_a_time, hoist)
+    most = max(examples, int((limit / 2 - sizes.params) / (sizes.live + sizes.shared)))
+    return Plan(min(in_flight, tile_cells), tile_cells, examples, at_a_time, hoist, most)

@@ -110,7 +110,7 @@ def _plan_for(
 ) -> tuple[_plan.Plan, _cells.Cost, _plan.Sizes]:
     data, first = objective.data, _data.first_batch(objective.data)
     given = num_examples(first)
-    n, most = (math.inf, max(given, _plan.LEAST_BATCH)) if isinstance(data, Batches) else (given, given)
+    n, most = (math.inf, data.largest) if isinstance(data, Batches) else (given, given)
     if measures.preparation is not None:
         batch_size = given  # the losses loop over batches themselves
     size = given
@@ -233,9 +233,10 @@ def _fixed(
     quantity: Quantity, objective: Objective, chart: Chart, preparation: Preparation | None
 ) -> VersionedQuantity:
     """A quantity as it computes now: traced at every call, since what it reads may have changed."""
-    name = "quantities"
-    if isinstance(quantity, Metric):
-        name = "predict" if isinstance(quantity.f, Accuracy) else quantity.name
+    name = quantity.name if isinstance(quantity, Metric) else "quantities"
+    if isinstance(quantity, Metric) and isinstance(quantity.f, Accuracy):
+        name = "predict"
+        _checks.hashable(name, quantity.f.predict)
     _checks.hashable(name, quantity)
 
     def accumulate(params: Params, coordinates: Array, chart: Chart, batch: Batch) -> Any:

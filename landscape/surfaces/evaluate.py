@@ -169,7 +169,8 @@ def _through(
     for batch, size, start, stop in _runs(data, plan):
         jax.block_until_ready(sums)
         share(done)
-        sums = _cells.steps(measures, plan, size, chart, batch, (start, stop), positions, sums, fresh)
+        run = plan.of_batch(size)
+        sums = _cells.steps(measures, run, size, chart, batch, (start, stop), positions, sums, fresh)
         fresh, done = False, done + size * (stop - start)
     return jax.device_get(_cells.finish(measures, plan, chart, sweep, positions, sums))
 
@@ -177,7 +178,7 @@ def _through(
 def _runs(data: Batch, plan: _plan.Plan) -> Iterator[tuple[Batch, int, int, int]]:
     """(examples, batch size, first batch, batch after the last) of each call of the compiled function."""
     for part in [data] if _data.in_memory(data) else _data.batches(data, plan.batch_size):
-        size = min(plan.batch_size, num_examples(part))
+        size = min(plan.most if isinstance(data, Batches) else plan.batch_size, num_examples(part))
         full, rest = divmod(num_examples(part), size)
         for start in range(0, full, plan.batches_a_step):
             yield part, size, start, min(start + plan.batches_a_step, full)

@@ -10,9 +10,9 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -110,10 +110,9 @@ def _known(data: Batch) -> int | None:
 
 
 def _listed(terms: Sequence[Any]) -> tuple[str, ...]:
-    """Shapes, those that follow one another and are equal counted: a value and its slopes."""
-    shapes = (f"{t.dtype}{list(t.shape)}" for t in terms)
-    groups = ((shape, len(list(same))) for shape, same in itertools.groupby(shapes))
-    return tuple(shape if count == 1 else f"{count}× {shape}" for shape, count in groups)
+    """Shapes, equal ones counted: values and their slopes."""
+    counts = Counter(f"{t.dtype}{list(t.shape)}" for t in terms)
+    return tuple(shape if count == 1 else f"{count}× {shape}" for shape, count in counts.items())
 
 
 def _seconds(task: Task) -> float:
