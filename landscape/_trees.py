@@ -80,9 +80,9 @@ def path_name(path: tuple[Any, ...]) -> str:
     Without the attribute `value` in which flax.nnx keeps every variable of a State: it would hide what the leaf is
     called. A module's own attribute of that name, below other attributes, stays.
     """
-    in_state = len(path) > 1 and not isinstance(path[-2], jax.tree_util.GetAttrKey)
-    if in_state and path[-1] == jax.tree_util.GetAttrKey("value"):
-        path = path[:-1]
+    *above, last = path or (None,)
+    if above and last == jax.tree_util.GetAttrKey("value") and not isinstance(above[-1], jax.tree_util.GetAttrKey):
+        path = tuple(above)
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
 

@@ -338,9 +338,9 @@ class Tensor:
 
 
 def test_tensors_are_read_as_arrays():
-    given = objective((Tensor(X), Tensor(Y)))
-    assert given.id == objective().id
-    np.testing.assert_array_equal(surface(given).risk, surface(objective()).risk)
+    tensors = Tensor(X), Tensor(Y)
+    assert objective(tensors).id == objective().id
+    np.testing.assert_array_equal(surface(tensors).risk, surface((X, Y)).risk)
 
 
 def test_another_librarys_arrays_are_read_batch_by_batch():

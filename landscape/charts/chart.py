@@ -1,8 +1,10 @@
 """What a chart is: a map from named coordinates to params, and how one is stored and recognized."""
 
+import functools
 import hashlib
 import json
 import re
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -17,6 +19,7 @@ from landscape.charts import _leaves
 
 STORED_UP_TO = 4096  # numbers: larger charts are recognized by their fingerprint, not stored with a surface
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 @runtime_checkable
@@ -147,6 +150,22 @@ def _point(chart: Chart, coordinates: tuple[Array, ...]) -> Params:
     return chart.point(coordinates)
 
 
+def once(f: Callable[[Any], R]) -> Callable[[Any], R]:
+    """f(chart), computed once for each chart of this package: their arrays cannot change."""
+    known: weakref.WeakKeyDictionary[Any, R] = weakref.WeakKeyDictionary()
+
+    @functools.wraps(f)
+    def remembered(chart: Any) -> R:
+        if type(chart) not in _kinds().values():
+            return f(chart)
+        if chart not in known:
+            known[chart] = f(chart)
+        return known[chart]
+
+    return remembered
+
+
+@once
 def chart_id(chart: Chart) -> str:
     """Fingerprint of a chart: its kind, names and every number in it. 16 hex digits."""
     digest = hashlib.blake2b(digest_size=8)
@@ -158,6 +177,7 @@ def chart_id(chart: Chart) -> str:
     return digest.hexdigest()
 
 
+@once
 def to_json(chart: Chart) -> str:
     """The chart as JSON text; "" where it is too large, of a user's own kind, or in params that are no nested dicts."""
     size = sum(np.size(leaf) for leaf in jax.tree.leaves(chart))

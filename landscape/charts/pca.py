@@ -73,7 +73,7 @@ def pca(points: Trajectory | Params | Sequence[Params], n: int = 2) -> PCA:
             whose leaves have the points along their first axis.
 
     Rounding: a stored number is off by up to ε/2 of itself, ε the rounding unit of its leaf's dtype, so that the stored
-    points of a line are not quite on one. That changes a singular value √λₖ of X by at most the norm of all these errors
+    points of a line are not quite on one. A singular value √λₖ of X changes by at most the norm of all these errors
     (Weyl). A component does not count as a dimension where
 
         λₖ ≤ Σₜ ‖ε/2 · θₜ‖²,    that is, where the points' root mean square along directionₖ is within ‖ε/2 · θ‖

@@ -157,13 +157,13 @@ def in_memory(data: Batch) -> bool:
 
 def wrapped(data: Any) -> Any:
     """Batches for a re-iterable that is no tree of arrays, such as a DataLoader; tensors of PyTorch as arrays."""
-    if isinstance(data, Batches) or isinstance(data, (str, bytes)):
-        return data
-    data = jax.tree.map(lambda leaf: np.asarray(leaf) if _is_tensor(leaf) else leaf, data)
-    if hasattr(data, "dtype"):
+    if isinstance(data, (Batches, str, bytes)):
         return data
     if isinstance(data, Iterator):  # refused there; JAX warns of it as a leaf
         return Batches(data)
+    data = jax.tree.map(lambda leaf: np.asarray(leaf) if _is_tensor(leaf) else leaf, data)
+    if hasattr(data, "dtype"):
+        return data
     return Batches(data) if jax.tree_util.all_leaves([data]) and hasattr(data, "__iter__") else data
 
 

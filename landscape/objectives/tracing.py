@@ -15,7 +15,6 @@ from jax.errors import UnexpectedTracerError
 from landscape import _checks, _jaxprs, _trees
 from landscape.objectives import data as _data
 
-
 KEEPS = (
     "keeps something between calls (an attribute, a list, a counter that it changes, NumPy's random numbers); it must "
     "depend on its arguments alone. Return what changes instead of storing it, or switch the model to evaluation: "

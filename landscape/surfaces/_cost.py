@@ -54,9 +54,11 @@ def count_steps(
     return Count(operations, weighted, largest, _live(steps, bytes_of, set(results), made))
 
 
-def _live(steps: Sequence[Step], bytes_of: Callable[[Any], int], results: set[Any], made: set[Any]) -> int:
+def _live(steps: Sequence[Step], bytes_of: Callable[[Any], int], results: set[Any], made: set[Any]) -> float:
+    """The most bytes at one time, of values from their equation to the last that reads them."""
     last = {value: i for i, step in enumerate(steps) for value in step.inputs}
-    here, held, peak = set(), 0, 0
+    here: set[Any] = set()
+    held, peak = 0, 0.0
     for i, step in enumerate(steps):
         new = {v for v in (*step.outputs, *(v for v in step.inputs if v in made)) if v not in here}
         held += sum(map(bytes_of, new))

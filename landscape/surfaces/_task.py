@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -16,6 +15,8 @@ from landscape import _checks, _trees
 from landscape._trees import Params
 from landscape.charts import chart as _chart
 from landscape.charts.chart import Chart
+from landscape.charts.plane import Plane
+from landscape.charts.resolution import resolutions
 from landscape.objectives import data as _data
 from landscape.objectives import tracing
 from landscape.objectives.data import Batch, Batches, num_examples
@@ -261,22 +262,14 @@ def _predict_of(objective: Objective) -> Any:
 
 def _warn_below_resolution(chart: Chart, axes: dict[str, np.ndarray]) -> None:
     """Where a step of an axis is lost in the rounding of a leaf, neighboring cells are the same point."""
-    directions, origin = getattr(chart, "directions", ()), getattr(chart, "origin", None)
-    for name, direction in zip(chart.names, directions, strict=False):
-        steps = np.diff(np.sort(axes[name].astype(np.float64)))
-        if not len(steps):
-            continue
-        leaves = _trees.named_leaves(_trees.floating(origin))
-        for (leaf_name, leaf), d in zip(leaves.items(), jax.tree.leaves(direction), strict=True):
-            # In float32: of a large model no second copy is made. Only entries that the axis moves count.
-            moves, sizes = steps.min() * np.abs(np.asarray(d, np.float32)), np.abs(np.asarray(leaf, np.float32))
-            moved = moves > 0
-            if moved.any() and (moves[moved] < float(jnp.finfo(leaf.dtype).eps) * sizes[moved]).all():
-                move, size = float(moves.max()), float(sizes[moved].max())
-                warnings.warn(
-                    f"a step of `axes[{name!r}]` moves the leaf {leaf_name!r} by {move:.1e}, below the resolution of "
-                    f"{leaf.dtype} at {size:.1e}: cells will repeat. Use a wider step or float64.",
-                    UserWarning,
-                    stacklevel=3,
-                )
-                return
+    for name, leaves in resolutions(chart).items() if isinstance(chart, Plane) else ():
+        step = np.diff(np.sort(axes[name].astype(np.float64))).min(initial=np.inf)
+        coarse = next((leaf for leaf in leaves if step < leaf.step), None)
+        if coarse is not None:
+            warnings.warn(
+                f"a step of `axes[{name!r}]` moves the leaf {coarse.leaf!r} by {step * coarse.move:.1e}, below the "
+                f"resolution of {coarse.dtype} at {coarse.size:.1e}: cells will repeat. Use a wider step or float64.",
+                UserWarning,
+                stacklevel=3,
+            )
+            return

@@ -115,21 +115,22 @@ class Metric:
     def accumulate(self, point: Point, batch: Batch) -> MetricSums:
         """The sums over one batch."""
         out = self.f(point.params, batch)
-        pair = isinstance(out, tuple) and len(out) == 2
-        values, weights = out if pair else (out, None)
-        n = num_examples(batch)
+        values, weights = out if isinstance(out, tuple) and len(out) == 2 else (out, None)
         for array in (values,) if weights is None else (values, weights):
-            if not hasattr(array, "shape") or jnp.iscomplexobj(array):
-                came = f"a tuple of {len(array)}" if isinstance(array, tuple) else _checks.kind(array)
-                came = "complex numbers" if hasattr(array, "shape") else came
-                raise TypeError(f"`{self.name}` returned {came}; wanted values ({n},), or a pair (values, weights).")
-            if array.shape != (n,):
-                raise ValueError(f"`{self.name}` returned shape {array.shape}; wanted ({n},), one an example.")
+            self._check(array, num_examples(batch))
         values = _checks.floating(values)
         values = values.astype(_trees.wide(values))
         weights = jnp.ones_like(values) if weights is None else weights.astype(values.dtype)
         sums = jnp.sum(jnp.where(weights == 0, 0, weights * values)), jnp.sum(weights)
         return MetricSums(sums, jax.tree.map(jnp.zeros_like, sums))
+
+    def _check(self, array: Any, n: int) -> None:
+        if not hasattr(array, "shape") or jnp.iscomplexobj(array):
+            came = f"a tuple of {len(array)}" if isinstance(array, tuple) else _checks.kind(array)
+            came = "complex numbers" if hasattr(array, "shape") else came
+            raise TypeError(f"`{self.name}` returned {came}; wanted values ({n},), or a pair (values, weights).")
+        if array.shape != (n,):
+            raise ValueError(f"`{self.name}` returned shape {array.shape}; wanted ({n},), one an example.")
 
     def merge(self, a: MetricSums, b: MetricSums) -> MetricSums:
         """Both shares."""
