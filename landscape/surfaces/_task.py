@@ -83,7 +83,7 @@ def planned(
     own = penalties_of(objective, penalties)
     sweep, units = stacked(own, _trees.floating(objective.params))
     # Of a large model without penalties not even the params are read; a small one is compiled once for all penalties.
-    large = sum(leaf.nbytes for leaf in jax.tree.leaves(_trees.floating(objective.params))) > 2**16
+    large = sum(leaf.nbytes for leaf in jax.tree.leaves(_trees.floating(objective.params))) > 2**12
     if large and not any(penalty.terms for penalty in own):
         sweep = sweep._replace(alpha=None, beta=None, unit_alpha=None, unit_beta=None)
     _checks.x64_matches("objective", objective.params)
