@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from landscape import _checks, _trees
+from landscape.charts import chart as _chart
 from landscape.charts.chart import Chart
 from landscape.charts.plane import Plane
 
@@ -23,9 +24,14 @@ def described(chart: Chart) -> dict[str, dict[str, Any]]:
         name: {"long_name": name, "units": "1", "kind": "coordinate"} for name in chart.names
     }
     if isinstance(chart, Plane):
-        for name, direction in zip(chart.names, chart.directions, strict=True):
-            attributes[name]["unit_length"] = float(_trees.norm(direction))
+        for name, length in zip(chart.names, _lengths(chart), strict=True):
+            attributes[name]["unit_length"] = length
     return attributes
+
+
+@_chart.once
+def _lengths(plane: Plane) -> list[float]:
+    return [float(_trees.norm(direction)) for direction in plane.directions]
 
 
 def axes_around(*paths: xarray.Dataset, points: int = 41, margin: float = 0.2) -> dict[str, np.ndarray]:
