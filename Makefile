@@ -31,8 +31,9 @@ lint: $(READY) ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-bench: $(READY) ## Measure speed against NumPy and C
+bench: $(READY) ## Measure speed against NumPy, C, plain JAX and (if installed: '.[peers]') PyTorch
 	$(BIN)/python -m benchmarks neuron
+	$(BIN)/python -m benchmarks planes
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) .cache .hypothesis .pytest_cache .ruff_cache build dist figures/out
