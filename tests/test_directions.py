@@ -428,7 +428,10 @@ print(json.dumps({"devices": len(jax.devices()), "found": found}))
 
 def test_directions_are_sharded_like_the_params():
     """Leaves spread over four devices, in a process of its own: zeros and draws lie where they do; equal numbers."""
-    threads = {"NPROC": "128"}  # XLA's: of 32 programs in flight, four each; with fewer they wait for each other
+    threads = {
+        "JAX_PLATFORMS": "cpu",
+        "NPROC": "128",
+    }  # XLA's: of 32 programs in flight, four each; with fewer they wait for each other
     run = subprocess.run(
         [sys.executable, "-c", SHARDED],
         capture_output=True,

@@ -1,6 +1,7 @@
 """Memory: the budget is kept, fewer cells are in flight where the device runs out, and sharded params stay sharded."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -150,9 +151,15 @@ def test_batches_of_wide_examples_count_themselves():
 
 
 def answer(program: str) -> dict[str, Any]:
-    """What a program prints as JSON, run in a process of its own."""
+    """What a program prints as JSON, run in a process of its own, on the CPU."""
+    # NPROC: XLA's threads; with few of them, programs that wait for each other's shards may wait for ever.
     run = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, cwd=Path(__file__).parent.parent, check=False
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+        env=os.environ | {"JAX_PLATFORMS": "cpu", "NPROC": "128"},
+        check=False,
     )
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout.splitlines()[-1])
