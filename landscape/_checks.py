@@ -35,6 +35,19 @@ def instance(name: str, value: Any, wanted: type | tuple[type, ...], give: str) 
         raise TypeError(f"`{name}` is {kind(value)}; give {give}.")
 
 
+def takes(name: str, function: Any, call: str) -> None:
+    """Raise TypeError unless the function can be called as in `call`, "losses(params, batch)"."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # of a compiled one nothing is known
+        return
+    try:
+        signature.bind(*[None] * (call.count(",") + 1))
+    except TypeError as error:
+        unpack = ": unpack the batch inside, x, y = batch" if "batch" in call else ""
+        raise TypeError(f"`{name}` is called as {call}, but is defined with {signature}{unpack}.") from error
+
+
 def hashable(name: str, value: Any) -> None:
     """Raise TypeError unless `value` can be hashed: JAX finds compiled code by it."""
     try:

@@ -91,17 +91,21 @@ def named_leaves(tree: Params) -> dict[str, Any]:
     return {path_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
-def layout(tree: Params) -> str:
-    """The leaves' names, dtypes and shapes as one line, for messages; the kind of a leaf that is no number."""
+def layout(tree: Params, most: int | None = None) -> str:
+    """The leaves' names, dtypes and shapes as one line, for messages; the kind of a leaf that is no number.
+
+    most: leaves to name, if not all; the others are counted.
+    """
 
     def described(leaf: Any) -> str:
         if not hasattr(leaf, "dtype") and isinstance(leaf, (bool, int, float, complex)):
             leaf = np.asarray(leaf, jax.dtypes.result_type(leaf))
         return f"{leaf.dtype}{list(leaf.shape)}" if hasattr(leaf, "dtype") else type(leaf).__name__
 
-    return (
-        ", ".join(f"{name or 'params'}: {described(leaf)}" for name, leaf in named_leaves(tree).items()) or "no leaves"
-    )
+    leaves = list(named_leaves(tree).items())
+    shown = [f"{name or 'params'}: {described(leaf)}" for name, leaf in leaves[:most]]
+    more = f" and {len(leaves) - len(shown)} more" if len(leaves) > len(shown) else ""
+    return (", ".join(shown) or "no leaves") + more
 
 
 def layouts(**trees: Params) -> str:

@@ -257,3 +257,26 @@ def test_bad_charts_and_objectives():
         ls.trajectory(PAIR, POINTS, record="w")
     with pytest.raises(ValueError, match="`record` leads to params that are not like the objective's"):
         ls.trajectory(PAIR, POINTS, record=ones_plane(NETWORK.params))
+
+
+def test_checkpoints_that_are_one_and_the_same():
+    """A loop that changes NumPy arrays in place, and appends them: all show the last step."""
+    params = {"w": np.zeros(1, np.float32), "b": np.zeros((), np.float32)}
+    objective = ls.Objective(lambda p, x: jnp.square(p["w"] * x + p["b"]), np.ones(3, np.float32), params=params)
+    kept = []
+    for _ in range(3):
+        params["w"] += 1
+        kept.append(dict(params))
+    with pytest.raises(ValueError, match=r"`checkpoints` holds the same arrays again and again.*np\.copy, params"):
+        ls.trajectory(objective, kept)
+    run = ls.trajectory(objective, [jax.tree.map(np.copy, params)] * 1 + [jax.tree.map(np.copy, params)])
+    assert run.data.sizes["step"] == 2
+
+
+def test_all_variables_of_a_model_are_no_params():
+    params = {"w": np.zeros(1, np.float32)}
+    objective = ls.Objective(lambda p, x: jnp.square(p["w"] * x), np.ones(3, np.float32), params=params)
+    with pytest.raises(
+        ValueError, match=r'`checkpoints\[0\]` holds all variables; give its params: checkpoints\[0\]\["p'
+    ):
+        ls.trajectory(objective, [{"params": params, "batch_stats": {"mean": np.zeros(1)}}])

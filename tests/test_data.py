@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -325,7 +326,7 @@ def test_the_fingerprint_of_what_is_on_disk_reads_samples(tmp_path):
 class Tensor:
     """An array of another library in memory, whose dtype NumPy does not know, as those of PyTorch."""
 
-    dtype = "tensor.float32"
+    dtype = SimpleNamespace(itemsize=4)  # has no `kind`
 
     def __init__(self, array: np.ndarray) -> None:
         self.array, self.shape = array, array.shape

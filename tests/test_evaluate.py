@@ -264,3 +264,11 @@ def test_provenance():
     own = ls.evaluate(PAIR.with_penalty(ls.l1(0.5)), PLANE, {"w": [0.0, 1.0], "b": [0.0]})
     assert json.loads(own.attrs["penalties"]) == {"": "0.5·‖θ‖₁"}
     assert isinstance(surface, xr.Dataset)
+
+
+def test_surfaces_that_are_finite_nowhere_are_warned_of():
+    """Labels beyond the classes give NaN everywhere, as do params that are; the surface is returned all the same."""
+    nowhere = ls.function(lambda p: jnp.log(-1 - jnp.square(p["u"])), {"u": 1.0})
+    with pytest.warns(UserWarning, match="objective, risk finite at none of the cells: are labels within the classes"):
+        found = ls.evaluate(nowhere, ls.axes_plane(nowhere.params, "u"), {"u": [0.0, 1.0]})
+    assert np.isnan(found.risk).all() and not found.finite.any()

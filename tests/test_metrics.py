@@ -111,7 +111,8 @@ def test_probabilities_and_one_hot_labels_are_what_they_say():
         classifier(np.random.default_rng(0).normal(size=(13, 3)).astype(np.float32)),
     ]
     for objective in wrong:
-        found = surface(objective, "accuracy")
+        with pytest.warns(UserWarning, match="accuracy finite at none of the cells: probabilities and one-hot labels"):
+            found = surface(objective, "accuracy")
         assert np.isnan(found.accuracy).all() and not found.finite.any()
 
 

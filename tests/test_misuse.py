@@ -81,6 +81,10 @@ class Unregistered(Half):
             r"is an Unregistered, which JAX does not know as a pytree; put @ls.register_chart\(data=",
         ),
         (3, r"is an int; give a Plane, Polar or Boundary, such as ls.axes_plane"),
+        (
+            ls.pca([PLANE.origin, PLANE.point([1.0, 0.0]), PLANE.point([0.0, 1.0])]),
+            r"is a PCA; give its plane: pca\.pla",
+        ),
     ],
 )
 def test_what_a_chart_lacks(chart, message):

@@ -246,6 +246,86 @@ def test_one_run_of_several_is_selected():
     assert ls.pca(several.sel(optimizer="slow", start=0), 1).points == 5
 
 
+def two_runs(dtype: str = "float32"):
+    """Runs of 5 and 7 points, and all of them as a matrix (12, 17): the second run after the first."""
+    (first, a), (second, b) = path(1, 5, dtype), path(2, 7, dtype)
+    objective = ls.function(
+        lambda p: jnp.sum(jnp.square(p["layer"]["kernel"])), jax.tree.map(lambda leaf: leaf[-1], second)
+    )
+
+    def run(stack, points):
+        return ls.trajectory(objective, [jax.tree.map(lambda leaf, t=t: leaf[t], stack) for t in range(points)])
+
+    return run(first, 5), run(second, 7), np.concatenate([a, b])
+
+
+SEVERAL = {"list": lambda *runs: list(runs), "tuple": lambda *runs: runs, "mapping": lambda a, b: {"SGD": a, "Adam": b}}
+
+
+@pytest.mark.parametrize("together", SEVERAL.values(), ids=SEVERAL)
+def test_several_runs_have_components_together(together, dtype):
+    """Those of the SVD of all their points; the plane goes through the mean, and no random walk stands beside it."""
+    first, second, matrix = two_runs(dtype)
+    found = ls.pca(together(first, second), 3)
+    middle = matrix.mean(axis=0)
+    _, singular, rows = np.linalg.svd(matrix - middle, full_matrices=False)
+    np.testing.assert_allclose(found.explained, (singular**2 / np.sum(singular**2))[:3], rtol=1e-10)
+    assert_close(flat(found.origin).astype(dtype), middle, scale=1.0)
+    u = np.array([flat(direction) for direction in found.directions])
+    assert_close(np.abs(np.sum(u * rows[:3], axis=1)).astype(dtype), np.ones(3), eps=8)
+    seen = [run.on(found.plane()) for run in (first, second)]
+    for i, name in enumerate(("pc1", "pc2", "pc3")):
+        joined = np.concatenate([one[name] for one in seen])
+        np.testing.assert_allclose(joined, (matrix - middle) @ u[i], atol=1e-4)
+        assert (matrix[0] - middle) @ u[i] > 0
+    assert found.points == 12 and np.isnan(found.random_walk).all() and found.random_walk.shape == (3,)
+    assert repr(found).startswith("PCA of 12 points: pc1 ") and "walk" not in repr(found)
+
+
+def test_a_list_of_one_run_is_that_run():
+    """Its last point and its random walk."""
+    run, _, _ = two_runs()
+    for given in ([run], {"SGD": run}):
+        found, same = ls.pca(given), ls.pca(run)
+        assert repr(found) == repr(same) and np.array_equal(flat(found.origin), flat(same.origin))
+
+
+def test_the_mean_of_several_runs_keeps_dtypes_and_frozen_leaves():
+    """Of the last point; the mean is rounded once, and equal entries stay as they are."""
+    stack = {"w": jnp.asarray(np.random.default_rng(3).normal(size=(4, 6)), jnp.bfloat16), "step": np.arange(4)}
+    stack["still"] = np.full(4, 0.1, np.float32)
+    objective = ls.function(
+        lambda p: jnp.sum(p["w"]).astype(jnp.float32) + p["still"], jax.tree.map(lambda leaf: leaf[0], stack)
+    )
+    run = ls.trajectory(objective, [jax.tree.map(lambda leaf, t=t: leaf[t], stack) for t in range(4)])
+    found = ls.pca([run, run])
+    mean = np.asarray(stack["w"], np.float64).mean(axis=0).astype(jnp.bfloat16)
+    assert found.origin["w"].dtype == jnp.bfloat16 and np.array_equal(found.origin["w"], mean)
+    assert found.origin["still"] == np.float32(0.1) and int(found.origin["step"]) == int(run.params["step"][-1])
+
+
+def test_several_runs_are_refused_by_name():
+    first, second, _ = two_runs()
+    other = runs()
+    params = {"layer": {"kernel": np.full((3, 4), np.inf, np.float32), "bias": np.ones(4, np.float32)}}
+    params["scale"] = np.ones((), np.float32)
+    broken = ls.trajectory(ls.function(lambda p: jnp.sum(p["scale"]), params), [params])
+    with pytest.raises(
+        TypeError, match=r'`n` is a Trajectory, .*: ls\.pca\(\[run, another\]\) or ls\.pca\(\{"SGD": run'
+    ):
+        ls.pca(first, second)
+    with pytest.raises(TypeError, match=r"`points\[1\]` is a dict among Trajectories; make it one: ls\.trajectory\("):
+        ls.pca([first, {"w": 1.0}])
+    with pytest.raises(ValueError, match=r"`points\['SGD'\]` is a trajectory over optimizer, .* one list or mapping"):
+        ls.pca({"SGD": other, "Adam": first})
+    with pytest.raises(ValueError, match=r"`points\['SGD'\]` must match `points\['Adam'\]` leaf for leaf: leaf 'b'"):
+        ls.pca({"SGD": first, "Adam": other.sel(optimizer="slow", start=0)})
+    with pytest.raises(
+        ValueError, match=r"not finite: leaf 'layer/kernel' of point 0 of points\['Adam'\]\. Keep the po"
+    ):
+        ls.pca({"SGD": first, "Adam": broken})
+
+
 @pytest.mark.parametrize(
     ("points", "error", "message"),
     [

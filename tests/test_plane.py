@@ -222,6 +222,19 @@ def test_frozen_leaves_stay(masked):
         assert coordinates.tolist() == [1.5] and float(residual) == 0.0
 
 
+def test_charts_print_their_coordinates_and_params():
+    """A few leaves of many, and no numbers; users read it in messages."""
+    few = ls.axes_plane({"w": 1.0, "b": jnp.ones(2)}, "w", "b[0]")
+    assert repr(few) == "Plane(w, b[0])\n  in b: float32[2], w: float32[]"
+    assert repr(ls.Polar(few)) == f"Polar(log_scale, angle) of {few!r}"
+    assert repr(ls.Boundary(few)) == f"Boundary(threshold, w) of {few!r}"
+    many = {f"layer {i}": jnp.ones((50, 50)) for i in range(9)}
+    text = repr(ls.Plane(many, (many,), names=("c",)))
+    assert text.startswith("Plane(c)\n  in layer 0: float32[50, 50], ") and text.endswith(" and 6 more")
+    traced = jax.make_jaxpr(lambda x: repr(ls.Plane({"w": x}, ({"w": x},), names=("c",))) and x)
+    assert len(text) < 120 and traced(1.0)
+
+
 def test_equinox_models_are_planes():
     """The array half of a model, frozen leaves included, and its None leaves."""
     model = (eqx.nn.MLP(2, 1, 3, 1, key=jax.random.key(0)), jnp.asarray(3))

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 import xarray as xr
 from matplotlib.collections import PathCollection
@@ -266,6 +267,22 @@ def test_axes_of_a_pca_plane_say_what_they_explain():
                 names[1]: "PC 2 (2.7 % of the path's variance; a random walk: 15 %)",
             }
             assert labels == [expected[name] for name in order]
+
+
+def test_axes_of_a_plane_of_several_paths_name_no_random_walk():
+    """Two runs on their joint plane; the window holds both paths."""
+    bowl = ls.function(lambda p: jnp.sum(jnp.asarray([1.0, 0.3, 2.0]) * jnp.square(p["t"])), {"t": jnp.ones(3)})
+    found = {"SGD": ls.descend(bowl, optax.sgd(0.1), {"t": np.array([1.0, 2.0, 0.5], np.float32)}, 8)}
+    found["momentum"] = ls.descend(
+        bowl, optax.sgd(0.2, momentum=0.9), {"t": np.array([-1.0, 2.0, 1.0], np.float32)}, 12
+    )
+    pca = ls.pca(found)
+    paths = {label: run.on(pca.plane()) for label, run in found.items()}
+    surface = ls.evaluate(bowl, pca.plane(), ls.axes_around(*paths.values(), points=5))
+    figure = ls.plot.contour(surface, runs=paths, pca=pca)
+    labels = [label.replace("\n", " ") for label in (figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel())]
+    for i, label in enumerate(labels):
+        assert label.startswith(f"PC {i + 1} (") and label.endswith(" % of the paths' variance)")
 
 
 def test_a_slice_of_a_pca_space_has_its_components():

@@ -158,7 +158,11 @@ def test_state_kept_in_the_losses(losses):
             r"`losses` returned losses of shape \(\); wanted \(4,\), one an example. Return the losses before",
         ),
         (lambda p, x: 3.0, ValueError, r"`losses` returned losses of shape \(\); wanted \(4,\)"),
-        (lambda p, x: squares(p, x)[:, None], ValueError, r"of shape \(4, 1\); wanted \(4,\), one an example"),
+        (
+            lambda p, x: squares(p, x)[:, None],
+            ValueError,
+            r"of shape \(4, 1\); wanted \(4,\), one an example. Sum or average over the other axes, tokens say",
+        ),
         (lambda p, x: squares(p, x)[:3], ValueError, r"of shape \(3,\); wanted \(4,\)"),
         (
             lambda p, x: (squares(p, x), {"accuracy": jnp.ones(4)}),
@@ -199,8 +203,21 @@ def test_errors_that_are_the_users_own_pass_through():
     def wrong(params: Any, x: Any) -> Any:
         raise KeyError("no such layer")
 
-    with pytest.raises(KeyError, match="no such layer"):
+    with pytest.raises(KeyError, match="no such layer") as caught:
         ls.Objective(wrong, X, params={"theta": 1.0})
+    note = "landscape: raised by `losses`, which was called with\n  theta: float32[]\n  float32[4]"
+    assert caught.value.__notes__[-1] == note
+
+
+def test_functions_of_other_arguments():
+    with pytest.raises(
+        TypeError, match=r"`losses` is called as losses\(params, batch\), but is defined with \(p, x, y\)"
+    ):
+        ls.Objective(lambda p, x, y: x, X, params={"theta": 1.0})
+    with pytest.raises(TypeError, match=r"`f` is called as f\(params\), but is defined with \(\)\."):
+        ls.function(lambda: 0.0, {"theta": 1.0})
+    with pytest.raises(TypeError, match=r"`losses` and `data` look swapped; write Objective\(losses, data, params=…\)"):
+        ls.Objective(X, squares, params={"theta": 1.0})
 
 
 def test_what_is_closed_over_is_no_state():

@@ -165,6 +165,11 @@ def test_a_tolerance_is_positive(tolerance):
         runs().steps_to(tolerance)
 
 
+def test_components_are_no_chart():
+    with pytest.raises(TypeError, match=r"`chart` is a PCA; give its plane: pca\.plane\(\)"):
+        runs().on(ls.pca(runs().sel(optimizer="adam", start=0)))
+
+
 def test_trajectories_print_their_sizes():
     """And not their numbers."""
     text = repr(runs())

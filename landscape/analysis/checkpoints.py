@@ -221,6 +221,20 @@ def _check_checkpoints(checkpoints: Any, params: Params) -> None:
         )
     if not isinstance(checkpoints, Iterable):
         raise TypeError(f"`checkpoints` is {_checks.kind(checkpoints)}; {give}.")
+    _check_apart(checkpoints)
+
+
+def _check_apart(checkpoints: Iterable[Params]) -> None:
+    """Raise where a list holds the same NumPy arrays again and again: a loop that changes them in place."""
+    if not isinstance(checkpoints, (list, tuple)) or len(checkpoints) < 2:
+        return
+    first, last = (jax.tree.leaves(checkpoints[i]) for i in (0, -1))
+    shared = [a is b for a, b in zip(first, last, strict=False) if isinstance(a, np.ndarray) and a.flags.writeable]
+    if shared and all(shared):
+        raise ValueError(
+            "`checkpoints` holds the same arrays again and again, which show the last step only; keep copies: "
+            "checkpoints.append(jax.tree.map(np.copy, params))."
+        )
 
 
 def _unstack(checkpoints: Params, params: Params) -> str:
@@ -240,6 +254,8 @@ def _checked(name: str, checkpoint: Params, params: Params) -> Params:
     if jax.tree.structure(checkpoint) != structure:
         got, wanted = (list(_trees.named_leaves(tree)) for tree in (checkpoint, params))
         differ = {"missing": [n for n in wanted if n not in got], "unknown": [n for n in got if n not in wanted]}
+        if isinstance(checkpoint, Mapping) and jax.tree.structure(checkpoint.get("params")) == structure:
+            raise ValueError(f'`{name}` holds all variables; give its params: {name}["params"].')
         listed = "".join(f"; {what}: {', '.join(map(repr, names))}" for what, names in differ.items() if names)
         raise ValueError(
             f"`{name}` must have the structure of the objective's params{listed}.\n"

@@ -43,6 +43,8 @@ class Chart(Protocol):
 def check(name: str, chart: Any) -> None:
     """Raise TypeError unless `chart` is one: with all that a chart needs, and a pytree."""
     give = "give a Plane, Polar or Boundary, such as ls.axes_plane(params, 'w', 'b')."
+    if has_plane(chart):
+        give = "give its plane: pca.plane()."
     missing = [attribute for attribute in ("names", "point", "coordinates") if not hasattr(chart, attribute)]
     if isinstance(chart, type) and not missing:
         raise TypeError(f"`{name}` is {_checks.kind(chart)}; make one: ls.Polar(ls.axes_plane(params, 'w', 'b')).")
@@ -58,6 +60,11 @@ def check(name: str, chart: Any) -> None:
             f"`{name}` is {_checks.kind(chart)}, which JAX does not know as a pytree; put "
             '@ls.register_chart(data=(…), static=("names",)) above @dataclass(frozen=True).'
         )
+
+
+def has_plane(value: Any) -> bool:
+    """Whether it is no chart but makes one, as a PCA does."""
+    return not isinstance(value, type) and callable(getattr(value, "plane", None))
 
 
 def check_position(names: tuple[str, ...], coordinates: Any) -> None:

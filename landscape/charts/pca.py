@@ -1,9 +1,9 @@
-"""The plane in which a trajectory moves most, and what a random walk would have shown instead."""
+"""The plane in which trajectories move most, and what a random walk would have shown instead."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, MappingView, Sequence
+from collections.abc import Iterator, Mapping, MappingView, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,14 +27,15 @@ RANK = 1e-12  # of the largest eigenvalue: what rounding in float64 leaves of ot
 
 @dataclass(frozen=True, eq=False)
 class PCA:
-    """The first principal components of the points of a trajectory; `pca` makes it.
+    """The first principal components of the points of a trajectory, or of several; `pca` makes it.
 
-    origin:      the last point, whole params.
+    origin:      the last point of a single path, the mean of all points of several paths; whole params.
     directions:  n orthonormal trees, in float32 or wider, None in place of frozen leaves; of a sign such that the first
                  point has coordinates ≥ those of the mean.
     explained:   (n,) share of the points' variance along each.
     random_walk: (n,) what a random walk of as many points would explain in high dimension. A share that is no larger
-                 says nothing about the objective: a random walk looks like a smooth curve too.
+                 says nothing about the objective: a random walk looks like a smooth curve too. NaN for several paths,
+                 which no random walk compares with.
     points:      number of points.
     """
 
@@ -45,7 +46,7 @@ class PCA:
     points: int
 
     def plane(self, names: Sequence[str] | None = None) -> Plane:
-        """The plane through the last point along the components, called pc1, pc2, … by default."""
+        """The plane through `origin` along the components, called pc1, pc2, … by default."""
         names = [f"pc{i + 1}" for i in range(len(self.directions))] if names is None else names
         return Plane(self.origin, self.directions, tuple(names))
 
@@ -57,20 +58,24 @@ class PCA:
         return next((order for order in orders if _chart.chart_id(self.plane(order)) == wanted), None)
 
     def __repr__(self) -> str:
-        shares = zip(self.explained, self.random_walk, strict=True)
-        described = (f"pc{i + 1} {e:.1%} (random walk {r:.1%})" for i, (e, r) in enumerate(shares))
+        walks = ["" if np.isnan(share) else f" (random walk {share:.1%})" for share in self.random_walk]
+        described = (f"pc{i + 1} {e:.1%}{w}" for i, (e, w) in enumerate(zip(self.explained, walks, strict=True)))
         return f"PCA of {self.points} points: {', '.join(described)}"
 
 
-def pca(points: Trajectory | Params | Sequence[Params], n: int = 2) -> PCA:
-    """Principal components of the points θ₁…θ_T of a trajectory, by the eigenvectors of their T×T Gram matrix.
+def pca(points: Trajectory | Mapping[str, Trajectory] | Params | Sequence[Any], n: int = 2) -> PCA:
+    """Principal components of the points θ₁…θ_T of one trajectory or several, by the eigenvectors of their Gram matrix.
 
         G = XXᵀ,  X's rows θₜ − mean;    G vₖ = λₖ vₖ;    directionₖ = Xᵀvₖ/√λₖ,    explainedₖ = λₖ/Σⱼ λⱼ
 
     X is never built: G is summed over the leaves, in float64.
 
-    points: a Trajectory whose only dimension is step; a list or tuple of params, one a point; or a tree of another kind
-            whose leaves have the points along their first axis.
+    points: a Trajectory whose only dimension is step; a list or tuple of params, one a point, of one path; or a tree of
+            another kind whose leaves have the points along their first axis. Several paths: a list, tuple or mapping
+            of Trajectories, {"SGD": run, "Adam": another}.
+
+    The plane of a single path goes through its last point. That of several goes through the mean of all their points,
+    each counted once, and `random_walk` is NaN: they are no walk.
 
     Rounding: a stored number is off by up to ε/2 of itself, ε the rounding unit of its leaf's dtype, so that the stored
     points of a line are not quite on one. A singular value √λₖ of X changes by at most the norm of all these errors
@@ -87,7 +92,7 @@ def pca(points: Trajectory | Params | Sequence[Params], n: int = 2) -> PCA:
 
     Raises: ValueError for a trajectory of several runs (select one: `run.sel(optimizer="adam")`); fewer than n + 1
     points; points that are all equal, or span fewer than n dimensions; numbers that are not finite; leaves of different
-    length. TypeError for a generator.
+    length; trajectories of different params. TypeError for a generator, and for other things among Trajectories.
 
         >>> import jax.numpy as jnp, landscape as ls
         >>> turn = jnp.linspace(0.0, 1.0, 5)
@@ -100,6 +105,11 @@ def pca(points: Trajectory | Params | Sequence[Params], n: int = 2) -> PCA:
     References: Li et al. 2018, section 7.2 (arXiv:1712.09913); Antognini & Sohl-Dickstein 2018, PCA of high dimensional
     random walks with comparison to neural network training (arXiv:1806.08805).
     """
+    if isinstance(n, Trajectory):
+        raise TypeError(
+            "`n` is a Trajectory, and it must be a whole number; give several runs as one list or mapping: "
+            'ls.pca([run, another]) or ls.pca({"SGD": run, "Adam": another}).'
+        )
     _checks.count("n", n)
     stacked = _Stacked(points)
     if stacked.length < n + 1:
@@ -120,10 +130,10 @@ def pca(points: Trajectory | Params | Sequence[Params], n: int = 2) -> PCA:
     vectors = vectors[:, :n] * np.where(vectors[0, :n] < 0, -1.0, 1.0)
     weights = vectors / np.sqrt(eigenvalues[:n])
     return PCA(
-        stacked.last,
+        stacked.mean() if stacked.several else stacked.last,
         stacked.combined(weights),
         eigenvalues[:n] / total,
-        random_walk(stacked.length, n),
+        np.full(n, np.nan) if stacked.several else random_walk(stacked.length, n),
         stacked.length,
     )
 
@@ -140,23 +150,33 @@ class _Stacked:
     def __init__(self, points: Any) -> None:
         if isinstance(points, (Iterator, MappingView)):
             raise TypeError(f"`points` is {_checks.kind(points)}; give a list of params, one a point: list(points).")
-        run = isinstance(points, Trajectory)
-        points = _one_run(points) if run else points
-        if type(points) in (list, tuple) and not run:  # params of a run that are a list are one of stacked leaves
+        runs = _runs(points)
+        self.several = len(runs) > 1
+        if self.several:
+            self._take([(name, tree) for name, run in runs.items() for tree in _unstacked(run)])
+            called = [f"point {t} of {name}" for name, run in runs.items() for t in range(_common_length(run))]
+        elif type(points) in (list, tuple) and not runs:  # params of a run that are a list are one of stacked leaves
             if not points:
                 raise ValueError("`points` is empty; give one tree of params for each point.")
-            trees = [_leaves.checked(f"points[{i}]", tree) for i, tree in enumerate(points)]
-            last, name = trees[-1], f"points[{len(trees) - 1}]"
-            trees = [_leaves.matched(f"points[{i}]", tree, last, name) for i, tree in enumerate(trees)]
-            self.last, self.length = last, len(trees)
-            self.stacks = [list(leaves) for leaves in zip(*map(jax.tree.leaves, trees), strict=True)]
+            self._take([(f"points[{i}]", tree) for i, tree in enumerate(points)])
+            called = [f"point {t}" for t in range(self.length)]
         else:
-            points = _leaves.checked("points", points)
+            points = _leaves.checked("points", next(iter(runs.values()), points))
             self.length = _common_length(points)
             self.last = jax.tree.map(lambda leaf: leaf[-1], points)
             self.stacks = jax.tree.leaves(_trees.floating(points))
+            called = [f"point {t}" for t in range(self.length)]
+        self.called = called
         self.last = _leaves.params_of("points", self.last)
         self.moving = _trees.floating(self.last)
+
+    def _take(self, named: list[tuple[str, Params]]) -> None:
+        """The points as trees of their own, each with what messages call it."""
+        trees = [(name, _leaves.checked(name, tree)) for name, tree in named]
+        last_name, self.last = trees[-1]
+        matched = [_leaves.matched(name, tree, self.last, last_name) for name, tree in trees]
+        self.length = len(trees)
+        self.stacks = [list(leaves) for leaves in zip(*map(jax.tree.leaves, matched), strict=True)]
 
     def gram(self) -> tuple[np.ndarray, float]:
         """The Gram matrix (T, T) of the centered points, and the largest eigenvalue that is rounding."""
@@ -167,8 +187,8 @@ class _Stacked:
                 finite = np.isfinite(part).all(axis=1)
                 if not finite.all():
                     raise ValueError(
-                        f"`points` are not finite: leaf {name!r} of point {int(np.argmin(finite))}. Keep the points "
-                        "before it."
+                        f"`points` are not finite: leaf {name!r} of {self.called[int(np.argmin(finite))]}. Keep the "
+                        "points before it."
                     )
                 centered = _centered(part)
                 gram += centered @ centered.T
@@ -182,6 +202,13 @@ class _Stacked:
         dtypes = {stack.dtype} if hasattr(stack, "dtype") else {leaf.dtype for leaf in stack}
         kinds = [jnp.finfo(dtype) for dtype in dtypes if jnp.issubdtype(dtype, jnp.floating)]
         return max(float(kind.eps) for kind in kinds), max(float(kind.smallest_normal) for kind in kinds)
+
+    def mean(self) -> Params:
+        """The mean of the points, in the dtypes of the last one and with its frozen leaves."""
+        leaves, structure = jax.tree.flatten(self.moving)
+        rows = [np.concatenate([p[-1] - _centered(p)[-1] for p in self._parts(i)]) for i in range(len(leaves))]
+        means = [jnp.asarray(r.reshape(leaf.shape).astype(leaf.dtype)) for r, leaf in zip(rows, leaves, strict=True)]
+        return _trees.merged(structure.unflatten(means), self.last)
 
     def combined(self, weights: np.ndarray) -> tuple[Params, ...]:
         """Σₜ weights[t, k]·(θₜ − mean) for each k, weights (T, n)."""
@@ -212,17 +239,38 @@ def _centered(part: np.ndarray) -> np.ndarray:
     return away - away.mean(axis=0)
 
 
-def _one_run(trajectory: Trajectory) -> Params:
-    dims = trajectory.data.risk.dims
-    if trajectory.params is None:
-        raise ValueError("`points` is a trajectory whose params were not kept; record it with record=None.")
-    if dims != ("step",):
-        first = ", ".join(f"{dim}={trajectory.data[dim].to_numpy().tolist()[0]!r}" for dim in dims[:-1])
-        raise ValueError(
-            f"`points` is a trajectory over {', '.join(map(str, dims))}; select one run: "
-            f"ls.pca(trajectory.sel({first}))."
+def _runs(points: Any) -> dict[str, Params]:
+    """The stacked params of a Trajectory, or of each of several, by what messages call it; none for other points."""
+    if isinstance(points, Trajectory):
+        return {"points": _one_run("points", points)}
+    is_list = type(points) in (list, tuple)
+    entries = points.items() if isinstance(points, Mapping) else enumerate(points) if is_list else ()
+    named = {f"points[{key!r}]": some for key, some in entries}
+    if not any(isinstance(some, Trajectory) for some in named.values()):
+        return {}
+    return {name: _one_run(name, some) for name, some in named.items()}
+
+
+def _one_run(name: str, run: Any) -> Params:
+    if not isinstance(run, Trajectory):
+        raise TypeError(
+            f"`{name}` is {_checks.kind(run)} among Trajectories; make it one: ls.trajectory(objective, checkpoints)."
         )
-    return trajectory.params
+    dims = run.data.risk.dims
+    if run.params is None:
+        raise ValueError(f"`{name}` is a trajectory whose params were not kept; record it with record=None.")
+    if dims != ("step",):
+        first = ", ".join(f"{dim}={run.data[dim].to_numpy().tolist()[0]!r}" for dim in dims[:-1])
+        raise ValueError(
+            f"`{name}` is a trajectory over {', '.join(map(str, dims))}; select one run: "
+            f"ls.pca(trajectory.sel({first})). Several go into one list or mapping."
+        )
+    return run.params
+
+
+def _unstacked(stack: Params) -> list[Params]:
+    """The points of a run, a tree each: views of its arrays."""
+    return [jax.tree.map(lambda leaf, t=t: leaf[t], stack) for t in range(_common_length(stack))]
 
 
 def _common_length(tree: Params) -> int:

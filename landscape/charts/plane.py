@@ -98,6 +98,9 @@ class Plane:
             found.append(sum((-k for k in known), start=along[i]) / jnp.where(left > rounding * largest, left, jnp.nan))
         return jnp.stack(found[::-1]), _trees.norm(rest)
 
+    def __repr__(self) -> str:
+        return f"Plane({', '.join(self.names)})\n  in {_trees.layout(self.origin, most=_leaves.SHOWN)}"
+
 
 def _check_tuple(directions: Any, origin: Params) -> None:
     """Raise TypeError for what is no tuple of directions, above all for one of them alone."""

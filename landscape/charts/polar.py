@@ -43,6 +43,9 @@ class Polar:
         (u, v), residual = self.plane.coordinates(params)
         return jnp.stack([jnp.log(jnp.hypot(u, v)), jnp.arctan2(v, u)]), residual
 
+    def __repr__(self) -> str:
+        return f"Polar({', '.join(self.names)}) of {self.plane!r}"
+
 
 @_chart.register_chart(data=("plane",), static=())
 @dataclass(frozen=True, eq=False)
@@ -73,6 +76,9 @@ class Boundary:
         """((−b/w, w), residual); the threshold of w = 0 is ±∞, or NaN at b = 0."""
         (weight, bias), residual = self.plane.coordinates(params)
         return jnp.stack([-bias / weight, weight]), residual
+
+    def __repr__(self) -> str:
+        return f"Boundary({', '.join(self.names)}) of {self.plane!r}"
 
 
 def _check_two(plane: Plane) -> None:

@@ -198,7 +198,8 @@ def _resolve(chart: Chart | xarray.Dataset) -> tuple[Chart, str]:
         return chart, _chart.chart_id(chart)
     attributes = getattr(chart, "attrs", {})
     if "chart_id" not in attributes:
-        raise TypeError(f"`chart` is a {type(chart).__name__}; give a chart, or a surface from ls.evaluate.")
+        give = "its plane: pca.plane()" if _chart.has_plane(chart) else "a chart, or a surface from ls.evaluate"
+        raise TypeError(f"`chart` is {_checks.kind(chart)}; give {give}.")
     if not attributes["chart"]:
         raise ValueError(
             "`chart` is a surface that does not hold its chart (which is large, or in params that are no nested "

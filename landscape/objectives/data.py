@@ -38,10 +38,7 @@ class Batches:
         if not hasattr(iterable, "__iter__") or isinstance(iterable, (str, dict)) or hasattr(iterable, "dtype"):
             raise TypeError(f"`batches` is {_checks.kind(iterable)}; give a list of batches or a DataLoader.")
         if iter(iterable) is iterable:
-            raise TypeError(
-                f"`batches` is {_checks.kind(iterable)}, which is exhausted after one pass; give what can be read "
-                "again: a list, a DataLoader, or an object whose __iter__ starts anew."
-            )
+            raise _exhausted("batches", iterable)
         self._iterable = iterable
         self._first_pass: tuple[int, int, str] | None = None  # examples, batches, fingerprint
         self._largest = 0
@@ -110,6 +107,13 @@ class Batches:
         return f"Batches({size}; a batch: {_trees.layout(self.example)})"
 
 
+def _exhausted(name: str, iterable: Any) -> TypeError:
+    return TypeError(
+        f"`{name}` is {_checks.kind(iterable)}, which is exhausted after one pass; give what can be read again: "
+        "ls.Batches of a list, a DataLoader, or an object whose __iter__ starts anew."
+    )
+
+
 def _changed(what: str) -> ValueError:
     return ValueError(
         f"`data` gave {what}; every cell must see the same data. Turn off shuffling and augmentation, drop nothing, "
@@ -159,8 +163,8 @@ def wrapped(data: Any) -> Any:
     """Batches for a re-iterable that is no tree of arrays, such as a DataLoader; tensors of PyTorch as arrays."""
     if isinstance(data, (Batches, str, bytes)):
         return data
-    if isinstance(data, Iterator):  # refused there; JAX warns of it as a leaf
-        return Batches(data)
+    if isinstance(data, Iterator):
+        raise _exhausted("data", data)
     data = jax.tree.map(lambda leaf: np.asarray(leaf) if _is_tensor(leaf) else leaf, data)
     if hasattr(data, "dtype"):
         return data
@@ -169,7 +173,8 @@ def wrapped(data: Any) -> Any:
 
 def _is_tensor(leaf: Any) -> bool:
     """Whether its dtype is one that NumPy does not know, but its numbers can be read."""
-    return hasattr(leaf, "__array__") and not hasattr(getattr(leaf, "dtype", np.dtype(float)), "itemsize")
+    ours = isinstance(leaf, (np.ndarray, np.generic, Array))
+    return not ours and hasattr(leaf, "__array__") and not isinstance(getattr(leaf, "dtype", None), np.dtype)
 
 
 def as_data(data: Any) -> Batch:

@@ -53,10 +53,11 @@ class Objective:
     """J(θ) = R(θ) + Ω(θ): the risk R is the weighted mean (or weighted sum) of `losses(θ, data)`, Ω a penalty.
 
     losses:     losses(params, batch) -> (n,), one loss an example; or (losses, weights), both (n,), for padding,
-                masks and example weights: mean = Σ wᵢlᵢ / Σ wᵢ, sum = Σ wᵢlᵢ. A frozen dataclass with `__call__`
-                (equal by value) lets compiled code be reused after a rebuild; a plain function is matched by
-                identity, and by what it computes when the objective is made: what it closes over must not change
-                afterwards. An example of weight 0 adds nothing to the risk; its loss must still have a finite gradient,
+                masks and example weights: mean = Σ wᵢlᵢ / Σ wᵢ, sum = Σ wᵢlᵢ. A loss depends on its own example alone
+                (no batch norm in training mode), else the risk depends on how the data are cut. A frozen dataclass
+                with `__call__` (equal by value) lets compiled code be reused after a rebuild; a plain function is
+                matched by identity, and by what it computes when the objective is made: what it closes over must not
+                change afterwards. An example of weight 0 adds nothing to the risk; its loss must still have a finite gradient,
                 since 0·NaN is NaN. Weights count as given: no derivative is taken through them.
     data:       handed to `losses`, whole or in parts: a tree of arrays with a common leading axis n; the same with
                 memory-mapped arrays, read a batch at a time; `Batches`, or any other re-iterable of batches; or None.
@@ -87,6 +88,8 @@ class Objective:
     traced_losses: Versioned = field(init=False)  # of params as they are: the losses as a static argument
 
     def __post_init__(self) -> None:  # safe here: not a pytree, so JAX never rebuilds it from tracers
+        if callable(self.data) and not callable(self.losses):
+            raise TypeError("`losses` and `data` look swapped; write Objective(losses, data, params=…).")
         _checks.one_of("reduction", self.reduction, {"mean": None, "sum": None})
         object.__setattr__(self, "data", _data.wrapped(self.data))
         _checks.warn_if_narrowed("data and params", (self.data, self.params), stacklevel=3)
@@ -267,7 +270,8 @@ def _checked_params(params: Params, prepare: Prepare | None) -> Params:
                 )
             raise TypeError(
                 f"{described} {_checks.kind(leaf)}; split the model into arrays and the rest, and put it together in "
-                "`losses`: params, static = equinox.partition(model, equinox.is_array), or flax.nnx.split(model)."
+                "`losses`: params, static = equinox.partition(model, equinox.is_array), or flax.nnx.split(model); of "
+                'flax.linen give model.init(key, x)["params"].'
             )
         if jnp.iscomplexobj(leaf):
             raise TypeError(f"{described} complex; split it into a real and an imaginary part.")
@@ -297,7 +301,7 @@ def _checked_penalty(penalty: Penalty | None, params: Params) -> Penalty:
     penalty = penalties.none() if penalty is None else penalty
     if not isinstance(penalty, Penalty):
         raise TypeError(
-            f"`penalty` is a {type(penalty).__name__}; make one with ls.l2(0.1), ls.l1(…), ls.weight_decay(…)."
+            f"`penalty` is {_checks.kind(penalty)}; make one with ls.l2(0.1), ls.l1(…), ls.weight_decay(…)."
         )
     penalty.coefficients(
         _trees.floating(params)
@@ -318,10 +322,14 @@ def _check_prepare(objective: Objective) -> None:
     _checks.hashable("prepare", prepare)
     if not _data.in_memory(objective.data):
         raise ValueError("`prepare` reads all data at every point; give them as arrays in memory.")
-    if size is not None and objective.n % _checks.count("prepare_batch_size", size):
+    n = objective.n
+    if size is not None and n % _checks.count("prepare_batch_size", size):
+        near = [
+            next(k for k in order if n % k == 0) for order in (range(min(size, n), 0, -1), range(min(size, n), n + 1))
+        ]
         raise ValueError(
-            f"`prepare_batch_size` is {size}, which does not divide the {objective.n} examples; `prepare` is given "
-            "whole batches. Choose a divisor, or leave it out for one batch of all."
+            f"`prepare_batch_size` is {size}, which does not divide the {n} examples; `prepare` is given whole "
+            f"batches. The nearest that do are {near[0]} and {near[1]}; or leave a few examples out."
         )
 
 
@@ -329,9 +337,10 @@ def _traced_losses(objective: Objective) -> tuple[Losses, str]:
     """The losses of params as they are, checked by tracing, and the fingerprint of what they compute."""
     losses = objective.losses
     name, function = ("f", losses.f) if isinstance(losses, FunctionLosses) else ("losses", losses)
+    call = "f(params)" if name == "f" else "losses(params, batch)"
     if not callable(function) or isinstance(function, type):
-        call = "f(params)" if name == "f" else "losses(params, batch)"
         raise TypeError(f"`{name}` is {_checks.kind(function)}; it must be a function {call}.")
+    _checks.takes(name, function, call)
     _checks.hashable(name, function)
     params, batch = (
         _trees.from_shapes(_trees.shapes(t)) for t in (objective.params, _data.first_batch(objective.data))

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -59,6 +60,11 @@ def traced(name: str, f: Callable[..., Any], *arguments: Any) -> Traced:
             (first, _), (second, out) = trace(), trace()
     except (jax.errors.JAXTypeError, jax.errors.NonConcreteBooleanIndexError, UnexpectedTracerError) as error:
         raise TypeError(f"`{name}` {_advice(error)}") from error
+    except Exception as error:
+        layouts = (_trees.layout(argument).removeprefix("params: ") for argument in arguments)
+        given = "\n".join(f"  {textwrap.shorten(layout, 500)}" for layout in layouts)
+        error.add_note(f"landscape: raised by `{name}`, which was called with\n{given}")
+        raise
     version = _fingerprint(first)
     if _fingerprint(second) != version:
         raise TypeError(f"`{name}` {KEEPS}")
@@ -122,9 +128,11 @@ def check_output(name: str, out: Any, n: int) -> None:
                 f"`{name}` returned {leaf.dtype}, whose gradient is 0 everywhere; return floating-point numbers."
             )
         if shape != wanted:
-            tail = (
-                "Return the losses before averaging them: the objective takes the mean itself."
-                if part == "losses"
-                else "A second output is taken as weights; leave an auxiliary output out."
-            )
+            tail = "Return the losses before averaging them: the objective takes the mean itself."
+            if shape is not None and len(shape) > 1:
+                tail = (
+                    "Sum or average over the other axes, tokens say, and return their number beside: (losses, weights)."
+                )
+            if part == "weights":
+                tail = "A second output is taken as weights; leave an auxiliary output out."
             raise ValueError(f"`losses` returned {part} of shape {shape}; wanted {wanted}, one an example. {tail}")

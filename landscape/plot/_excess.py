@@ -72,12 +72,20 @@ def bar(
     mesh: Any,
     label: str,
     others: Any = (),
+    least: float | None = None,
     **options: Any,
 ) -> None:
-    """The color bar of an excess, with 0 and powers of ten; `others`, (n,), are drawn on its scale as well."""
+    """The color bar of an excess, with 0 and powers of ten; `others`, (n,), are drawn on its scale as well.
+
+    With the one `least` value of all panels, the bar is of the values themselves, and has the levels of their lines.
+    """
     scale = mesh.norm
     drawn = np.array([*(np.ptp(panel.finite) for panel in panels if panel.finite.size), *others])
     made = _page.colorbar(figure, mesh, axes, label, extend=_scales.extend(scale, drawn), **options)
+    if least is not None:
+        ticks = [level - least for level in levels(least, least + 1.001 * scale.vmax, scale)]
+        _page.set_ticks(made, ticks if len(ticks) > 1 else [0.0, scale.vmax], least)
+        return
     decades = np.arange(np.ceil(np.log10(scale.linear_width) - 1e-9), np.floor(np.log10(scale.vmax) + 1e-3) + 1)
     skip = max(1, round(len(decades) / 6))
     ticks = [0.0, *(10.0**d for d in decades[::-1][::skip][::-1])]

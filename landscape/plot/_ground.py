@@ -40,7 +40,7 @@ class Ground:
         """The color bar, pointed where the panels, or dots of these values (n,), lie beyond its colors."""
         if self.excess:
             others = np.array(dots) - self.least
-            _excess.bar(figure, axes, [self.whole], drawn, f"{label} − its least value", others)
+            _excess.bar(figure, axes, [self.whole], drawn, label, others, self.least)
         else:
             _scales.bar(figure, axes, drawn, label, np.array([*self.whole.finite, *dots]))
 

@@ -7,15 +7,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import Colormap, Normalize
-from matplotlib.contour import QuadContourSet
 from matplotlib.patches import Patch, PathPatch
 from matplotlib.path import Path
 
+from landscape.plot._numbers import Numbers
 from landscape.plot._panels import Panel
 
 NOT_FINITE = "not finite"
 HATCH: dict[str, Any] = {"facecolor": "#DDDDDD", "edgecolor": "#666666", "hatch": "//////", "linewidth": 0.0}
-_OBSTACLES = 4000  # points of paths and hatching that numbers keep clear of, at most
 SMOOTH_CELLS = 20_000  # colors are interpolated on grids of fewer cells, all finite; else each cell is flat
 
 
@@ -100,41 +99,4 @@ def contours(
         panel.x, panel.y, np.ma.masked_invalid(values), levels=levels, colors=colors, linewidths=0.45, zorder=2
     )
     bad = np.argwhere(~np.isfinite(values))
-    _label(axes, lines, np.stack([panel.x[bad[:, 1]], panel.y[bad[:, 0]]], axis=1)[:: len(bad) // 500 + 1])
-
-
-def _label(axes: Axes, lines: QuadContourSet, hatched: np.ndarray) -> None:
-    """Number each line once, well inside the window and clear of paths, markers, hatching and other numbers."""
-    drawn = _fractions(axes, np.concatenate([hatched, *(np.asarray(line.get_xydata()) for line in axes.lines)]))
-    taken = list(drawn[:: len(drawn) // _OBSTACLES + 1])
-    places = []
-    for path in lines.get_paths():
-        vertices = np.asarray(path.vertices)
-        spot = _clearest(_fractions(axes, vertices), taken)
-        if spot is not None:
-            places.append((float(vertices[spot, 0]), float(vertices[spot, 1])))
-            taken.append(_fractions(axes, vertices[spot : spot + 1])[0])
-    for place in places:
-        for text in axes.clabel(lines, fmt="%g", fontsize=6.5, inline=True, inline_spacing=1.5, manual=[place]):
-            text.set(zorder=3)
-
-
-def _fractions(axes: Axes, points: np.ndarray) -> np.ndarray:
-    """Positions as fractions of the window, of shape (n, 2); those that are not finite left out."""
-    low, high = np.array([axes.get_xlim(), axes.get_ylim()]).T
-    shares = (np.asarray(points, float) - low) / (high - low)
-    return shares[np.isfinite(shares).all(axis=1)]
-
-
-def _clearest(candidates: np.ndarray, taken: list[np.ndarray]) -> int | None:
-    """The candidate farthest from what is taken, among those inside the window; None where all are too near."""
-    inside = np.flatnonzero(np.all((candidates > 0.12) & (candidates < 0.88), axis=1))
-    if inside.size == 0:
-        return None
-    inside = inside[:: max(1, inside.size // 200)]
-    if not taken:
-        return int(inside[0])
-    others = np.array(taken)
-    gaps = np.array([np.min(np.hypot(*(others - c).T)) for c in candidates[inside]])
-    best = int(np.argmax(np.round(np.minimum(gaps, 0.25), 3)))
-    return int(inside[best]) if gaps[best] > 0.06 else None
+    Numbers(axes, lines, np.stack([panel.x[bad[:, 1]], panel.y[bad[:, 0]]], axis=1)[:: len(bad) // 500 + 1])

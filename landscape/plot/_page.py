@@ -37,6 +37,11 @@ def page(count: int, width: float, columns: int | None = None) -> tuple[Figure, 
     return figure, used
 
 
+def column(count: int) -> float:
+    """The width in inches of so many panels: both columns of a page, or one for one panel."""
+    return style.DOUBLE if count > 1 else style.SINGLE
+
+
 def canvas(axes: Axes | None, width: float, square: bool = False) -> tuple[Figure, Axes]:
     """The caller's axes with their figure, or one panel on a new figure: square, or wider than high."""
     if axes is not None:
@@ -62,6 +67,7 @@ def finish(
         wrap(figure)
         if axes.get_box_aspect() is not None:
             fit(figure)
+            figure.draw_without_rendering()  # the layout is final: lines are numbered in it
         return
     entries = [entry for group in groups for entry in group]
     if entries:
@@ -203,11 +209,11 @@ def colorbar(
     return bar
 
 
-def set_ticks(bar: Any, ticks: Sequence[float]) -> None:
-    """These ticks and no others on a color bar, written plainly."""
+def set_ticks(bar: Any, ticks: Sequence[float], least: float = 0.0) -> None:
+    """These ticks and no others on a color bar, written plainly, as what they are over `least`."""
     bar.long_axis.set_major_locator(FixedLocator(list(ticks)))
     bar.long_axis.set_minor_locator(NullLocator())
-    bar.long_axis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
+    bar.long_axis.set_major_formatter(FuncFormatter(lambda value, _: plain(least + value)))
 
 
 def percent(share: float) -> str:
@@ -218,7 +224,7 @@ def percent(share: float) -> str:
 def plain(value: float) -> str:
     """A number as a reader writes it: 0.001, 10, 1000, and powers of ten beyond."""
     if value == 0 or 1e-3 <= abs(value) < 1e5:
-        return f"{value:g}"
+        return f"{value:.10g}"
     power = int(np.floor(np.log10(abs(value)) + 1e-9))
     factor = value / 10.0**power
     return f"$10^{{{power}}}$" if abs(factor - 1) < 1e-6 else f"${factor:.3g}\\cdot 10^{{{power}}}$"

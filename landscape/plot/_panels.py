@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from landscape import _checks
+
 _LABELED = ("penalty", "split")  # dimensions of labels: not of positions
 
 
@@ -43,11 +45,16 @@ def title_of(label: str) -> str:
 def coordinates(surface: xr.Dataset, variable: str) -> tuple[str, ...]:
     """The names of the surface's coordinates, in order.
 
-    Raises: TypeError if it is no data set; ValueError if it lacks the variable.
+    Raises: TypeError if it is no data set, or the variable no name; ValueError if it lacks the variable.
     """
     if not isinstance(surface, xr.Dataset):
         raise TypeError(
             f"`surface` is a {type(surface).__name__}; it must be the xarray.Dataset that landscape.evaluate returns."
+        )
+    if not isinstance(variable, str):
+        raise TypeError(
+            f"`variable` is {_checks.kind(variable)}; it must be the name of one of the surface's variables. "
+            "Runs are given by name: contour(surface, runs=...)."
         )
     if variable not in surface.data_vars:
         known = ", ".join(sorted(map(str, surface.data_vars)))

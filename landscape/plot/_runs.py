@@ -75,7 +75,7 @@ def _read(name: str, label: str, runs: Any, surface: xr.Dataset, names: Sequence
     panels = _panels_of(name, data, surface)
     if hasattr(runs, "on"):
         data = data_of(name, label, runs.on(surface))
-    _same(name, "chart", data, surface, "Project them on the surface's chart: trajectory.on(surface).")
+    _same(name, "chart", data, surface, "Project them on the surface's chart: run.on(plane), or trajectory.on(surface).")
     missing = [n for n in names if n not in data.data_vars]
     if missing:
         raise ValueError(
@@ -113,8 +113,17 @@ def _same(name: str, noun: str, data: xr.Dataset, surface: xr.Dataset, advice: s
     came, wanted = data.attrs.get(f"{noun}_id"), surface.attrs.get(f"{noun}_id")
     if came == wanted or (noun == "objective" and came in _splits(surface).values()):
         return
-    texts = [f"{d.attrs.get(noun) or 'not named'} (id {i})" for d, i in ((surface, wanted), (data, came))]
+    texts = [f"{_described(noun, d)} (id {i})" for d, i in ((surface, wanted), (data, came))]
     raise ValueError(f"`{name}` belong to another {noun}.\n  surface: {texts[0]}\n  {name}: {texts[1]}\n{advice}")
+
+
+def _described(noun: str, data: xr.Dataset) -> str:
+    """What a data set says of its objective, or in a few words of its chart, whose description holds all params."""
+    text = str(data.attrs.get(noun) or "")
+    if noun == "chart" and text:
+        chart = json.loads(text)
+        text = " of ".join(filter(None, [chart.get("kind", ""), ", ".join(map(str, chart.get("names", [])))]))
+    return text or "not named"
 
 
 def _splits(surface: xr.Dataset) -> dict[str, str]:

@@ -15,6 +15,7 @@ is none. The lines are the objective itself.
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import AsinhNorm
@@ -23,13 +24,15 @@ from matplotlib.figure import Figure
 from landscape.plot import _excess, _least, _mesh, _page, _panels, _paths, _runs, style
 from landscape.plot._panels import Panel
 
+_NUMBERS = "the numbers on the lines are the objective itself"
+
 
 def dark_minimum(
     surface: xr.Dataset,
     runs: Any = None,
     *,
     shared_scale: bool = True,
-    width: float = style.DOUBLE,
+    width: float | None = None,
     columns: int | None = None,
     floor: float | None = None,
     ceiling: float | None = None,
@@ -45,8 +48,9 @@ def dark_minimum(
     hatched.
 
     The color scale, asinh(excess / floor), is linear below `floor` and logarithmic above, and ends at `ceiling`, by
-    default where the flattest panel ends (what is higher stays lightest). `shared_scale=False`: each panel has its own.
-    `width` is in inches (`style.SINGLE`, `style.DOUBLE`), `columns` the panels in a row.
+    default where the flattest panel ends (what is higher stays lightest). `shared_scale=False`: each panel has its own,
+    and its color bar then has values of the objective, as has that of a single panel.
+    `width` is in inches (by default both columns of a page, one for a single panel), `columns` the panels in a row.
 
     Raises: ValueError if the surface has not two coordinates, or if the runs belong to another objective, chart or
     penalty.
@@ -58,7 +62,7 @@ def dark_minimum(
         [surface.isel(penalty=i) for i in range(len(panels))] if "penalty" in surface["objective"].dims else [surface]
     )
     with style.context():
-        figure, axes = _page.page(len(panels), width, columns)
+        figure, axes = _page.page(len(panels), width or _page.column(len(panels)), columns)
         norms = _excess.norms(panels, shared_scale, floor, ceiling)
         drawn = [_draw(ax, panel, norm) for ax, panel, norm in zip(axes, panels, norms, strict=True)]
         kinds = []
@@ -68,7 +72,8 @@ def dark_minimum(
             _paths.draw(ax, [run for run in walks if run.penalty == panel.label])
             _least.lines(ax, panel, norm)  # last: the numbers keep clear of the paths
         _bars(figure, axes, panels, drawn, shared_scale)
-        remark = _paths.remark(walks, surface, names)
+        said = [_NUMBERS] if shared_scale and len(panels) > 1 else []
+        remark = "\n".join([*filter(None, [_paths.remark(walks, surface, names)]), *said])
         _page.finish(figure, axes[0], _handles(axes, panels, walks, kinds), own=True, remark=remark)
     return figure
 
@@ -85,7 +90,7 @@ def _bars(figure: Figure, axes: Sequence[Axes], panels: Sequence[Panel], drawn: 
         _excess.bar(figure, list(axes), panels, drawn[0], "objective − its least value in the panel")
         return
     for ax, panel, mesh in zip(axes, panels, drawn, strict=True):
-        _excess.bar(figure, ax, [panel], mesh, "objective − its least value")
+        _excess.bar(figure, ax, [panel], mesh, "objective", least=float(panel.finite.min(initial=np.inf)))
 
 
 def _handles(

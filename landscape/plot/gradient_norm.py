@@ -19,7 +19,7 @@ def gradient_norm(
     runs: Any = None,
     *,
     variable: str = "gradient_norm",
-    width: float = style.DOUBLE,
+    width: float | None = None,
     columns: int | None = None,
 ) -> Figure:
     """The gradient's norm over two coordinates, a panel a penalty, on one logarithmic scale, black where it is least.
@@ -35,7 +35,7 @@ def gradient_norm(
     everywhere = "penalty" not in surface[variable].dims
     walks = _runs.by_penalty(walks) if everywhere else walks
     with style.context():
-        figure, axes = _page.page(len(panels), width, columns)
+        figure, axes = _page.page(len(panels), width or _page.column(len(panels)), columns)
         norm = _scales.norm(panels, log=True)
         for ax, panel in zip(axes, panels, strict=True):
             drawn = _mesh.mesh(ax, panel, panel.values, norm, style.SEQUENTIAL)

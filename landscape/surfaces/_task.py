@@ -155,7 +155,7 @@ def _checked_axes(chart: Chart, axes: Mapping[str, Any]) -> dict[str, np.ndarray
     _chart.check("chart", chart)
     if not isinstance(axes, Mapping):
         raise TypeError(
-            f"`axes` is a {type(axes).__name__}; give a mapping, {{{chart.names[0]!r}: np.linspace(-1, 1, 51), …}}."
+            f"`axes` is {_checks.kind(axes)}; give a mapping, {{{chart.names[0]!r}: np.linspace(-1, 1, 51), …}}."
         )
     missing, unknown = [n for n in chart.names if n not in axes], [n for n in axes if n not in chart.names]
     if missing or unknown:

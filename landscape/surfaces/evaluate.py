@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +107,7 @@ def evaluate(
     task = planned(objective, chart, axes, quantities, penalties, batch_size, memory)
     with jax.default_matmul_precision(precision):
         values, plan = _measured(task, progress)
+    _warn_if_nowhere_finite(values)
     attributes = describe(objective, penalties) | {
         "kind": "surface",
         "dtype": str(values["risk"].dtype),
@@ -119,6 +121,19 @@ def evaluate(
         "hoisted": task.hoists,
     }
     return _dataset(task, values, penalties, attributes, started)
+
+
+def _warn_if_nowhere_finite(values: dict[str, np.ndarray]) -> None:
+    """A surface of NaN is seldom what was meant; a single cell speaks for itself."""
+    if values["finite"].size == 1 or values["finite"].any():
+        return
+    wrong = sorted(name for name, array in values.items() if name != "finite" and not np.isfinite(array).any())
+    hint = (
+        "probabilities and one-hot labels must be such (see `evaluate`)"
+        if wrong == ["accuracy"]
+        else ("are labels within the classes, params and data finite, the axes not too wide?")
+    )
+    warnings.warn(f"{', '.join(wrong)} finite at none of the cells: {hint}", UserWarning, stacklevel=3)
 
 
 def _measured(task: Task, progress: bool | None) -> tuple[dict[str, np.ndarray], _plan.Plan]:

@@ -110,8 +110,8 @@ def _known(data: Batch) -> int | None:
 
 
 def _listed(terms: Sequence[Any]) -> tuple[str, ...]:
-    """Shapes, equal ones counted: values and their slopes."""
-    counts = Counter(f"{t.dtype}{list(t.shape)}" for t in terms)
+    """Shapes of arrays, equal ones counted: values and their slopes."""
+    counts = Counter(f"{t.dtype}{list(t.shape)}" for t in terms if t.shape)
     return tuple(shape if count == 1 else f"{count}× {shape}" for shape, count in counts.items())
 
 
@@ -145,7 +145,7 @@ def _advice(task: Task, quantities: Sequence[str | Quantity], tiles: int, memory
         out.append(f"a {type(task.chart).__name__} is not affine in its coordinates; on a Plane products are hoisted.")
     if task.measures.risk.gradient_norm:
         names = " and ".join(name for name in GRADIENTS if name in quantities)
-        out.append(f'{names} need the gradient over all params; "slope", the gradient in the chart, is cheaper.')
+        out.append(f'the gradient over all params, for {names}, costs more than "slope", that in the chart.')
     if tiles > 1 and not _data.in_memory(task.objective.data):
         more = math.ceil(tiles * _plan.budget(memory) / 2**30)
         out.append(f"{tiles} passes over data that are not in memory; memory=2**30 * {more} lets one do.")

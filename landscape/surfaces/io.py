@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from landscape import _trees
+from landscape import _checks, _trees
 from landscape.charts.trajectory import Trajectory
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def _flattened(result: xarray.Dataset | Trajectory) -> xarray.Dataset:
         return result.assign_attrs({"kind": "surface", "format": FORMAT} | result.attrs)
     if not isinstance(result, Trajectory):
         raise TypeError(
-            f"`result` is a {type(result).__name__}; save a surface (ls.evaluate) or a trajectory (ls.descend)."
+            f"`result` is {_checks.kind(result)}; save a surface (ls.evaluate) or a trajectory (ls.descend)."
         )
     if result.params is None:
         return result.data

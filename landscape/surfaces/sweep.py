@@ -60,7 +60,7 @@ def penalties_of(objective: Objective, penalties: Mapping[str, Penalty] | None) 
     for label, penalty in penalties.items():
         if not isinstance(penalty, Penalty):
             raise TypeError(
-                f"`penalties[{label!r}]` is a {type(penalty).__name__}; make one with ls.l2(0.1), ls.none(), …"
+                f"`penalties[{label!r}]` is {_checks.kind(penalty)}; make one with ls.l2(0.1), ls.none(), …"
             )
     return tuple(penalties.values())
 
