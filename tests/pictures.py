@@ -116,7 +116,8 @@ def panels(figure):
 
 
 def bars(figure):
-    return [ax for ax in figure.axes if ax.get_label() == "<colorbar>"]
+    every = [ax for panel in figure.axes for ax in (panel, *panel.child_axes)]
+    return [ax for ax in every if ax.get_label() == "<colorbar>"]
 
 
 def legend_labels(figure):

@@ -107,13 +107,51 @@ def test_equinox_kernels_are_out_in():
     check_filters([u["conv"].weight, v["conv"].weight], params["conv"].weight, 0)
     check_filters([u["dense"].weight, v["dense"].weight], params["dense"].weight, 0)
     assert not u["conv"].bias.any() and not u["dense"].bias.any()
-    # The last axis is not guessed to be the filters': with it other slices have the norms.
+    # With the last axis other slices have the norms, so that it is not taken unless one says so.
     (wrong,) = ls.random_directions(KEY, params, 1, filter_axis=-1)
     check_filters([wrong["dense"].weight], params["dense"].weight, -1)
     with pytest.raises(AssertionError):
         check_filters([wrong["conv"].weight], params["conv"].weight, 0)
     plane = ls.Plane(params, (u, v))
     assert plane.point([0.0, 0.0])["conv"].weight.tolist() == params["conv"].weight.tolist()
+
+
+class Doubled(eqx.Module):
+    """A user's own module, its kernel beside other things."""
+
+    inner: jax.Array
+    scale: jax.Array
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        eqx.filter(eqx.nn.MLP(3, 2, 4, 1, key=KEY), eqx.is_inexact_array),
+        {"a": (None, jnp.ones(3)), "net": [jnp.arange(3), Doubled(jnp.ones((2, 3)), jnp.ones(()))]},
+    ],
+    ids=["MLP", "nested"],
+)
+def test_kernels_of_equinox_have_no_default_axis(params):
+    """A forgotten one would scale by the inputs, silently."""
+    leaf = r"'(layers/0/weight|net/1/inner)' \((4|2), 3\)"
+    with pytest.raises(
+        ValueError, match=rf"`filter_axis` is not given, and leaf {leaf} is in .*: pass filter_axis=0, or"
+    ):
+        ls.random_directions(KEY, params, 1)
+    for axes in (0, -1, {"*": 0}):
+        ls.random_directions(KEY, params, 1, filter_axis=axes)
+    ls.random_directions(KEY, params, 1, normalize="layer")
+
+
+def test_what_is_no_kernel_of_equinox_has_the_default_axis():
+    """Vectors of its modules, and matrices beside them."""
+    params = {"kernel": jnp.asarray([[3.0, 0.5], [4.0, 0.0]]), "net": Doubled(jnp.ones(3), jnp.ones(()))}
+    for zero_vectors in (True, False):
+        given, default = (
+            ls.random_directions(KEY, params, 1, zero_vectors=zero_vectors, **axis)
+            for axis in ({"filter_axis": -1}, {})
+        )
+        assert all(map(np.array_equal, jax.tree.leaves(given), jax.tree.leaves(default)))
 
 
 def test_an_output_kernel_of_one_unit_is_no_vector():
@@ -384,13 +422,12 @@ def test_the_cure_cures():
         check_filters([u[name][None], v[name][None]], leaf[None], 0)
 
 
-@pytest.mark.parametrize("axes", [0, {"*": 0}, {"*kernal": 0}, (-1,)])
+@pytest.mark.parametrize("axes", [0, -1, {"*": 0}, {"*kernal": 0}, (-1,)])
 @pytest.mark.parametrize("normalize", ["layer", "global"])
 def test_axes_that_are_not_used_are_refused(normalize, axes):
     """Right ones, which would be ignored, and wrong ones."""
     with pytest.raises(ValueError, match=f'`filter_axis` is .*, but normalize="{normalize}" has no filters inside a'):
         ls.random_directions(KEY, CONV, 2, normalize=normalize, filter_axis=axes)
-    assert len(ls.random_directions(KEY, CONV, 2, normalize=normalize, filter_axis=-1)) == 2
 
 
 def test_patterns_that_match_nothing_are_reported():

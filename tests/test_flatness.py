@@ -3,6 +3,7 @@
 import json
 import math
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -92,7 +93,7 @@ def test_surfaces_of_all_planes_are_kept():
     assert found.data.attrs["kind"] == "flatness" and found.data.attrs["radius"] == 1.0
 
 
-@pytest.mark.parametrize("axis", [0, {"ker*": (np.int64(0), -1), "*": -1}])
+@pytest.mark.parametrize("axis", [None, 0, {"ker*": (np.int64(0), -1), "*": -1}])
 def test_a_verdict_is_repeated_with_what_it_says(axis):
     """Key, axes of the filters and whether vectors move are in the attributes, in what JSON holds."""
     options = {"planes": 6, "points": 3, "filter_axis": axis, "zero_vectors": False, "precision": "high"}
@@ -107,6 +108,15 @@ def test_a_verdict_is_repeated_with_what_it_says(axis):
     again = ls.compare_flatness(*pair, key=key, **options | {"filter_axis": filters})
     assert again.data.identical(found.data)
     assert not again.data.a.equals(ls.compare_flatness(*pair, key=KEY, **options).data.a)
+
+
+def test_kernels_of_equinox_need_their_axis():
+    """As in `random_directions`, to which it is passed on."""
+    params = eqx.filter(eqx.nn.Linear(3, 2, key=KEY), eqx.is_inexact_array)
+    objective = ls.function(lambda p: jnp.sum(jnp.square(p.weight)), params)
+    with pytest.raises(ValueError, match=r"`filter_axis` is not given, and leaf 'weight' .*: pass filter_axis=0"):
+        ls.compare_flatness(objective, objective, 6, key=KEY, points=3)
+    assert ls.compare_flatness(objective, objective, 6, key=KEY, points=3, filter_axis=0).data.tie.all()
 
 
 def losses(params, batch):

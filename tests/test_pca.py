@@ -292,7 +292,10 @@ def test_a_list_of_one_run_is_that_run():
 
 def test_the_mean_of_several_runs_keeps_dtypes_and_frozen_leaves():
     """Of the last point; the mean is rounded once, and equal entries stay as they are."""
-    stack = {"w": jnp.asarray(np.random.default_rng(3).normal(size=(4, 6)), jnp.bfloat16), "step": np.arange(4)}
+    stack = {
+        "w": jnp.asarray(np.random.default_rng(3).normal(size=(4, 6)), jnp.bfloat16),
+        "step": np.arange(4, dtype=np.int32),
+    }
     stack["still"] = np.full(4, 0.1, np.float32)
     objective = ls.function(
         lambda p: jnp.sum(p["w"]).astype(jnp.float32) + p["still"], jax.tree.map(lambda leaf: leaf[0], stack)

@@ -167,7 +167,7 @@ def test_a_tolerance_is_positive(tolerance):
 
 def test_components_are_no_chart():
     with pytest.raises(TypeError, match=r"`chart` is a PCA; give its plane: pca\.plane\(\)"):
-        runs().on(ls.pca(runs().sel(optimizer="adam", start=0)))
+        runs().on(ls.pca(runs().sel(optimizer="sgd", start=0)))
 
 
 def test_trajectories_print_their_sizes():
@@ -176,6 +176,9 @@ def test_trajectories_print_their_sizes():
     assert text.startswith("Trajectory(optimizer: 2, start: 2, step: 7)")
     assert "R(w, b) = ½(" in text and "w: float32[2, 2, 7]" in text
     assert "coordinates on a chart" in repr(runs(record=PLANE))
+    many = {f"layer {i}": np.ones(3, np.float32) for i in range(9)}
+    run = ls.trajectory(ls.function(lambda p: jnp.sum(p["layer 0"]), many), [many])
+    assert repr(run).endswith("keeping " + ", ".join(f"layer {i}: float32[1, 3]" for i in range(5)) + " and 4 more")
 
 
 def test_large_trees_are_projected_leaf_by_leaf():

@@ -87,7 +87,7 @@ def compare_flatness(
     points: int = 11,
     tolerance: float = 1e-3,
     normalize: Literal["filter", "layer", "global"] = "filter",
-    filter_axis: Axis | Mapping[str, Axis] = -1,
+    filter_axis: Axis | Mapping[str, Axis] | None = None,
     zero_vectors: bool = True,
     batch_size: int | None = None,
     memory: int | None = None,
@@ -174,6 +174,10 @@ def _check(a: Objective, b: Objective, planes: int, points: int) -> None:
             "examples."
         )
     _check_data(a.data, b.data)
+    for name, objective in (("a", a), ("b", b)):
+        risk = float(objective.risk(objective.params))
+        if not np.isfinite(risk):
+            raise ValueError(f"`{name}` has a risk of {risk} at its own params; compare trained ones, that are finite.")
 
 
 def _check_data(a: Batch, b: Batch) -> None:
@@ -204,7 +208,7 @@ def _decided(measured: dict[str, list[xarray.Dataset]], said: dict[str, Any]) ->
     import xarray
 
     surfaces = {name: xarray.concat(parts, "plane", combine_attrs="drop_conflicts") for name, parts in measured.items()}
-    found = {name: _changes(name, surface, said["radius"], said["tolerance"]) for name, surface in surfaces.items()}
+    found = {name: _changes(surface, said["radius"], said["tolerance"]) for name, surface in surfaces.items()}
     a, b = found["a"].mean, found["b"].mean
     allowed = np.maximum(said["tolerance"] * np.maximum(a, b), max(one.rounding for one in found.values()))
     with np.errstate(invalid="ignore"):  # ∞ − ∞
@@ -230,14 +234,10 @@ class _Changes(NamedTuple):
     rounding: float  # what rounding leaves of a difference of risks is no difference
 
 
-def _changes(name: str, surface: xarray.Dataset, radius: float, tolerance: float) -> _Changes:
+def _changes(surface: xarray.Dataset, radius: float, tolerance: float) -> _Changes:
     risk = surface.risk.transpose("plane", "alpha", "beta").to_numpy().astype(np.float64)
     middle = risk.shape[1] // 2
     center = risk[:, middle, middle]
-    if not np.isfinite(center).all():
-        raise ValueError(
-            f"`{name}` has a risk of {center[0]} at its own params; compare trained ones, that are finite."
-        )
     inside = surface.alpha.to_numpy()[:, None] ** 2 + surface.beta.to_numpy() ** 2 <= radius**2 * (1 + 1e-9)
     increase = (risk - center[:, None, None])[:, inside]
     finite = np.isfinite(increase)

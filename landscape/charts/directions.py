@@ -27,7 +27,7 @@ def random_directions(
     n: int,
     *,
     normalize: Literal["filter", "layer", "global"] = "filter",
-    filter_axis: Axis | Mapping[str, Axis] = -1,
+    filter_axis: Axis | Mapping[str, Axis] | None = None,
     zero_vectors: bool = True,
 ) -> tuple[Params, ...]:
     """n random directions at the scale of `params`: the same picture for weights that do the same at another scale.
@@ -42,18 +42,20 @@ def random_directions(
     params:       the center, any pytree. Integer, boolean and random-key leaves are frozen: None in the directions.
     normalize:    what a filter is. "filter": the weights that feed one output unit or channel (Li et al. 2018, section
                   4), NOT the whole tensor; "layer": a leaf; "global": all leaves that move together.
-    filter_axis:  the axis that counts the filters of a leaf, for "filter"; never guessed. Dense kernels of flax and
-                  haiku are (in, out), convolutions (…, in, out): -1. Those of equinox and PyTorch are (out, in, …): 0.
-                  Or a mapping from glob patterns of path names, {"*/embedding": 0, "*": -1}, first match wins. Several
-                  axes, (-2, -1), where both count units (attention heads).
+    filter_axis:  the axis that counts the filters of a leaf, for "filter"; never guessed from shapes. Dense kernels of
+                  flax and haiku are (in, out), convolutions (…, in, out): -1, the default. Those of equinox and PyTorch
+                  are (out, in, …): 0; modules of equinox have no default. Or a mapping from glob patterns of path
+                  names, {"*/embedding": 0, "*": -1}, first match wins. Several axes, (-2, -1), where both count units
+                  (attention heads).
     zero_vectors: leave biases and norm layers at zero: leaves with at most one axis, and those called bias, b, scale,
                   offset, shift, beta or gamma (an equinox Conv's bias is (out, 1, 1)). False: each such leaf is a
                   filter of its own.
 
     Returns: n trees like `params`, in float32 or wider, sharded like it.
     Raises: ValueError if nothing would move (all are vectors, or all filters have norm 0; the message says what to
-    do), if fewer than n entries move, if an axis is out of range, a leaf has no pattern, or `filter_axis` is given but
-    not used, if numbers are not finite. TypeError for a bad key. A pattern that matches no leaf is a UserWarning.
+    do), if fewer than n entries move, if an axis is out of range, a leaf has no pattern, `filter_axis` is given but not
+    used, or not given for a matrix in a module of equinox, if numbers are not finite. TypeError for a bad key. A
+    pattern that matches no leaf is a UserWarning.
 
         >>> import jax, jax.numpy as jnp, landscape as ls
         >>> params = {"kernel": jnp.array([[3.0, 0.5], [4.0, 0.0]]), "bias": jnp.ones(2)}  # (in, out)
@@ -68,7 +70,7 @@ def random_directions(
     _checks.random_key("key", key)
     _checks.count("n", n)
     _checks.one_of("normalize", normalize, {"filter": None, "layer": None, "global": None})
-    if normalize != "filter" and not (isinstance(filter_axis, (int, np.integer)) and filter_axis == -1):
+    if normalize != "filter" and filter_axis is not None:
         raise ValueError(
             f'`filter_axis` is {filter_axis!r}, but normalize="{normalize}" has no filters inside a leaf; leave it out.'
         )
@@ -78,7 +80,10 @@ def random_directions(
     still = [leaf.size == 0 or (zero_vectors and _is_vector(path, leaf)) for path, leaf in paths]
     chosen = {i: (path, leaf) for i, (path, leaf) in enumerate(paths) if not still[i]}
     _check_entries(moving, [leaf for _, leaf in chosen.values()], n)
-    over = _inner_axes(chosen, filter_axis if normalize == "filter" else None)
+    if normalize == "filter" and filter_axis is None:
+        _check_default(chosen, structure)
+        filter_axis = -1
+    over = _inner_axes(chosen, filter_axis)
     _warn_unmatched(filter_axis, list(_trees.named_leaves(params)))
     leaves = {i: leaf for i, (_, leaf) in chosen.items()}
     keys = {i: jax.random.fold_in(key, i) for i in chosen}
@@ -187,7 +192,33 @@ def _inner_axes(
     return over
 
 
-def _warn_unmatched(filter_axis: Axis | Mapping[str, Axis], names: list[str]) -> None:
+def _check_default(chosen: Mapping[int, tuple[tuple[Any, ...], Array]], structure: Any) -> None:
+    """Raise ValueError if a leaf that moves, and is no vector, is in a module of equinox: -1 would be its inputs."""
+    kernels = [i for i in _in_equinox(structure) if i in chosen and not _is_vector(*chosen[i])]
+    if kernels:
+        path, leaf = chosen[kernels[0]]
+        raise ValueError(
+            f"`filter_axis` is not given, and leaf {_trees.path_name(path)!r} {leaf.shape} is in a module of equinox, "
+            "whose kernels are (out, in, …): pass filter_axis=0, or -1 where yours are (…, in, out), or a mapping, "
+            "{'*/embedding': 0, '*': -1}."
+        )
+
+
+def _in_equinox(structure: Any, first: int = 0) -> list[int]:
+    """Positions of the leaves that are in modules of equinox, which is not imported for this."""
+    node = structure.node_data()
+    if node is None:
+        return []
+    if any(base.__module__.partition(".")[0] == "equinox" for base in node[0].__mro__):
+        return list(range(first, first + structure.num_leaves))
+    found: list[int] = []
+    for child in structure.children():
+        found += _in_equinox(child, first)
+        first += child.num_leaves
+    return found
+
+
+def _warn_unmatched(filter_axis: Axis | Mapping[str, Axis] | None, names: list[str]) -> None:
     """Of a mapping: a misspelled pattern would leave its leaves to the patterns after it."""
     patterns = filter_axis if isinstance(filter_axis, Mapping) else ()
     unmatched = [pattern for pattern in patterns if not any(fnmatchcase(name, pattern) for name in names)]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import xarray
 
 BLOCK_BYTES = 2**28  # of params that are on the device at a time, to be projected
-SHOWN = 5  # labels that a message names; there may be thousands of starts
+SHOWN = 5  # labels or leaves that a text names; there may be thousands
 
 LONG_NAMES = {
     "risk": "risk",
@@ -108,7 +108,7 @@ class Trajectory:
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{dim}: {size}" for dim, size in self.data.sizes.items())
-        kept = "coordinates on a chart" if self.params is None else _trees.layout(self.params)
+        kept = "coordinates on a chart" if self.params is None else _trees.layout(self.params, most=SHOWN)
         return f"Trajectory({sizes})\n  of {self.data.attrs.get('objective', 'an objective')}\n  keeping {kept}"
 
 

@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.transforms import Bbox, TransformedBbox
 
 from landscape.plot import _page, _paths
 from landscape.plot.style import LineStyle
@@ -22,12 +23,19 @@ def runs(axes: Axes, steps: np.ndarray, values: np.ndarray, line: dict[str, Any]
         band(axes, steps, values, (0.1, 0.9), line | marker)
     else:
         for row in values:
-            axes.plot(steps, row, linewidth=1.1 if len(values) == 1 else 0.7, **line, **marker)
+            _whole(axes, axes.plot(steps, row, linewidth=1.1 if len(values) == 1 else 0.7, **line, **marker))
     for row in values:
         good = np.isfinite(row)
         if good.any() and not good[-1]:
             last = int(np.flatnonzero(good)[-1])
-            axes.plot(steps[last], row[last], markersize=4, zorder=5, **_paths.FAILED)
+            _whole(axes, axes.plot(steps[last], row[last], markersize=4, zorder=5, **_paths.FAILED))
+
+
+def _whole(axes: Axes, lines: Sequence[Line2D]) -> None:
+    """Let markers on the border of the axes be whole."""
+    around = TransformedBbox(Bbox([[-0.04, -0.06], [1.04, 1.06]]), axes.transAxes)
+    for line in lines:
+        line.set_clip_box(around)
 
 
 def thin(axes: Axes, steps: np.ndarray, values: np.ndarray, color: str) -> None:
@@ -53,7 +61,7 @@ def band(
     """The median and a band between two quantiles, over the curves finite at each place; nothing where none is."""
     low, middle, high = _quantiles(values, (quantiles[0], 0.5, quantiles[1]))
     axes.fill_between(x, low, high, color=line["color"], alpha=alpha, linewidth=0)
-    axes.plot(x, middle, linewidth=1.2, **line)
+    _whole(axes, axes.plot(x, middle, linewidth=1.2, **line))
 
 
 def band_handle(of: str) -> Patch:
@@ -69,22 +77,34 @@ def _quantiles(values: np.ndarray, shares: Sequence[float]) -> np.ndarray:
     return found
 
 
-def markers(look: LineStyle, steps: np.ndarray) -> dict[str, Any]:
-    """A few of an optimizer's markers, evenly spread on a logarithmic axis."""
+def markers(look: LineStyle, steps: np.ndarray, log: bool) -> dict[str, Any]:
+    """A few of an optimizer's markers, evenly spread on a logarithmic or a linear axis of steps."""
     places = [len(steps) - 1]
     if len(steps) > 2:
-        wanted = np.geomspace(1, max(steps[-1], 2), 7)[1:]
+        last = max(steps[-1], 2)
+        wanted = np.geomspace(1, last, 7)[1:] if log else np.linspace(0, last, 7)
         places = sorted({int(np.argmin(np.abs(steps - w))) for w in wanted})
     edge = {"markersize": 3, "markeredgecolor": "white", "markeredgewidth": 0.4}
     return {"marker": look.marker, "markevery": places, **edge}
 
 
-def step_axis(axes: Axes, xscale: str, last: int) -> None:
+def is_log(steps: Sequence[np.ndarray]) -> bool:
+    """Whether an axis of these steps, an array a run, is logarithmic: where its first hundredth holds more than a start.
+
+    Every step of a long descent, or steps that double, have something there; checkpoints every so many steps do not.
+    """
+    first = min((int(some[some > 0].min(initial=some.max())) for some in steps), default=0)
+    return 0 < 100 * first <= max((int(some.max()) for some in steps), default=0)
+
+
+def step_axis(axes: Axes, log: bool, last: int) -> None:
     """The axis of steps; step 0 is kept at the left end of a logarithmic one."""
-    if xscale == "log":
+    if log:
         axes.set_xscale("symlog", linthresh=1, linscale=0.35)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _page.plain(value)))
         axes.xaxis.set_minor_locator(NullLocator())
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
     axes.set_xlim(0, max(last, 1))
     axes.grid(True, which="major")
     axes.spines[["top", "right"]].set_visible(False)

@@ -79,6 +79,8 @@ def bar(
 
     With the one `least` value of all panels, the bar is of the values themselves, and has the levels of their lines.
     """
+    if not any(panel.finite.size for panel in panels):
+        return
     scale = mesh.norm
     drawn = np.array([*(np.ptp(panel.finite) for panel in panels if panel.finite.size), *others])
     made = _page.colorbar(figure, mesh, axes, label, extend=_scales.extend(scale, drawn), **options)

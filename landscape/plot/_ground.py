@@ -36,13 +36,24 @@ class Ground:
             levels = _scales.levels(self.norm)
             _mesh.contours(axes, panel, panel.values, levels, lambda level: float(self.norm(level)) < 0.55)
 
-    def bar(self, figure: Figure, axes: Sequence[Axes] | Axes, drawn: QuadMesh, label: str, dots: Any = ()) -> None:
-        """The color bar, pointed where the panels, or dots of these values (n,), lie beyond its colors."""
+    def bar(
+        self,
+        figure: Figure,
+        axes: Sequence[Axes] | Axes,
+        drawn: QuadMesh,
+        label: str,
+        dots: Any = (),
+        own: bool = True,
+    ) -> None:
+        """The color bar of the values, pointed where the panels, or dots of these values (n,), lie beyond its colors.
+
+        `own`: whether the axes are ours, or the caller's.
+        """
         if self.excess:
             others = np.array(dots) - self.least
-            _excess.bar(figure, axes, [self.whole], drawn, label, others, self.least)
+            _excess.bar(figure, axes, [self.whole], drawn, label, others, self.least, own=own)
         else:
-            _scales.bar(figure, axes, drawn, label, np.array([*self.whole.finite, *dots]))
+            _scales.bar(figure, axes, drawn, label, np.array([*self.whole.finite, *dots]), own=own)
 
     def colors(self, values: np.ndarray) -> np.ndarray:
         """The colors of values, of shape (n, 4): equal values have equal colors wherever they are drawn."""

@@ -10,10 +10,11 @@ from matplotlib.path import Path
 
 from landscape.plot import _page, style
 
-_SIZE, _SPACING = 6.5, 0.6  # points: of the numbers, and between them and their line
-_STEEP = 60.0  # degrees, from which on a number is set horizontally: none is upside down beside another
+_SIZE, _SPACING = 6.5, 1.1  # points: of the numbers, and between them and their line
+_STEEP = 60.0  # degrees, from which on a number is level, or else reads upwards: none is upside down beside others
 _OBSTACLES = 4000  # points of paths and hatching that numbers keep clear of, at most
-_ROOM = 1.6  # the extent of a line, in lengths of its number, below which it has none
+_PLACES = 80  # on a piece of a line, one of which has its number
+_BENT = 0.92  # chord over arc of a piece as long as its number, below which there is none
 
 
 class Numbers(Artist):
@@ -39,6 +40,7 @@ class Numbers(Artist):
             return
         self._size = size
         while self._lines.labelTexts:
+            self._lines.labelTexts[-1].set_visible(False)  # the axes, which have listed it, draw it once more
             self._lines.pop_label()
         self._lines.set_paths(list(self._whole))
         with style.context():
@@ -47,40 +49,90 @@ class Numbers(Artist):
             text.draw(renderer)  # this time they are not yet among what the axes draw
 
     def _number(self, axes: Axes, dpi: float) -> None:
-        drawn = np.concatenate([self._hatched, *(np.asarray(line.get_xydata()) for line in axes.lines)])
+        drawn = np.concatenate([self._hatched, *(_between(np.asarray(line.get_xydata())) for line in axes.lines)])
         drawn = _fractions(axes, drawn)
         taken = list(drawn[:: len(drawn) // _OBSTACLES + 1])
-        places = []
-        for level, path in zip(self._lines.levels, self._whole, strict=True):
-            room = _ROOM * 0.5 * _SIZE * len(_page.plain(level)) * dpi / 72
-            vertices = _long_enough(path, axes, room)
-            shares = _fractions(axes, vertices)
-            spot = _clearest(shares, taken)
-            if spot is not None:
-                places.append((float(vertices[spot, 0]), float(vertices[spot, 1])))
-                taken.append(shares[spot])
+        pieces = [_pieces(path, axes) for path in self._whole]
+        dense = [np.concatenate([_between(piece) for piece in some]) if some else np.zeros((0, 2)) for some in pieces]
+        places, level_ones = [], []
+        for i, (value, some) in enumerate(zip(self._lines.levels, pieces, strict=True)):
+            length = (0.5 * _SIZE * len(_page.plain(value)) + 2 * _SPACING) * dpi / 72
+            pixels, angles = _straight(some, length)
+            shares = _fractions(axes, axes.transData.inverted().transform(pixels))
+            free = _free(pixels, (length, _SIZE * dpi / 72), dense, i) | (abs(angles) <= _STEEP)
+            spot = _clearest(np.where(free[:, None], shares, np.nan), taken)
+            level = spot is not None
+            if spot is None:
+                spot = _clearest(np.where(angles[:, None] > _STEEP, shares, np.nan), taken)
+            if spot is None:
+                continue
+            level_ones.append(level)
+            places.append(pixels[spot])
+            taken.append(shares[spot])
         if not places:
             return
         look: dict[str, Any] = {"fmt": _page.plain, "fontsize": _SIZE, "inline_spacing": _SPACING * dpi / 72}
-        for text in axes.clabel(self._lines, inline=True, manual=places, zorder=3, **look):
-            text.set(clip_on=True)
-            if _STEEP < text.get_rotation() < 360 - _STEEP:
-                text.set_rotation(0)
+        manual = [tuple(place) for place in axes.transData.inverted().transform(places)]
+        texts = axes.clabel(self._lines, inline=True, manual=manual, zorder=3, **look)
+        for text, level in zip(texts, level_ones, strict=True):
+            angle = (text.get_rotation() + 90) % 180 - 90
+            text.set_rotation(0 if level and abs(angle) > _STEEP else angle)
 
 
-def _long_enough(path: Path, axes: Axes, room: float) -> np.ndarray:
-    """The vertices, of shape (n, 2), of those pieces of a level's line that extend over so many pixels."""
-    vertices = np.asarray(path.vertices, float)
+def _pieces(path: Path, axes: Axes) -> list[np.ndarray]:
+    """The connected pieces of one level's line in pixels, (n, 2) each."""
+    vertices = axes.transData.transform(np.asarray(path.vertices, float))
     starts = [] if path.codes is None else np.flatnonzero(path.codes == Path.MOVETO)[1:]
-    pieces = [piece for piece in np.split(vertices, starts) if len(piece)]
-    pieces = [piece for piece in pieces if np.linalg.norm(np.ptp(axes.transData.transform(piece), axis=0)) > room]
-    return np.concatenate([np.zeros((0, 2)), *pieces])
+    return [piece for piece in np.split(vertices, starts) if len(piece)]
+
+
+def _between(path: np.ndarray) -> np.ndarray:
+    """The points, (n, 2), of a path of few vertices: it is drawn between them as well."""
+    path = np.asarray(path, float)
+    count = len(path)
+    if not 1 < count < 200:
+        return path
+    places = np.linspace(0, count - 1, 20 * (count - 1) + 1)
+    return np.stack([np.interp(places, np.arange(count), path[:, i]) for i in (0, 1)], axis=1)
+
+
+def _straight(pieces: list[np.ndarray], length: float) -> tuple[np.ndarray, np.ndarray]:
+    """Places, (n, 2), where a number of so many pixels can follow a line, which has no sharp bend there and is no small
+    loop; and the line's direction in degrees, (n,), from −90 to 90."""
+    places, angles = [np.zeros((0, 2))], [np.zeros(0)]
+    for piece in pieces:
+        along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(piece, axis=0), axis=1))])
+        if along[-1] < length:
+            continue
+        middle = np.linspace(0.5 * length, along[-1] - 0.5 * length, _PLACES)
+        before, at, after = (
+            np.stack([np.interp(middle + shift * length, along, piece[:, i]) for i in (0, 1)], axis=1)
+            for shift in (-0.5, 0.0, 0.5)
+        )
+        x, y = (after - before).T
+        straight = np.hypot(x, y) > _BENT * length
+        places.append(at[straight])
+        angles.append((np.rad2deg(np.arctan2(y, x))[straight] + 90) % 180 - 90)
+    return np.concatenate(places), np.concatenate(angles)
+
+
+def _free(places: np.ndarray, size: tuple[float, float], lines: list[np.ndarray], own: int) -> np.ndarray:
+    """Whether a level number of this width and height has no line in its box but its own, in its gap."""
+    found = []
+    for place in places:
+        inside = False
+        for i, points in enumerate(lines):
+            offset = abs(points - place)
+            box = np.all(offset < 0.55 * np.array(size), axis=1)
+            inside |= bool(np.any(box & (np.hypot(*offset.T) > 0.5 * size[0]) if i == own else box))
+        found.append(not inside)
+    return np.array(found, bool)
 
 
 def _fractions(axes: Axes, points: np.ndarray) -> np.ndarray:
     """Positions as fractions of the window, of shape (n, 2); those that are not finite left out."""
     low, high = np.array([axes.get_xlim(), axes.get_ylim()]).T
-    shares = (np.asarray(points, float) - low) / (high - low)
+    shares = (np.asarray(points, float).reshape(-1, 2) - low) / (high - low)
     return shares[np.isfinite(shares).all(axis=1)]
 
 

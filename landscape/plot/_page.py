@@ -11,10 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from landscape.plot import style
+from landscape.plot import _caller, style
 from landscape.plot._panels import Panel, title_of
 
-_REMARK: dict[str, Any] = {"color": "#777777", "fontsize": 7.0}
+_REMARK: dict[str, Any] = {"color": "#777777", "fontsize": 7.0, "multialignment": "center"}
+_NARROWEST = 1.4  # inches: of panels in one row
+_LONG = 2.5  # the ratio of a window's sides beyond which it is drawn as a square
 _STRIP, _ABOVE, _UNDER = 0.8, 0.24, 0.32  # inches: the height of a strip of panels, its headings', its labels'
 
 
@@ -22,7 +24,7 @@ def page(count: int, width: float, columns: int | None = None) -> tuple[Figure, 
     """A figure of this width in inches with `count` panels in rows; `fit` sets its height when all is drawn."""
     if columns is None:
         widest = max(1, int(width / 1.45))
-        rows = -(-count // widest)
+        rows = 1 if count * _NARROWEST <= width else -(-count // widest)
         columns = -(-count // rows)
     columns = max(1, min(columns, count))
     rows = -(-count // columns)
@@ -61,7 +63,7 @@ def finish(
     handlelength: float | None = None,
     remark: str = "",
 ) -> None:
-    """Legend, with a remark over it, and height of our own figure; in the caller's axes, a legend inside them."""
+    """Legend, with a remark over it, and height of our own figure; in the caller's axes, a legend inside or under them."""
     if own:
         legend(figure, groups, handlelength, remark)
         wrap(figure)
@@ -70,7 +72,9 @@ def finish(
             figure.draw_without_rendering()  # the layout is final: lines are numbered in it
         return
     entries = [entry for group in groups for entry in group]
-    if entries:
+    if (entries or remark) and axes.get_box_aspect() is not None:  # colors all over
+        _caller.legend(axes, entries, remark, _REMARK)
+    elif entries:
         box = axes.legend(handles=entries, frameon=True, framealpha=0.85, edgecolor="none", title=remark or None)
         box.get_title().set(**_REMARK)
 
@@ -130,17 +134,32 @@ def _balanced(text: str, lines: int) -> str:
 
 
 def frame(axes: Axes, panel: Panel) -> None:
-    """Window, labels and proportions: equal scales where the two ranges are comparable, else a square."""
+    """Window, labels and proportions: those between params, or of the ranges where those are not known, else a square."""
     axes.set_xlim(panel.x[0], panel.x[-1])
     axes.set_ylim(panel.y[0], panel.y[-1])
-    ratio = np.ptp(panel.y) / np.ptp(panel.x)
-    axes.set_box_aspect(ratio if 0.45 < ratio < 1.6 else 1.0)
+    if panel.ratio is None:
+        ratio = np.ptp(panel.y) / np.ptp(panel.x)
+        axes.set_box_aspect(ratio if 0.45 < ratio < 1.6 else 1.0)
+    else:
+        axes.set_box_aspect(panel.ratio if _to_scale(panel.ratio) else 1.0)
     spec = axes.get_subplotspec()
     if spec is None or spec.is_first_col():
         axes.set_ylabel(panel.y_label)
     if spec is None or axes.xaxis.get_tick_params().get("labelbottom", True):
         axes.set_xlabel(panel.x_label)
     axes.locator_params(nbins=4 if len(axes.figure.axes) > 1 else 6, steps=[1, 2, 5, 10])
+
+
+def _to_scale(ratio: float) -> bool:
+    return 1 / _LONG <= ratio <= _LONG
+
+
+def scale_remark(panel: Panel) -> str:
+    """What the legend says of a square that stands for a long window: its width and height as lengths."""
+    if panel.ratio is None or _to_scale(panel.ratio):
+        return ""
+    sides = (1, panel.ratio) if panel.ratio > 1 else (1 / panel.ratio, 1)
+    return "not to scale: {} : {}".format(*(plain(float(f"{side:.2g}")) for side in sides))
 
 
 def title(axes: Axes, label: str, note: str = "") -> None:
@@ -169,7 +188,7 @@ def legend(
     """
     groups = [list(group) for group in groups if group]
     total = sum(map(len, groups))
-    for columns in range(total, 0, -1):
+    for columns in range(total or bool(remark), 0, -1):
         rows = _rows(groups, columns)
         across = [row[k] for k in range(columns) for row in rows]  # matplotlib fills columns first
         under: dict[str, Any] = {"loc": "outside lower center", "ncols": columns, "handlelength": handlelength}
@@ -196,13 +215,15 @@ def colorbar(
     label: str,
     extend: str = "neither",
     under: bool = False,
+    own: bool = True,
 ) -> Any:
-    """A thin color bar beside the axes, or under them."""
+    """A thin color bar beside the axes, or under them; beside the caller's axes, one as tall as they are."""
     place = list(axes) if isinstance(axes, Sequence) else axes
     size: dict[str, Any] = (
         {"location": "bottom", "shrink": 0.5, "aspect": 26, "pad": 0.03} if under else {"aspect": 22, "pad": 0.02}
     )
-    bar: Any = figure.colorbar(drawn, ax=place, label=label, extend=extend, fraction=0.08, **size)
+    where = {"ax": place, "fraction": 0.08, **size} if own else {"cax": _caller.beside(place)}  # type: ignore[arg-type]
+    bar: Any = figure.colorbar(drawn, label=label, extend=extend, **where)
     bar.outline.set_linewidth(0.5)
     bar.ax.tick_params(width=0.5, length=2)
     bar.solids.set_rasterized(True)

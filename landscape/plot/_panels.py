@@ -1,7 +1,9 @@
 """A surface read as panels, one a penalty: positions, values and labels, checked and in the order they are drawn."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -9,6 +11,7 @@ import xarray as xr
 from landscape import _checks
 
 _LABELED = ("penalty", "split")  # dimensions of labels: not of positions
+_ELSEWHERE = ("penalty", "optimizer")  # labels of titles and legends
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,12 @@ class Panel:
     values: np.ndarray
     x_label: str
     y_label: str
+    lengths: tuple[float, float] | None = None  # of the window's sides between params; None where the chart has none
+
+    @property
+    def ratio(self) -> float | None:
+        """Height over width of the window as distances between params; None where they are not known, or 0."""
+        return self.lengths[1] / self.lengths[0] if self.lengths and min(self.lengths) > 0 else None
 
     @property
     def finite(self) -> np.ndarray:
@@ -28,13 +37,14 @@ class Panel:
 
 
 def label_of(array: xr.DataArray) -> str:
-    """An axis label: long name and unit, as the data set gives them, and the split that was selected."""
+    """An axis label: long name and unit, as the data set gives them, and the split or component that was selected."""
     name = str(array.attrs.get("long_name") or array.name)
     name = f"${name}$" if len(name) == 1 and name.isascii() and name.isalpha() else name  # a variable: in italics
+    name = re.sub(r"^pc(\d+)$", r"PC \1", name)
     unit = str(array.attrs.get("units", "1"))
-    selected = "split" in array.coords and array["split"].ndim == 0 and array.name not in array.dims
-    split = f", {array['split'].item()}" if selected else ""
-    return name + split + ("" if unit in ("1", "") else f" ({unit})")
+    held = [c for c in array.coords.values() if c.ndim == 0 and c.name not in _ELSEWHERE and c.dtype.kind in "OUST"]
+    selected = "".join(f", {c.item()}" for c in held) if array.name not in array.dims else ""
+    return name + selected + ("" if unit in ("1", "") else f" ({unit})")
 
 
 def title_of(label: str) -> str:
@@ -68,6 +78,13 @@ def coordinates(surface: xr.Dataset, variable: str) -> tuple[str, ...]:
 def plane(surface: xr.Dataset, variable: str) -> tuple[str, str]:
     """The names of the two coordinates. Raises ValueError unless there are two, of two values or more, of one split."""
     names = coordinates(surface, variable)
+    parts = [name for name in names if surface[name].dtype.kind in "OUST"]
+    if parts:
+        chosen = ", ".join(f"{name}=0" for name in parts)
+        raise ValueError(
+            f"`surface` has the components of {variable!r} along {' and '.join(map(repr, parts))} "
+            f"({', '.join(map(str, surface[parts[0]].values))}); a picture shows one. Select it: surface.isel({chosen})."
+        )
     if len(names) > 2:
         raise ValueError(
             f"`surface` has {len(names)} coordinates in {variable!r} ({', '.join(names)}); a picture shows two. "
@@ -102,6 +119,7 @@ def read(surface: xr.Dataset, variable: str) -> list[Panel]:
             values=piece.transpose(y, x).to_numpy(),
             x_label=label_of(surface[x]),
             y_label=label_of(surface[y]),
+            lengths=_lengths(surface, (x, y)),
         )
         for piece in slices
     ]
@@ -110,11 +128,16 @@ def read(surface: xr.Dataset, variable: str) -> list[Panel]:
 def diagonal(surface: xr.Dataset, names: Sequence[str]) -> float | None:
     """The diagonal of a surface's window as a distance between params, √Σᵢ(rangeᵢ·unit_lengthᵢ)²; None where the chart,
     which is no Plane then, does not say how long a unit of its coordinates is."""
-    lengths = [surface[name].attrs.get("unit_length") for name in names]
-    if None in lengths:
+    lengths = _lengths(surface, names)
+    return None if lengths is None else float(np.linalg.norm(lengths))
+
+
+def _lengths(surface: xr.Dataset, names: Sequence[str]) -> Any:
+    """The sides of a surface's window as distances between params, a tuple; None where the chart does not say."""
+    units = [surface[name].attrs.get("unit_length") for name in names]
+    if None in units:
         return None
-    ranges = [np.ptp(surface[name].to_numpy()) for name in names]
-    return float(np.linalg.norm(np.array(ranges, float) * np.array(lengths, float)))
+    return tuple(float(np.ptp(surface[name].to_numpy()) * unit) for name, unit in zip(names, units, strict=True))
 
 
 def masked(surface: xr.Dataset, variable: str) -> xr.DataArray:

@@ -81,9 +81,11 @@ def extend(scale: Any, values: np.ndarray) -> str:
     return "both" if below and above else "min" if below else "max" if above else "neither"
 
 
-def bar(figure: Figure, axes: Sequence[Axes] | Axes, drawn: Any, label: str, values: np.ndarray) -> None:
-    """The color bar of a mesh on such a scale, on which these finite values are drawn."""
-    made = _page.colorbar(figure, drawn, axes, label, extend=extend(drawn.norm, values))
+def bar(figure: Figure, axes: Sequence[Axes] | Axes, drawn: Any, label: str, values: np.ndarray, **options: Any) -> None:
+    """The color bar of a mesh on such a scale, on which these finite values are drawn; none without values."""
+    if not values.size:
+        return
+    made = _page.colorbar(figure, drawn, axes, label, extend=extend(drawn.norm, values), **options)
     scale: Any = drawn.norm
     if isinstance(scale, LogNorm):
         ticks = levels(scale, count=6)

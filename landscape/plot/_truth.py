@@ -101,15 +101,16 @@ def strip(figure: Figure, runs: Sequence[Run], surface: xr.Dataset, variable: st
         if _scales.is_log(variable, [run.measured[variable] for run in known], None):
             _log_axis(values)
     for axes in (distance, *beside):
-        _curves.step_axis(axes, "log", max(int(run.steps[-1]) for run in runs))
+        _curves.step_axis(axes, _curves.is_log([run.steps for run in runs]), max(int(run.steps[-1]) for run in runs))
 
 
 def _draw(axes: Axes, runs: Sequence[Run], row: Callable[[Run], np.ndarray]) -> None:
     """A row of each run against its steps."""
+    log = _curves.is_log([run.steps for run in runs])
     for group in by_name(runs).values():
         look, steps = group[0].look, max((run.steps for run in group), key=len)
         rows = _runs.aligned([row(run) for run in group], len(steps))
-        _curves.runs(axes, steps, rows, {"color": look.color, "linestyle": "-"}, _curves.markers(look, steps))
+        _curves.runs(axes, steps, rows, {"color": look.color, "linestyle": look.linestyle}, _curves.markers(look, steps, log))
 
 
 def _log_axis(axes: Axes) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from landscape.plot import _mesh, _page, _panels, _paths, _runs, _scales, style
+from landscape.plot import _least, _mesh, _page, _panels, _paths, _runs, _scales, style
 
 
 def gradient_norm(
@@ -40,7 +40,7 @@ def gradient_norm(
         for ax, panel in zip(axes, panels, strict=True):
             drawn = _mesh.mesh(ax, panel, panel.values, norm, style.SEQUENTIAL)
             _page.frame(ax, panel)
-            _page.title(ax, panel.label)
+            _page.title(ax, panel.label, "" if panel.finite.size else _least.NOTES[""])
             _paths.draw(ax, [run for run in walks if everywhere or run.penalty == panel.label])
             _mesh.contours(
                 ax, panel, panel.values, _scales.levels(norm, panel), lambda level: float(norm(level)) < 0.55

@@ -56,7 +56,7 @@ _RC: dict[str, Any] = {
     "ytick.labelsize": 7.5,
     "legend.fontsize": 7.5,
     "legend.frameon": False,
-    "legend.handlelength": 2.4,
+    "legend.handlelength": 3.2,  # so long that long dashes are seen beside the marker
     "legend.handletextpad": 0.5,
     "legend.columnspacing": 1.2,
     "legend.borderaxespad": 0.3,

@@ -57,7 +57,7 @@ def surface3d(
         for run in walks:
             _path(axes, run, panel, variable, floor, top)
         _furnish(axes, panel, _panels.label_of(surface[variable]), (floor, bottom, top), (elevation, azimuth))
-        _bar(figure, axes, panel, norm)
+        _bar(figure, axes, panel, norm, _panels.label_of(surface[variable]))
         _legend(figure, walks, panel, _paths.remark(walks, surface, names))
     return figure
 
@@ -167,10 +167,11 @@ def _furnish(
         axes.set_title(_panels.title_of(panel.label), y=1.03, pad=0)
 
 
-def _bar(figure: Figure, axes: Axes3D, panel: Panel, norm: AsinhNorm) -> None:
+def _bar(figure: Figure, axes: Axes3D, panel: Panel, norm: AsinhNorm, label: str) -> None:
     """The color bar under the scene: the relief's height is read on its axis, the basin's color here."""
+    least = float(panel.finite.min(initial=np.inf))
     colors = ScalarMappable(norm, style.SEQUENTIAL)
-    _excess.bar(figure, axes, [panel], colors, "objective − its least value", under=True)
+    _excess.bar(figure, axes, [panel], colors, label, least=least, under=True)
 
 
 def _legend(figure: Figure, walks: list[_runs.Run], panel: Panel, remark: str) -> None:

@@ -24,7 +24,7 @@ def trajectory(
     variable: str = "objective",
     *,
     surface: xr.Dataset | None = None,
-    xscale: str = "log",
+    xscale: str = "auto",
     yscale: str = "auto",
     ax: Axes | None = None,
     width: float | None = None,
@@ -35,7 +35,8 @@ def trajectory(
     Several optimizers: each in its own look, with a panel a penalty. One optimizer and several penalties: one panel,
     each λ in its own color. More than 8 starts are drawn as their median with the band from the 10th to the 90th
     percentile, over the runs that are still finite; a run that became non-finite ends in a cross. `xscale` is "log"
-    (step 0 kept at its left end) or "linear"; `yscale` "log", "linear" or "auto" (log for gradient norms, and where the
+    (step 0 kept at its left end), "linear" or "auto" (log where a step after the start was recorded in the first
+    hundredth of all: not for checkpoints every so many steps); `yscale` "log", "linear" or "auto" (log for gradient norms, and where the
     values are positive, or 0, with a ratio above 20; exactly 0 is drawn at the axis's lower end). `ax` takes one panel;
     else the figure is `width` inches wide.
 
@@ -53,6 +54,7 @@ def trajectory(
     _check_panels(len(parts), penalties, split, ax, surface)
     walks = [] if surface is None else _read_on(runs, surface, variable)
     values = np.concatenate([part[variable].where(part["finite"]).to_numpy().ravel() for part in parts])
+    log_steps = _curves.is_log([part["step"].to_numpy() for part in parts]) if xscale == "auto" else xscale == "log"
     log = _is_log(variable, values) if yscale == "auto" else yscale == "log"
     floor = _floor(values) if log else None
     if floor is not None:
@@ -62,9 +64,9 @@ def trajectory(
     with style.context():
         figure, axes = _figure(len(panels), width, ax)
         for axis, shown in zip(axes, panels, strict=True):
-            _draw(axis, shown, variable, by_penalty)
+            _draw(axis, shown, variable, by_penalty, log_steps)
             _page.title(axis, str(shown[0]["penalty"].item()) if split else "")
-            _curves.step_axis(axis, xscale, max(int(part["step"].max()) for part in parts))
+            _curves.step_axis(axis, log_steps, max(int(part["step"].max()) for part in parts))
             if log:
                 axis.set_yscale("log")
             spec = axis.get_subplotspec()
@@ -135,7 +137,7 @@ def _check_panels(count: int, penalties: list[str], split: bool, ax: Axes | None
 
 
 def _check_scales(xscale: str, yscale: str) -> None:
-    for name, value, known in (("xscale", xscale, ("log", "linear")), ("yscale", yscale, ("auto", "log", "linear"))):
+    for name, value, known in (("xscale", xscale, ("auto", "log", "linear")), ("yscale", yscale, ("auto", "log", "linear"))):
         if value not in known:
             raise ValueError(f"`{name}` is {value!r}; it must be one of {', '.join(map(repr, known))}.")
 
@@ -170,7 +172,7 @@ def _figure(count: int, width: float | None, ax: Axes | None) -> tuple[Figure, l
     return figure, list(axes.flat[:count])
 
 
-def _draw(axes: Axes, parts: Sequence[xr.Dataset], variable: str, by_penalty: bool) -> None:
+def _draw(axes: Axes, parts: Sequence[xr.Dataset], variable: str, by_penalty: bool, log_steps: bool) -> None:
     """The curves of one panel: one group of starts an optimizer, or a penalty."""
     swept = parts[0]
     groups = [swept.isel(penalty=i) for i in range(swept.sizes["penalty"])] if by_penalty else parts
@@ -180,7 +182,7 @@ def _draw(axes: Axes, parts: Sequence[xr.Dataset], variable: str, by_penalty: bo
         look = looks[i] if by_penalty else {"color": shown.color, "linestyle": shown.linestyle}
         line = {"color": look["color"], "linestyle": look["linestyle"]}
         values = np.atleast_2d(group[variable].where(group["finite"]).to_numpy())
-        _curves.runs(axes, steps, values, line, {} if by_penalty else _curves.markers(shown, steps))
+        _curves.runs(axes, steps, values, line, {} if by_penalty else _curves.markers(shown, steps, log_steps))
 
 
 def _name(part: xr.Dataset) -> str:

@@ -120,7 +120,7 @@ def _plan_for(
         cost = _cells.cost(measures, _trees.shapes(chart), _trees.shapes(batch), np.dtype(dtype))
         sizes = _sizes(objective, measures, cost, len(chart.names), size)
         plan = _plan.plan(sizes, cells, n, batch_size, memory, most)
-        if jax.tree.leaves(first) and plan.batch_size == size:
+        if plan.batch_size == size:
             break
         size = batch_size = plan.batch_size
     return plan, cost, sizes
