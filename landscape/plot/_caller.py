@@ -1,4 +1,4 @@
-"""A picture in axes of the caller's: its color bar and legend take their room from these axes, not from their neighbors."""
+"""A picture in axes of the caller's: color bar and legend take their room from these axes, not from their neighbors."""
 
 import textwrap
 from collections.abc import Mapping, Sequence

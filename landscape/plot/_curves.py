@@ -23,17 +23,17 @@ def runs(axes: Axes, steps: np.ndarray, values: np.ndarray, line: dict[str, Any]
         band(axes, steps, values, (0.1, 0.9), line | marker)
     else:
         for row in values:
-            _whole(axes, axes.plot(steps, row, linewidth=1.1 if len(values) == 1 else 0.7, **line, **marker))
+            whole(axes, axes.plot(steps, row, linewidth=1.1 if len(values) == 1 else 0.7, **line, **marker))
     for row in values:
         good = np.isfinite(row)
         if good.any() and not good[-1]:
             last = int(np.flatnonzero(good)[-1])
-            _whole(axes, axes.plot(steps[last], row[last], markersize=4, zorder=5, **_paths.FAILED))
+            whole(axes, axes.plot(steps[last], row[last], markersize=4, zorder=5, **_paths.FAILED))
 
 
-def _whole(axes: Axes, lines: Sequence[Line2D]) -> None:
-    """Let markers on the border of the axes be whole."""
-    around = TransformedBbox(Bbox([[-0.04, -0.06], [1.04, 1.06]]), axes.transAxes)
+def whole(axes: Axes, lines: Sequence[Line2D], below: float = 0.0) -> None:
+    """Let markers at both ends of the steps be whole; and those at the bottom, by a share of the height, `below` it."""
+    around = TransformedBbox(Bbox([[-0.04, -below], [1.04, 1.0]]), axes.transAxes)
     for line in lines:
         line.set_clip_box(around)
 
@@ -61,7 +61,7 @@ def band(
     """The median and a band between two quantiles, over the curves finite at each place; nothing where none is."""
     low, middle, high = _quantiles(values, (quantiles[0], 0.5, quantiles[1]))
     axes.fill_between(x, low, high, color=line["color"], alpha=alpha, linewidth=0)
-    _whole(axes, axes.plot(x, middle, linewidth=1.2, **line))
+    whole(axes, axes.plot(x, middle, linewidth=1.2, **line))
 
 
 def band_handle(of: str) -> Patch:
@@ -89,7 +89,7 @@ def markers(look: LineStyle, steps: np.ndarray, log: bool) -> dict[str, Any]:
 
 
 def is_log(steps: Sequence[np.ndarray]) -> bool:
-    """Whether an axis of these steps, an array a run, is logarithmic: where its first hundredth holds more than a start.
+    """Whether an axis of these steps, an array a run, is logarithmic: where its first hundredth has a step after 0.
 
     Every step of a long descent, or steps that double, have something there; checkpoints every so many steps do not.
     """

@@ -54,19 +54,22 @@ class Numbers(Artist):
         taken = list(drawn[:: len(drawn) // _OBSTACLES + 1])
         pieces = [_pieces(path, axes) for path in self._whole]
         dense = [np.concatenate([_between(piece) for piece in some]) if some else np.zeros((0, 2)) for some in pieces]
-        places, level_ones = [], []
+        places, rotations = [], []
         for i, (value, some) in enumerate(zip(self._lines.levels, pieces, strict=True)):
             length = (0.5 * _SIZE * len(_page.plain(value)) + 2 * _SPACING) * dpi / 72
             pixels, angles = _straight(some, length)
             shares = _fractions(axes, axes.transData.inverted().transform(pixels))
-            free = _free(pixels, (length, _SIZE * dpi / 72), dense, i) | (abs(angles) <= _STEEP)
-            spot = _clearest(np.where(free[:, None], shares, np.nan), taken)
-            level = spot is not None
-            if spot is None:
-                spot = _clearest(np.where(angles[:, None] > _STEEP, shares, np.nan), taken)
-            if spot is None:
+            for chosen, turned in (
+                (np.ones_like(angles, bool), np.where(abs(angles) <= _STEEP, angles, 0.0)),
+                (angles > _STEEP, angles),
+            ):
+                chosen = chosen & _free(pixels, turned, (length, _SIZE * dpi / 72), dense, i)
+                spot = _clearest(np.where(chosen[:, None], shares, np.nan), taken)
+                if spot is not None:
+                    break
+            else:
                 continue
-            level_ones.append(level)
+            rotations.append(turned[spot])
             places.append(pixels[spot])
             taken.append(shares[spot])
         if not places:
@@ -74,9 +77,8 @@ class Numbers(Artist):
         look: dict[str, Any] = {"fmt": _page.plain, "fontsize": _SIZE, "inline_spacing": _SPACING * dpi / 72}
         manual = [tuple(place) for place in axes.transData.inverted().transform(places)]
         texts = axes.clabel(self._lines, inline=True, manual=manual, zorder=3, **look)
-        for text, level in zip(texts, level_ones, strict=True):
-            angle = (text.get_rotation() + 90) % 180 - 90
-            text.set_rotation(0 if level and abs(angle) > _STEEP else angle)
+        for text, rotation in zip(texts, rotations, strict=True):
+            text.set_rotation(rotation)
 
 
 def _pieces(path: Path, axes: Axes) -> list[np.ndarray]:
@@ -116,17 +118,17 @@ def _straight(pieces: list[np.ndarray], length: float) -> tuple[np.ndarray, np.n
     return np.concatenate(places), np.concatenate(angles)
 
 
-def _free(places: np.ndarray, size: tuple[float, float], lines: list[np.ndarray], own: int) -> np.ndarray:
-    """Whether a level number of this width and height has no line in its box but its own, in its gap."""
-    found = []
-    for place in places:
-        inside = False
+def _free(
+    places: np.ndarray, angles: np.ndarray, size: tuple[float, float], lines: list[np.ndarray], own: int
+) -> np.ndarray:
+    """Whether a number of this width and height, so turned, has no level's line in its box but its own: (n,)."""
+    free = np.ones(len(places), bool)
+    for k, (place, angle) in enumerate(zip(places, np.deg2rad(angles), strict=True)):
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         for i, points in enumerate(lines):
-            offset = abs(points - place)
-            box = np.all(offset < 0.55 * np.array(size), axis=1)
-            inside |= bool(np.any(box & (np.hypot(*offset.T) > 0.5 * size[0]) if i == own else box))
-        found.append(not inside)
-    return np.array(found, bool)
+            offset = abs((points - place) @ turn)
+            free[k] &= i == own or not np.any(np.all(offset < 0.5 * np.array(size), axis=1))
+    return free
 
 
 def _fractions(axes: Axes, points: np.ndarray) -> np.ndarray:

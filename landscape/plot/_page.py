@@ -63,7 +63,7 @@ def finish(
     handlelength: float | None = None,
     remark: str = "",
 ) -> None:
-    """Legend, with a remark over it, and height of our own figure; in the caller's axes, a legend inside or under them."""
+    """Legend, with a remark over it, and height of our own figure; in the caller's axes, a legend in or under them."""
     if own:
         legend(figure, groups, handlelength, remark)
         wrap(figure)
@@ -134,7 +134,7 @@ def _balanced(text: str, lines: int) -> str:
 
 
 def frame(axes: Axes, panel: Panel) -> None:
-    """Window, labels and proportions: those between params, or of the ranges where those are not known, else a square."""
+    """Window, labels and proportions: between params, or of the ranges where that is not known; else a square."""
     axes.set_xlim(panel.x[0], panel.x[-1])
     axes.set_ylim(panel.y[0], panel.y[-1])
     if panel.ratio is None:
@@ -222,7 +222,7 @@ def colorbar(
     size: dict[str, Any] = (
         {"location": "bottom", "shrink": 0.5, "aspect": 26, "pad": 0.03} if under else {"aspect": 22, "pad": 0.02}
     )
-    where = {"ax": place, "fraction": 0.08, **size} if own else {"cax": _caller.beside(place)}  # type: ignore[arg-type]
+    where: dict[str, Any] = {"ax": place, "fraction": 0.08, **size} if own else {"cax": _caller.beside(axes)}  # type: ignore[arg-type]
     bar: Any = figure.colorbar(drawn, label=label, extend=extend, **where)
     bar.outline.set_linewidth(0.5)
     bar.ax.tick_params(width=0.5, length=2)

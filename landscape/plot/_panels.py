@@ -83,7 +83,8 @@ def plane(surface: xr.Dataset, variable: str) -> tuple[str, str]:
         chosen = ", ".join(f"{name}=0" for name in parts)
         raise ValueError(
             f"`surface` has the components of {variable!r} along {' and '.join(map(repr, parts))} "
-            f"({', '.join(map(str, surface[parts[0]].values))}); a picture shows one. Select it: surface.isel({chosen})."
+            f"({', '.join(map(str, surface[parts[0]].values))}); a picture shows one. Select it: "
+            f"surface.isel({chosen})."
         )
     if len(names) > 2:
         raise ValueError(

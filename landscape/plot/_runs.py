@@ -75,7 +75,9 @@ def _read(name: str, label: str, runs: Any, surface: xr.Dataset, names: Sequence
     panels = _panels_of(name, data, surface)
     if hasattr(runs, "on"):
         data = data_of(name, label, runs.on(surface))
-    _same(name, "chart", data, surface, "Project them on the surface's chart: run.on(plane), or trajectory.on(surface).")
+    _same(
+        name, "chart", data, surface, "Project them on the surface's chart: run.on(plane), or trajectory.on(surface)."
+    )
     missing = [n for n in names if n not in data.data_vars]
     if missing:
         raise ValueError(

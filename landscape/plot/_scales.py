@@ -81,7 +81,9 @@ def extend(scale: Any, values: np.ndarray) -> str:
     return "both" if below and above else "min" if below else "max" if above else "neither"
 
 
-def bar(figure: Figure, axes: Sequence[Axes] | Axes, drawn: Any, label: str, values: np.ndarray, **options: Any) -> None:
+def bar(
+    figure: Figure, axes: Sequence[Axes] | Axes, drawn: Any, label: str, values: np.ndarray, **options: Any
+) -> None:
     """The color bar of a mesh on such a scale, on which these finite values are drawn; none without values."""
     if not values.size:
         return

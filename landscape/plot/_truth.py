@@ -90,6 +90,7 @@ def strip(figure: Figure, runs: Sequence[Run], surface: xr.Dataset, variable: st
     distance, *beside = _page.strip(figure, headings)
     _draw(distance, runs, lambda run: run.off / (diagonal or 1.0))
     distance.set_ylim(bottom=0)
+    _curves.whole(distance, distance.lines, below=0.06)  # distances end at 0
     if diagonal:
         distance.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.6g} %"))
     for values in beside:
@@ -110,7 +111,9 @@ def _draw(axes: Axes, runs: Sequence[Run], row: Callable[[Run], np.ndarray]) -> 
     for group in by_name(runs).values():
         look, steps = group[0].look, max((run.steps for run in group), key=len)
         rows = _runs.aligned([row(run) for run in group], len(steps))
-        _curves.runs(axes, steps, rows, {"color": look.color, "linestyle": look.linestyle}, _curves.markers(look, steps, log))
+        _curves.runs(
+            axes, steps, rows, {"color": look.color, "linestyle": look.linestyle}, _curves.markers(look, steps, log)
+        )
 
 
 def _log_axis(axes: Axes) -> None:

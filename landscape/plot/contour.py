@@ -47,12 +47,12 @@ def contour(
 
     `log=True` puts the values on a logarithmic scale, `log=False` on a linear one. By default the objective and the
     risk are drawn as in `dark_minimum` where they vary much (a tenth of the window lies within 1/20 of the range): the
-    color is that of the excess over the least value, which is marked, and the bar has the values themselves. Else gradient norms, and what is positive with a ratio
-    above 20, are logarithmic. `pca`: the result of `landscape.pca` whose plane this is; the axes then say how much of
-    the path's variance they explain, and how much they would of a random walk's. Where the sides of the window are known
-    as distances between params, it has their proportions, up to 2.5 : 1; beyond, it is a square, and the legend says so.
-    Draws into `ax`, which makes room for the color bar and, if it is high enough, for a legend, or on a new figure
-    `width` inches wide. Cells that are not finite are hatched.
+    color is that of the excess over the least value, which is marked, and the bar has the values themselves. Else
+    gradient norms, and what is positive with a ratio above 20, are logarithmic. `pca`: the result of `landscape.pca`
+    whose plane this is; the axes then say how much of the path's variance they explain, and how much they would of a
+    random walk's. Where the sides of the window are known as distances between params, it has their proportions, up to
+    2.5 : 1; beyond, it is a square, and the legend says so. Draws into `ax`, which makes room for the color bar and, if
+    it is high enough, for a legend, or on a new figure `width` inches wide. Cells that are not finite are hatched.
 
     Raises: ValueError for three coordinates, for several penalties or splits over two, for runs that do not belong
     here, for a `pca` of another plane, and for `pca` or `truth` over one coordinate.
@@ -82,11 +82,10 @@ def contour(
         ground.bar(figure, axes, drawn, label, dots, own=ax is None)
         lines, signs = _paths.handles(walks, [axes])
         lines += _truth.handles(label) if known else []
-        signs += _least.handles([kind]) if ground.excess else []
+        signs += _least.handles([kind] if ground.excess else [])
         signs += _mesh.hatch_handles([panel]) + _truth.band_handles(beneath)
-        remarks = [_paths.remark(walks, surface, names, least), _page.scale_remark(panel)]
-        remark = "\n".join(filter(None, remarks))
-        _page.finish(figure, axes, [lines, signs], own=ax is None, remark=remark)
+        remarks = filter(None, [_paths.remark(walks, surface, names, least), _page.scale_remark(panel)])
+        _page.finish(figure, axes, [lines, signs], own=ax is None, remark="\n".join(remarks))
         if beneath:
             _truth.strip(figure, beneath, surface, variable, label)
     return figure

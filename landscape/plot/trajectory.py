@@ -35,10 +35,10 @@ def trajectory(
     Several optimizers: each in its own look, with a panel a penalty. One optimizer and several penalties: one panel,
     each λ in its own color. More than 8 starts are drawn as their median with the band from the 10th to the 90th
     percentile, over the runs that are still finite; a run that became non-finite ends in a cross. `xscale` is "log"
-    (step 0 kept at its left end), "linear" or "auto" (log where a step after the start was recorded in the first
-    hundredth of all: not for checkpoints every so many steps); `yscale` "log", "linear" or "auto" (log for gradient norms, and where the
-    values are positive, or 0, with a ratio above 20; exactly 0 is drawn at the axis's lower end). `ax` takes one panel;
-    else the figure is `width` inches wide.
+    (step 0 kept at its left end), "linear" or "auto" (log where the first hundredth of the steps has a recorded one
+    after 0: not for checkpoints every so many steps); `yscale` "log", "linear" or "auto" (log for gradient norms, and
+    where the values are positive, or 0, with a ratio above 20; exactly 0 is drawn at the axis's lower end). `ax` takes
+    one panel; else the figure is `width` inches wide.
 
     Runs on a plane, `trajectory.on(plane)`, have the distance from it as the variable "residual". With the plane's
     `surface`, thin dots beside the curves show what it has at the runs' coordinates, where a picture of it draws them.
@@ -137,7 +137,10 @@ def _check_panels(count: int, penalties: list[str], split: bool, ax: Axes | None
 
 
 def _check_scales(xscale: str, yscale: str) -> None:
-    for name, value, known in (("xscale", xscale, ("auto", "log", "linear")), ("yscale", yscale, ("auto", "log", "linear"))):
+    for name, value, known in (
+        ("xscale", xscale, ("auto", "log", "linear")),
+        ("yscale", yscale, ("auto", "log", "linear")),
+    ):
         if value not in known:
             raise ValueError(f"`{name}` is {value!r}; it must be one of {', '.join(map(repr, known))}.")
 
