@@ -1,8 +1,8 @@
 """Quantities of a cell: standard errors, gradient norms, slopes, batches, cells in flight, one's own quantity."""
 
 import math
-from typing import Any
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp

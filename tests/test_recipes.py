@@ -257,7 +257,7 @@ def test_batch_statistics_computed_anew():
     assert_close(run.data.risk, surface.risk[1, 1].to_numpy()[None], eps=16)
     other = ls.Objective(losses, (x, y), params=variables["params"], prepare=prepare)
     assert other.id != objective.id
-    with pytest.raises(ValueError, match="is 5, which does not divide the 12 examples.* nearest that do are 4 and 6"):
+    with pytest.raises(ValueError, match=r"is 5, which does not divide the 12 examples.* nearest that do are 4 and 6"):
         ls.Objective(losses, (x, y), params=variables["params"], prepare=prepare, prepare_batch_size=5)
     with pytest.raises(ValueError, match=r"`batch_size` is a part of the objective .*Objective prepare_batch_size=4"):
         ls.evaluate(objective, plane, AXES, batch_size=4)

@@ -57,8 +57,8 @@ class Objective:
                 (no batch norm in training mode), else the risk depends on how the data are cut. A frozen dataclass
                 with `__call__` (equal by value) lets compiled code be reused after a rebuild; a plain function is
                 matched by identity, and by what it computes when the objective is made: what it closes over must not
-                change afterwards. An example of weight 0 adds nothing to the risk; its loss must still have a finite gradient,
-                since 0·NaN is NaN. Weights count as given: no derivative is taken through them.
+                change afterwards. An example of weight 0 adds nothing to the risk; its loss must still have a finite
+                gradient, since 0·NaN is NaN. Weights count as given: no derivative is taken through them.
     data:       handed to `losses`, whole or in parts: a tree of arrays with a common leading axis n; the same with
                 memory-mapped arrays, read a batch at a time; `Batches`, or any other re-iterable of batches; or None.
     params:     an example of the parameters, any pytree. Floating-point leaves move; arrays of integers and booleans
