@@ -45,7 +45,6 @@ class Sizes(NamedTuple):
     row: float  # an example itself, where the data are read from elsewhere
     params: int  # its own params, and their gradient where one is wanted
     sums: int  # its running sums between batches
-    streams: int  # arrays of the largest kind that are computed together: with its in-chart derivatives
     grouped: bool  # a convolution whose kernel differs between cells
 
     @property
@@ -87,8 +86,9 @@ def plan(sizes: Sizes, cells: int, n: float, batch_size: int | None, memory: int
             examples = _in_cache(examples, sizes.terms)
     hoist = sizes.shared * examples <= limit / 2  # else by a batch_size that was asked for
     left = max(limit - sizes.shared * examples, limit / 2) / (2 if examples < n else 1)
-    together = chunk / (sizes.largest * sizes.streams * examples)
-    in_flight = int(max(1, min(together, left / (sizes.live * examples + sizes.params), cells)))
+    in_flight = int(
+        max(1, min(chunk / (sizes.largest * examples), left / (sizes.live * examples + sizes.params), cells))
+    )
     if sizes.grouped and backend == "cpu":
         in_flight = 1  # a convolution with a kernel for each cell runs many times slower there
     tile_cells = cells

@@ -118,7 +118,7 @@ def _plan_for(
     for _ in range(2):  # what pays, and what is held, is counted again on a batch as large as was chosen
         batch = jax.tree.map(lambda leaf, size=size: jax.ShapeDtypeStruct((size, *leaf.shape[1:]), leaf.dtype), first)
         cost = _cells.cost(measures, _trees.shapes(chart), _trees.shapes(batch), np.dtype(dtype))
-        sizes = _sizes(objective, measures, cost, len(chart.names), size)
+        sizes = _sizes(objective, measures, cost, size)
         plan = _plan.plan(sizes, cells, n, batch_size, memory, most)
         if plan.batch_size == size:
             break
@@ -126,7 +126,7 @@ def _plan_for(
     return plan, cost, sizes
 
 
-def _sizes(objective: Objective, measures: Measures, cost: _cells.Cost, k: int, examples: int) -> _plan.Sizes:
+def _sizes(objective: Objective, measures: Measures, cost: _cells.Cost, examples: int) -> _plan.Sizes:
     """What a cell holds, counted on so many examples."""
     first = _data.first_batch(objective.data)
     rows = sum(math.prod(leaf.shape[1:]) * leaf.dtype.itemsize for leaf in jax.tree.leaves(first))
@@ -141,7 +141,6 @@ def _sizes(objective: Objective, measures: Measures, cost: _cells.Cost, k: int, 
         row=0 if _data.in_memory(objective.data) else rows,
         params=params * (1 + risk.gradient_norm),
         sums=max(4, sum(math.prod(s.shape) * s.dtype.itemsize for s in jax.tree.leaves(cost.sums))),
-        streams=1 + k * slope + k * (k + 1) // 2 * risk.hessian,
         grouped=cost.grouped,
     )
 
