@@ -200,3 +200,16 @@ def test_charts_of_other_frozen_leaves_do_not_fit():
         check_fits("chart", ls.axes_plane(FROZEN, "layer/w"), FROZEN | {"rng": jax.random.key(0)})
     with pytest.raises(ValueError, match=r"objective's: leaf 'mask' is not wanted\. Build it from `objective.params`"):
         check_fits("chart", ls.axes_plane(FROZEN, "layer/w"), {name: FROZEN[name] for name in ("layer", "rng")})
+
+
+def test_a_fingerprint_is_that_of_the_arrays_now():
+    """It is remembered as long as the chart holds the same ones: a dictionary can be changed, NumPy's arrays too."""
+    plane = ls.axes_plane({"w": 1.0, "b": 2.0}, "w")
+    before = chart_id(plane)
+    assert chart_id(plane) == before
+    plane.origin["b"] = jnp.asarray(7.0)
+    assert chart_id(plane) != before
+    changeable = jax.tree.map(np.array, plane)
+    first = chart_id(changeable)
+    changeable.origin["b"] += 1
+    assert chart_id(changeable) != first

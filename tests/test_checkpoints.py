@@ -269,8 +269,8 @@ def test_checkpoints_that_are_one_and_the_same():
         kept.append(dict(params))
     with pytest.raises(ValueError, match=r"`checkpoints` holds the same arrays again and again.*np\.copy, params"):
         ls.trajectory(objective, kept)
-    run = ls.trajectory(objective, [jax.tree.map(np.copy, params)] * 1 + [jax.tree.map(np.copy, params)])
-    assert run.data.sizes["step"] == 2
+    first, other = jax.tree.map(np.copy, params), jax.tree.map(np.copy, params)
+    assert ls.trajectory(objective, [first, other, first]).data.sizes["step"] == 3  # back at the best ones
 
 
 def test_all_variables_of_a_model_are_no_params():

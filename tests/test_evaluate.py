@@ -272,3 +272,10 @@ def test_surfaces_that_are_finite_nowhere_are_warned_of():
     with pytest.warns(UserWarning, match="objective, risk finite at none of the cells: are labels within the classes"):
         found = ls.evaluate(nowhere, ls.axes_plane(nowhere.params, "u"), {"u": [0.0, 1.0]})
     assert np.isnan(found.risk).all() and not found.finite.any()
+
+
+def test_steps_along_a_direction_that_hardly_moves_a_leaf(x64):
+    """1e-60 is no float32; the leaf has its own precision."""
+    objective = ls.function(lambda p: jnp.square(p["w"]) + p["b"], {"w": 0.0, "b": 0.0})
+    plane = ls.Plane(objective.params, ({"w": 1.0, "b": 1e-60},), names=("c",))
+    assert ls.evaluate(objective, plane, {"c": [0.0, 2.0]}).risk.values.tolist() == [0.0, 4.0]

@@ -84,3 +84,12 @@ def test_what_is_hoisted_is_said_of_the_batch_that_runs():
         surface = ls.evaluate(objective, plane, AXES, batch_size=size)
         assert bool(explained.hoisted) == surface.attrs["hoisted"]
         assert all(f"[{size}, 96]" in shape for shape in explained.hoisted)
+
+
+def test_time_is_that_of_the_rows_that_run_together():
+    """One batch of many rows is cut where little memory is given; the prediction is of all rows, once."""
+    rows = np.tile(X, (100, 1))
+    plane, objective = plane_and_objective(data=ls.Batches([rows]))
+    assert objective.data.n == 4000
+    little, much = (ls.explain(objective, plane, AXES, memory=memory).seconds for memory in (2**21, 2**30))
+    assert little < 20 * much

@@ -1,5 +1,6 @@
 """Accuracy, metrics of one's own, and the Hessian in the plane."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 import landscape as ls
+from landscape.surfaces.verify import verify
 from tests import problems
 from tests.closeness import assert_close
 
@@ -132,7 +134,7 @@ def test_accuracy_and_metrics_are_hoisted():
     axes = {"alpha": [0.0, 1.0], "beta": [0.0]}
     told = ls.explain(objective, plane, axes, quantities=("accuracy", ls.Metric("entropy", entropies)))
     assert "9× float32[50, 30]" in told.hoisted  # three arrays for each of risk, accuracy and entropy
-    assert told.operations > 10 * told.operations_left
+    assert told.operations > 9 * told.operations_left
 
 
 def test_what_a_metric_reads_may_change():
@@ -146,6 +148,49 @@ def test_what_a_metric_reads_may_change():
         limit = end  # read by `above`
         shares.append(float(surface(classifier(LABELS), ls.Metric("share", above)).share[0, 0]))
     assert shares == [1.0, 0.0]
+
+
+def test_nan_scores_are_no_prediction():
+    """The largest of them has an index, but a diverged cell has no accuracy."""
+    scores_of_nan = ls.Objective(
+        lambda p, d: jnp.square(d[0] @ p["w"][:, 0]),
+        (X, LABELS),
+        params={"w": W0},
+        predict=lambda p, x: jnp.where(p["w"][0, 0] > 1, jnp.nan, x @ p["w"]),
+    )
+    found = surface(scores_of_nan, "accuracy")
+    assert np.isnan(found.accuracy[2]).all() and np.isfinite(found.accuracy[:2]).all()
+    assert not found.finite[2].any() and found.finite[:2].all()
+
+
+def test_an_accuracy_of_ones_own_is_not_verified_as_the_built_in():
+    """The name is free where the built-in one is not asked for; `verify` knows which of the two it was."""
+    objective = classifier(LABELS)
+    own, built_in = surface(objective, ls.Metric("accuracy", margin)), surface(objective, "accuracy")
+    assert own.attrs["own_quantities"] == ["accuracy"] and built_in.attrs["own_quantities"] == []
+    assert "accuracy" not in {cell.variable for cell in verify(own, objective, cells=2)}
+    assert "accuracy" in {cell.variable for cell in verify(built_in, objective, cells=2)}
+
+
+def test_what_a_quantity_reads_at_the_end_may_change_too():
+    """`finish` is a part of what is compiled."""
+
+    @dataclass(frozen=True)
+    class Scaled:
+        def accumulate(self, point: Any, batch: Any) -> Any:
+            return jnp.sum(point.coordinates)
+
+        def merge(self, a: Any, b: Any) -> Any:
+            return a + b
+
+        def finish(self, point: Any, sums: Any, sweep: Any) -> Any:
+            return {"scaled": factor * sums}
+
+    found = []
+    for value in (1.0, 10.0):
+        factor = value  # read by `finish`
+        found.append(surface(classifier(LABELS), Scaled()).scaled.to_numpy())
+    np.testing.assert_allclose(found[1], 10 * found[0])
 
 
 def test_metrics_of_a_function_without_data():

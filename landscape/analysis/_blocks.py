@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import jax
 from jax import Array
 
-from landscape import _trees
+from landscape import _jaxprs, _trees
 from landscape._trees import Params
 from landscape.objectives.objective import Batch, Losses, Objective, weighted_sum
-from landscape.surfaces import _plan
+from landscape.surfaces import _cost, _plan
 
 
 class Plan(NamedTuple):
@@ -54,8 +54,6 @@ def _computed(losses: Losses, params: _trees.Shapes, data: _trees.Shapes) -> int
 def _sizes(jaxpr: Any) -> Iterator[int]:
     """Bytes of what each equation computes, those inside calls, branches and loops too."""
     for equation in jaxpr.eqns:
-        yield sum(getattr(v.aval, "size", 1) * getattr(v.aval.dtype, "itemsize", 4) for v in equation.outvars)
-        for value in equation.params.values():
-            for part in value if isinstance(value, (tuple, list)) else (value,):
-                inner = getattr(part, "jaxpr", part)
-                yield from _sizes(inner) if hasattr(inner, "eqns") else ()
+        yield sum(_cost.nbytes(v.aval) for v in equation.outvars)
+        for part in _jaxprs.inner(equation):
+            yield from _sizes(_jaxprs.opened(part))

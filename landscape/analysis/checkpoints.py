@@ -228,9 +228,10 @@ def _check_apart(checkpoints: Iterable[Params]) -> None:
     """Raise where a list holds the same NumPy arrays again and again: a loop that changes them in place."""
     if not isinstance(checkpoints, (list, tuple)) or len(checkpoints) < 2:
         return
-    first, last = (jax.tree.leaves(checkpoints[i]) for i in (0, -1))
-    shared = [a is b for a, b in zip(first, last, strict=False) if isinstance(a, np.ndarray) and a.flags.writeable]
-    if shared and all(shared):
+    first = jax.tree.leaves(checkpoints[0])
+    if all(isinstance(leaf, np.ndarray) and leaf.flags.writeable for leaf in first) and all(
+        [id(leaf) for leaf in jax.tree.leaves(other)] == [id(leaf) for leaf in first] for other in checkpoints[1:]
+    ):
         raise ValueError(
             "`checkpoints` holds the same arrays again and again, which show the last step only; keep copies: "
             "checkpoints.append(jax.tree.map(np.copy, params))."

@@ -103,7 +103,8 @@ def compare_flatness(
                   them in another layout (images, flattened images), only the number of examples is compared.
     planes:       how many, 6 or more. Each is drawn from one key for both, and normalized to the params of each.
     points:       of each axis, an odd number; cells outside the disk are not counted.
-    tolerance:    relative difference of two changes up to which a plane counts for neither.
+    tolerance:    relative difference of two changes up to which a plane counts for neither; so it does where they
+                  differ by no more than rounding, 32·ε·|R(θ)|.
     normalize, filter_axis, zero_vectors: as in `random_directions`.
     batch_size, memory, precision, progress: as in `evaluate`.
 

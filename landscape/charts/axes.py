@@ -30,8 +30,8 @@ def described(chart: Chart) -> dict[str, dict[str, Any]]:
 
 
 @_chart.once
-def _lengths(plane: Plane) -> list[float]:
-    return [float(_trees.norm(direction)) for direction in plane.directions]
+def _lengths(plane: Plane) -> tuple[float, ...]:
+    return tuple(float(_trees.norm(direction)) for direction in plane.directions)
 
 
 def axes_around(*paths: xarray.Dataset, points: int = 41, margin: float = 0.2) -> dict[str, np.ndarray]:

@@ -158,16 +158,18 @@ def _point(chart: Chart, coordinates: tuple[Array, ...]) -> Params:
 
 
 def once(f: Callable[[Any], R]) -> Callable[[Any], R]:
-    """f(chart), computed once for each chart of this package: their arrays cannot change."""
-    known: weakref.WeakKeyDictionary[Any, R] = weakref.WeakKeyDictionary()
+    """f(chart), computed once for each chart of this package, as long as it holds the same JAX arrays."""
+    known: weakref.WeakKeyDictionary[Any, tuple[list[Any], R]] = weakref.WeakKeyDictionary()
 
     @functools.wraps(f)
     def remembered(chart: Any) -> R:
-        if type(chart) not in _kinds().values():
+        leaves = jax.tree.leaves(chart)
+        if type(chart) not in _kinds().values() or not all(isinstance(leaf, Array) for leaf in leaves):
             return f(chart)
-        if chart not in known:
-            known[chart] = f(chart)
-        return known[chart]
+        found = known.get(chart)
+        if found is None or [id(leaf) for leaf in found[0]] != [id(leaf) for leaf in leaves]:
+            found = known[chart] = leaves, f(chart)
+        return found[1]
 
     return remembered
 

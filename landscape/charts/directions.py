@@ -239,7 +239,7 @@ def _matching(filter_axis: Axis | Mapping[str, Axis], name: str) -> tuple[Any, .
         if found is None:
             return ()
         filter_axis = filter_axis[found]
-    return filter_axis if isinstance(filter_axis, tuple) and filter_axis else (filter_axis,)
+    return tuple(filter_axis) if isinstance(filter_axis, (tuple, list)) and filter_axis else (filter_axis,)
 
 
 def _checked_axis(axis: Any, name: str, shape: tuple[int, ...]) -> int:

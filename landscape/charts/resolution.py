@@ -22,19 +22,18 @@ class Resolution(NamedTuple):
 
 
 @_chart.once
-def resolutions(plane: Plane) -> dict[str, list[Resolution]]:
-    """{coordinate: the leaves that move along it}."""
+def resolutions(plane: Plane) -> tuple[tuple[Resolution, ...], ...]:
+    """For each coordinate, the leaves that move along it."""
     origin = _trees.named_leaves(_trees.floating(plane.origin))
-    found: dict[str, list[Resolution]] = {}
-    for name, direction in zip(plane.names, plane.directions, strict=True):
-        leaves = zip(origin.items(), jax.tree.leaves(direction), strict=True)
-        found[name] = [_resolution(path, leaf, moves) for (path, leaf), moves in leaves if np.any(moves)]
-    return found
+    along = (zip(origin.items(), jax.tree.leaves(direction), strict=True) for direction in plane.directions)
+    return tuple(
+        tuple(_resolution(path, leaf, moves) for (path, leaf), moves in leaves if np.any(moves)) for leaves in along
+    )
 
 
 def _resolution(path: str, leaf: Any, direction: Any) -> Resolution:
-    # In float32: of a large model no second copy is made. Only entries that the axis moves count.
-    moves, sizes = (np.abs(np.asarray(array, np.float32)) for array in (direction, leaf))
+    # No wider than it is: of a large model no second copy is made. Only entries that the axis moves count.
+    moves, sizes = (np.abs(np.asarray(array, _trees.wide(array))) for array in (direction, leaf))
     moved = moves > 0
     with np.errstate(over="ignore"):
         step = float(jnp.finfo(leaf.dtype).eps) * float(np.min(sizes[moved] / moves[moved]))

@@ -12,6 +12,7 @@ from landscape.plot import _page, style
 
 _SIZE, _SPACING = 6.5, 1.1  # points: of the numbers, and between them and their line
 _STEEP = 60.0  # degrees, from which on a number is level, or else reads upwards: none is upside down beside others
+_CANDIDATES = 200  # places for the number of a level, at most
 _OBSTACLES = 4000  # points of paths and hatching that numbers keep clear of, at most
 _PLACES = 80  # on a piece of a line, one of which has its number
 _BENT = 0.92  # chord over arc of a piece as long as its number, below which there is none
@@ -54,18 +55,24 @@ class Numbers(Artist):
         taken = list(drawn[:: len(drawn) // _OBSTACLES + 1])
         pieces = [_pieces(path, axes) for path in self._whole]
         dense = [np.concatenate([_between(piece) for piece in some]) if some else np.zeros((0, 2)) for some in pieces]
+        size = _SIZE * dpi / 72
         places, rotations = [], []
         for i, (value, some) in enumerate(zip(self._lines.levels, pieces, strict=True)):
             length = (0.5 * _SIZE * len(_page.plain(value)) + 2 * _SPACING) * dpi / 72
             pixels, angles = _straight(some, length)
             shares = _fractions(axes, axes.transData.inverted().transform(pixels))
+            others = np.concatenate([np.zeros((0, 2)), *dense[:i], *dense[i + 1 :]])
+            others = others[np.argsort(others[:, 0])]
             for chosen, turned in (
                 (np.ones_like(angles, bool), np.where(abs(angles) <= _STEEP, angles, 0.0)),
                 (angles > _STEEP, angles),
             ):
-                chosen = chosen & _free(pixels, turned, (length, _SIZE * dpi / 72), dense, i)
-                spot = _clearest(np.where(chosen[:, None], shares, np.nan), taken)
-                if spot is not None:
+                inside = np.flatnonzero(chosen & np.all((shares > 0.12) & (shares < 0.88), axis=1))
+                inside = inside[:: max(1, inside.size // _CANDIDATES)]
+                inside = inside[_free(pixels[inside], turned[inside], (length, size), others)]
+                best = _clearest(shares[inside], taken)
+                if best is not None:
+                    spot = inside[best]
                     break
             else:
                 continue
@@ -118,16 +125,16 @@ def _straight(pieces: list[np.ndarray], length: float) -> tuple[np.ndarray, np.n
     return np.concatenate(places), np.concatenate(angles)
 
 
-def _free(
-    places: np.ndarray, angles: np.ndarray, size: tuple[float, float], lines: list[np.ndarray], own: int
-) -> np.ndarray:
-    """Whether a number of this width and height, so turned, has no level's line in its box but its own: (n,)."""
-    free = np.ones(len(places), bool)
+def _free(places: np.ndarray, angles: np.ndarray, size: tuple[float, float], others: np.ndarray) -> np.ndarray:
+    """Whether a number of this width and height, so turned, has no other level's line in its box: (n,).
+
+    others: points of those lines, (m, 2), ascending in the first coordinate.
+    """
+    free, reach = np.ones(len(places), bool), 0.5 * float(np.hypot(*size))
     for k, (place, angle) in enumerate(zip(places, np.deg2rad(angles), strict=True)):
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        for i, points in enumerate(lines):
-            offset = abs((points - place) @ turn)
-            free[k] &= i == own or not np.any(np.all(offset < 0.5 * np.array(size), axis=1))
+        near = slice(*np.searchsorted(others[:, 0], (place[0] - reach, place[0] + reach)))
+        free[k] = not np.any(np.all(abs((others[near] - place) @ turn) < 0.5 * np.array(size), axis=1))
     return free
 
 
@@ -139,14 +146,12 @@ def _fractions(axes: Axes, points: np.ndarray) -> np.ndarray:
 
 
 def _clearest(candidates: np.ndarray, taken: list[np.ndarray]) -> int | None:
-    """The candidate farthest from what is taken, among those inside the window; None where all are too near."""
-    inside = np.flatnonzero(np.all((candidates > 0.12) & (candidates < 0.88), axis=1))
-    if inside.size == 0:
+    """The candidate, of (n, 2), farthest from what is taken; None where all are too near."""
+    if not len(candidates):
         return None
-    inside = inside[:: max(1, inside.size // 200)]
     if not taken:
-        return int(inside[0])
+        return 0
     others = np.array(taken)
-    gaps = np.array([np.min(np.hypot(*(others - c).T)) for c in candidates[inside]])
+    gaps = np.array([np.min(np.hypot(*(others - c).T)) for c in candidates])
     best = int(np.argmax(np.round(np.minimum(gaps, 0.25), 3)))
-    return int(inside[best]) if gaps[best] > 0.06 else None
+    return best if gaps[best] > 0.06 else None

@@ -24,7 +24,7 @@ from landscape.objectives.preparation import Preparation
 from landscape.surfaces import _affine, _cost
 from landscape.surfaces._cost import Count
 from landscape.surfaces._plan import Plan
-from landscape.surfaces.quantities import Point, Quantity, Risk
+from landscape.surfaces.quantities import Point, Quantity, Risk, VersionedQuantity
 from landscape.surfaces.sweep import Sweep
 
 Sums = tuple[Any, ...]  # one entry a measure
@@ -34,7 +34,7 @@ class Measures(NamedTuple):
     """What is measured in every cell: static."""
 
     risk: Risk
-    own: tuple[Quantity, ...]
+    own: tuple[VersionedQuantity, ...]
     preparation: Preparation | None
     order: tuple[int, ...]  # where each of the chart's names stands among the axes
     units: tuple[int, ...]  # the unit penalty of each penalty
@@ -214,7 +214,7 @@ def _variables(
     )
     for measure, own in zip(measures.own, sums[1:], strict=True):
         new = measure.finish(_point(measures, chart, batch, tuple(coordinates)), own, sweep)
-        reserved = set(_chart.RESERVED) - {"accuracy"}
+        reserved = set(_chart.RESERVED) - {"accuracy"}  # which one's own quantity may be called too
         taken = sorted(set(new) & {*out, *chart.names, *reserved})
         if taken:
             raise ValueError(

@@ -26,7 +26,7 @@ class Plan(NamedTuple):
     batch_size: int  # examples
     batches_a_step: int = 1  # in one call of the compiled function
     hoist: bool = True
-    most: int = 0  # examples of a batch, larger than the others, that one cell can see at once
+    at_once: int = 0  # examples of a batch, larger than the others, that one cell can see at once
 
     def of_batch(self, size: int) -> "Plan":
         """The same for a batch of another size: where it is larger, fewer cells at once, a divisor of those planned."""
@@ -97,8 +97,8 @@ def plan(sizes: Sizes, cells: int, n: float, batch_size: int | None, memory: int
     if examples < n:  # the other half: running sums are held for the whole tile, twice where a copy is made
         tile_cells = max(1, min(tile_cells, int(left / (2 * sizes.sums))))
     at_a_time = max(1, int(STEP_WORK / (sizes.largest / 4 * examples * tile_cells)))
-    most = max(examples, int((limit / 2 - sizes.params) / (sizes.live + sizes.shared)))
-    return Plan(min(in_flight, tile_cells), tile_cells, examples, at_a_time, hoist, most)
+    at_once = max(examples, int((limit / 2 - sizes.params) / (sizes.live + sizes.shared)))
+    return Plan(min(in_flight, tile_cells), tile_cells, examples, at_a_time, hoist, at_once)
 
 
 def _in_cache(n: int, terms: float) -> int:

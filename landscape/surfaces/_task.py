@@ -90,7 +90,7 @@ def planned(
     _chart.check_fits("chart", chart, objective.params)
     _warn_below_resolution(chart, grid_axes)
     order = tuple(list(grid_axes).index(name) for name in chart.names)
-    measures = _measures(objective, chart, quantities, order, units)
+    measures = _measures(objective, chart, quantities, order, units, sweep)
     dtype = _dtype(objective)
     positions = tuple(_cast(name, a, dtype) for name, a in grid_axes.items())
     grid = tuple(len(a) for a in grid_axes.values())
@@ -184,7 +184,7 @@ def _cast(name: str, axis: np.ndarray, dtype: np.dtype) -> np.ndarray:
             f"`axes[{name!r}]` has positions that are equal in {dtype}: cells will repeat. "
             "Use a wider step, or float64.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=5,  # of who calls `evaluate`
         )
     return cast
 
@@ -195,6 +195,7 @@ def _measures(
     quantities: Sequence[str | Quantity],
     order: tuple[int, ...],
     units: tuple[int, ...],
+    sweep: Sweep,
 ) -> Measures:
     own, names = _checked_quantities(quantities)
     if "accuracy" in names:
@@ -205,7 +206,7 @@ def _measures(
     norm = any(name in names for name in GRADIENTS)
     flags = ("risk_stderr" in names, norm, "slope" in names, "plane_hessian" in names)
     risk = Risk(objective.traced_losses, objective.reduction, *flags)
-    fixed = tuple(_fixed(quantity, objective, chart, preparation) for quantity in own)
+    fixed = tuple(_fixed(quantity, objective, chart, preparation, sweep) for quantity in own)
     return Measures(risk, fixed, preparation, order, units)
 
 
@@ -230,7 +231,7 @@ def _checked_quantities(quantities: Any) -> tuple[list[Quantity], list[str]]:
 
 
 def _fixed(
-    quantity: Quantity, objective: Objective, chart: Chart, preparation: Preparation | None
+    quantity: Quantity, objective: Objective, chart: Chart, preparation: Preparation | None, sweep: Sweep
 ) -> VersionedQuantity:
     """A quantity as it computes now: traced at every call, since what it reads may have changed."""
     name = quantity.name if isinstance(quantity, Metric) else "quantities"
@@ -239,14 +240,16 @@ def _fixed(
         _checks.hashable(name, quantity.f.predict)
     _checks.hashable(name, quantity)
 
-    def accumulate(params: Params, coordinates: Array, chart: Chart, batch: Batch) -> Any:
+    def measure(params: Params, coordinates: Array, chart: Chart, batch: Batch, sweep: Sweep) -> Any:
         given = params if preparation is None else preparation(params, batch)
-        return quantity.accumulate(Point(given, coordinates, chart), batch)
+        point = Point(given, coordinates, chart)
+        sums = quantity.accumulate(point, batch)
+        return quantity.finish(point, quantity.merge(sums, sums), sweep)
 
-    shapes = (_trees.from_shapes(_trees.shapes(t)) for t in (chart, _data.first_batch(objective.data)))
+    shapes = (_trees.from_shapes(_trees.shapes(t)) for t in (chart, _data.first_batch(objective.data), sweep))
     coordinates = jax.ShapeDtypeStruct((len(chart.names),), _dtype(objective))
     params = _trees.from_shapes(_trees.shapes(objective.params))
-    return VersionedQuantity(quantity, tracing.traced(name, accumulate, params, coordinates, *shapes).version)
+    return VersionedQuantity(quantity, tracing.traced(name, measure, params, coordinates, *shapes).version)
 
 
 def _predict_of(objective: Objective) -> Any:
@@ -261,7 +264,7 @@ def _predict_of(objective: Objective) -> Any:
 
 def _warn_below_resolution(chart: Chart, axes: dict[str, np.ndarray]) -> None:
     """Where a step of an axis is lost in the rounding of a leaf, neighboring cells are the same point."""
-    for name, leaves in resolutions(chart).items() if isinstance(chart, Plane) else ():
+    for name, leaves in zip(chart.names, resolutions(chart), strict=True) if isinstance(chart, Plane) else ():
         step = np.diff(np.sort(axes[name].astype(np.float64))).min(initial=np.inf)
         coarse = next((leaf for leaf in leaves if step < leaf.step), None)
         if coarse is not None:
@@ -269,6 +272,6 @@ def _warn_below_resolution(chart: Chart, axes: dict[str, np.ndarray]) -> None:
                 f"a step of `axes[{name!r}]` moves the leaf {coarse.leaf!r} by {step * coarse.move:.1e}, below the "
                 f"resolution of {coarse.dtype} at {coarse.size:.1e}: cells will repeat. Use a wider step or float64.",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=4,  # of who calls `evaluate`
             )
             return

@@ -119,8 +119,15 @@ def evaluate(
         "tile_shape": list(task.tile_shape),
         "batch_size": plan.batch_size,
         "hoisted": task.hoists,
+        "own_quantities": _own(task, values),
     }
     return _dataset(task, values, penalties, attributes, started)
+
+
+def _own(task: Task, values: dict[str, np.ndarray]) -> list[str]:
+    """The variables that quantities of the user's gave; an accuracy may be one."""
+    accuracy = any(quantity.is_accuracy for quantity in task.measures.own)
+    return [name for name in values if name not in BUILT_IN or (name == "accuracy" and not accuracy)]
 
 
 def _warn_if_nowhere_finite(values: dict[str, np.ndarray]) -> None:
@@ -193,7 +200,7 @@ def _through(
 def _runs(data: Batch, plan: _plan.Plan) -> Iterator[tuple[Batch, int, int, int]]:
     """(examples, batch size, first batch, batch after the last) of each call of the compiled function."""
     for part in [data] if _data.in_memory(data) else _data.batches(data, plan.batch_size):
-        size = min(plan.most if isinstance(data, Batches) else plan.batch_size, num_examples(part))
+        size = min(plan.at_once if isinstance(data, Batches) else plan.batch_size, num_examples(part))
         full, rest = divmod(num_examples(part), size)
         for start in range(0, full, plan.batches_a_step):
             yield part, size, start, min(start + plan.batches_a_step, full)

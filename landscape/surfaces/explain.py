@@ -86,7 +86,7 @@ def explain(
     size, counted = task.plan.batch_size, _known(objective.data)
     batches = (counted or size) / size
     with jax.default_matmul_precision(precision):
-        seconds = _seconds(task) * batches if counted else math.nan
+        seconds = _seconds(task) * counted if counted else math.nan
     tiles = _tiles.num_tiles(tuple(map(len, task.positions)), task.tile_shape)
     left = task.cost.hoisted if task.hoists else task.cost.plain
     return Explanation(
@@ -116,8 +116,9 @@ def _listed(terms: Sequence[Any]) -> tuple[str, ...]:
 
 
 def _seconds(task: Task) -> float:
-    """All cells on one batch: measured on at most one tile, warm."""
+    """Of all cells on one example: measured on a batch and at most one tile, warm."""
     plan, batch = task.plan, next(iter(_data.batches(task.objective.data, task.plan.batch_size)))
+    batch = jax.tree.map(lambda leaf: leaf[: plan.batch_size], batch)
     few = max(1, min(task.plan.in_flight * 8, math.prod(task.tile_shape)))
     shape = _tiles.tile_shape(task.tile_shape, few)
     positions = tuple(p[:s] for p, s in zip(task.positions, shape, strict=True))
@@ -128,7 +129,7 @@ def _seconds(task: Task) -> float:
         return time.perf_counter() - started
 
     run()
-    return min(run(), run()) * math.prod(map(len, task.positions)) / math.prod(shape)
+    return min(run(), run()) * math.prod(map(len, task.positions)) / math.prod(shape) / num_examples(batch)
 
 
 def _advice(task: Task, quantities: Sequence[str | Quantity], tiles: int, memory: int | None) -> list[str]:

@@ -71,6 +71,11 @@ class VersionedQuantity:
     quantity: Quantity
     version: str
 
+    @property
+    def is_accuracy(self) -> bool:
+        """Whether it is the built-in accuracy, and none of the user's that is called so."""
+        return isinstance(self.quantity, Metric) and isinstance(self.quantity.f, Accuracy)
+
     def accumulate(self, point: Point, batch: Batch) -> Any:
         """That of the quantity."""
         return self.quantity.accumulate(point, batch)
@@ -146,7 +151,8 @@ class Metric:
 class Accuracy:
     """1 where `predict` is right: the largest of K scores, or a probability above ½ for labels 0 and 1.
 
-    NaN where neither can be meant: a "probability" outside of [0, 1], labels of K entries that are not one-hot.
+    NaN where neither can be meant: scores that are NaN, a "probability" outside of [0, 1], labels of K entries that are
+    not one-hot.
     """
 
     predict: Predict
@@ -159,7 +165,9 @@ class Accuracy:
         one_hot = jnp.shape(out) == jnp.shape(y)
         several = jnp.ndim(out) == 2 and out.shape[1] > 1
         if several and (one_hot or (jnp.ndim(y) == 1 and jnp.issubdtype(y.dtype, jnp.integer))):
-            clear = jnp.all((y == 0) | (y == 1), -1) & (jnp.sum(y, -1) == 1) if one_hot else True
+            clear = ~jnp.isnan(out).any(axis=-1)
+            if one_hot:
+                clear &= jnp.all((y == 0) | (y == 1), axis=-1) & (jnp.sum(y, axis=-1) == 1)
             return jnp.where(clear, (jnp.argmax(out, axis=-1) == labels).astype(out.dtype), jnp.nan)
         if jnp.shape(out) == jnp.shape(y) and jnp.ndim(y) == 1:
             possible = (out >= 0) & (out <= 1)

@@ -105,9 +105,14 @@ def unchecked(surface: xarray.Dataset, objective: Objective) -> list[str]:
     """What `verify` cannot recompute: own quantities by name, other splits and penalties under a mask by label."""
     checked = _splits(_one_split(surface, objective))
     masked = [label for label, penalty in _same_penalties(surface, objective).items() if penalty is None]
-    own = [str(name) for name in surface.data_vars if name not in BUILT_IN]
+    own = [str(name) for name in surface.data_vars if not _is_built_in(surface, str(name))]
     other = [f"the split {label!r}, of other data" for label in _splits(surface) if label not in checked]
     return own + other + [f"the penalty {label!r}, which is under a mask".replace(" ''", "") for label in masked]
+
+
+def _is_built_in(surface: xarray.Dataset, name: str) -> bool:
+    """Whether a variable is a quantity of this package's, and none of the user's of that name."""
+    return name in BUILT_IN and name not in surface.attrs.get("own_quantities", [])
 
 
 def _splits(surface: xarray.Dataset) -> list[str]:
@@ -261,11 +266,12 @@ def _measured(
         axes[name] = np.array([value] if not ulps else [value - step, value, value + step])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*below the resolution")  # that small on purpose
+        warnings.filterwarnings("ignore", message=".*finite at none of the cells")  # the stored cell is not either
         measured = evaluate(
             objective,
             chart,
             axes,
-            quantities=[name for name in REQUESTED if name in stored],
+            quantities=[name for name in REQUESTED if name in stored and _is_built_in(stored, name)],
             penalties={label: Penalty() if p is None else p for label, p in sweep.items()},
             precision=stored.attrs.get("precision", "highest"),
             progress=False,
@@ -284,7 +290,7 @@ def _entries(values: xarray.DataArray) -> Iterator[dict[str, str]]:
 def _numbers(stored: xarray.Dataset, sweep: dict[str, Penalty | None]) -> Iterator[tuple[str, str, xarray.DataArray]]:
     """(variable, label, values) of one cell, as far as they can be recomputed."""
     for variable in map(str, stored.data_vars):
-        if variable not in BUILT_IN:
+        if not _is_built_in(stored, variable):
             continue
         if variable not in PER_PENALTY:
             yield variable, "", stored[variable]
