@@ -290,3 +290,20 @@ def test_a_panel_of_no_extent_has_no_ratio():
 
     (panel,) = _panels.read(bowl(), "risk")
     assert panel.ratio == pytest.approx(0.75) and replace(panel, lengths=(0.0, 1.0)).ratio is None
+
+
+def test_few_places_are_looked_at_for_each_number(monkeypatch):
+    """Of a rough surface's thousands: no more than it takes, or drawing would last minutes."""
+    asked: list[int] = []
+    free = _numbers._free
+
+    def counted(places: Any, *rest: Any) -> Any:
+        asked.append(len(places))
+        return free(places, *rest)
+
+    monkeypatch.setattr(_numbers, "_free", counted)
+    axis = np.linspace(-1, 1, 31)
+    rough = bowl().isel(x=[0] * 31, y=[0] * 31).assign_coords(x=axis, y=axis).copy(deep=True)
+    rough["risk"][:] = np.random.default_rng(0).normal(size=(31, 31))
+    ls.plot.contour(rough, "risk").canvas.draw()
+    assert asked and max(asked) <= 2 * _numbers._CANDIDATES
