@@ -287,6 +287,7 @@ def test_surface_prints_where_each_objective_is_least(shell):
     assert "w: 201 × b: 201;  float32," in shell.out
 
 
+@pytest.mark.filterwarnings("default:objective, risk finite at none of the cells")
 def test_cells_that_are_not_finite_are_counted(shell):
     huge = ("--axis", "w=-1e30:1e30:5", "b=0", "--loss", "half_squared_error", "--activation", "identity")
     assert shell("surface", "--data", "pair", *huge) == 0

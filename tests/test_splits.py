@@ -78,7 +78,7 @@ def test_the_objectives_own_data_play_no_part():
         ({"train": (X[:0], Y[:0])}, ValueError, "`data '0'` has no examples"),
         ({"train": (X, Y[:3])}, ValueError, "`data` has leaves of different length"),
         ({"train": (X, np.where(Y > 0, np.nan, Y))}, ValueError, "`data '1'` holds .* values that are not finite"),
-        ({"train": iter([DATA["test"]])}, TypeError, "`batches` is a list_iterator, which is exhausted after one"),
+        ({"train": iter([DATA["test"]])}, TypeError, "`data` is a list_iterator, which is exhausted after one"),
     ],
 )
 def test_data_that_are_refused(data, error, message):
