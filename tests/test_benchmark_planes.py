@@ -88,7 +88,7 @@ def test_the_cost_of_a_linear_models_cell_is_that_of_one_more(monkeypatch):
 
 def test_a_data_set_on_disk_is_read_once_and_its_process_measured():
     found = _memory_mapped.measure(300, 5, 3, 1)
-    assert found.passes == 1.5  # the fingerprint reads at most 1024 pages once: of so small a file, all
+    assert found.passes == 1
     assert found.file_bytes == 300 * 5 * 4
     assert 1e7 < found.peak_bytes < 4e9
     np.testing.assert_allclose(found.timed.answer, found.truth, rtol=1e-5)

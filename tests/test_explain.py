@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import landscape as ls
+from landscape.surfaces import _cells
 
 X = np.linspace(-1, 1, 40 * 64, dtype=np.float32).reshape(40, 64)
 AXES = {"alpha": np.linspace(-1, 1, 5), "beta": np.linspace(-1, 1, 4)}
@@ -82,14 +83,21 @@ def test_what_is_hoisted_is_said_of_the_batch_that_runs():
     for size in (1, 7, 40):
         explained = ls.explain(objective, plane, AXES, batch_size=size)
         surface = ls.evaluate(objective, plane, AXES, batch_size=size)
-        assert bool(explained.hoisted) == surface.attrs["hoisted"]
+        assert explained.hoisted and surface.attrs["hoisted"]
         assert all(f"[{size}, 96]" in shape for shape in explained.hoisted)
 
 
-def test_time_is_that_of_the_rows_that_run_together():
-    """One batch of many rows is cut where little memory is given; the prediction is of all rows, once."""
-    rows = np.tile(X, (100, 1))
-    plane, objective = plane_and_objective(data=ls.Batches([rows]))
+def test_no_more_rows_are_timed_than_run_together(monkeypatch):
+    """One batch of many rows is cut where little memory is given, also where a few cells are timed."""
+    timed: list[int] = []
+    whole = _cells.whole
+
+    def counted(measures, plan, chart, batch, *rest):
+        timed.append(len(batch))
+        return whole(measures, plan, chart, batch, *rest)
+
+    monkeypatch.setattr(_cells, "whole", counted)
+    plane, objective = plane_and_objective(data=ls.Batches([np.tile(X, (100, 1))]))
     assert objective.data.n == 4000
-    little, much = (ls.explain(objective, plane, AXES, memory=memory).seconds for memory in (2**21, 2**30))
-    assert little < 20 * much
+    told = ls.explain(objective, plane, AXES, memory=2**21)
+    assert set(timed) == {told.batch_size} and told.batch_size < 4000
