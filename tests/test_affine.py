@@ -49,7 +49,7 @@ def agree(f: Any, at: tuple[float, ...] = (0.75, -1.5)) -> None:
     largest = max(1.0, *(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(f(*coordinates))))
 
     def total(h: Any) -> Any:  # one number that has every entry in it, of a size at which a sine adds no error
-        return lambda *c: sum(jnp.sum(jnp.sin(jnp.float32(1 / largest) * leaf)) for leaf in jax.tree.leaves(h(*c)))
+        return lambda *c: sum(jnp.sum(jnp.sin((1 / largest) * leaf)) for leaf in jax.tree.leaves(h(*c)))
 
     def both(h: Any) -> Any:
         with jax.default_matmul_precision("highest"):
