@@ -121,7 +121,9 @@ def _draw_surface(figure, ax, surface, run, kept):
         colors=["#F2F2F2"] * 3 + ["#222222"] * 2,
         linewidths=0.5,
     )
-    ax.clabel(lines, fmt="%.3g", fontsize=6.5)
+    ax.clabel(
+        lines, lines.levels[:3], fmt="%.3g", fontsize=6.5
+    )  # the outer ones leave the window, and numbers with them
     look = style.optimizer_style("gradient descent")
     ax.plot(run.w, run.b, color=look.color, marker=look.marker, markersize=2, path_effects=style.halo(1.1))
     ax.plot(run.w[-1], run.b[-1], **STAR)

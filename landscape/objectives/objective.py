@@ -100,6 +100,11 @@ class Objective:
         object.__setattr__(self, "traced_losses", Versioned(*_traced_losses(self)))
 
     @property
+    def preparation(self) -> Preparation | None:
+        """What prepares the params at each point."""
+        return None if self.prepare is None else Preparation(self.prepare, self.prepare_batch_size)
+
+    @property
     def n(self) -> int:
         """Number of examples (1 where there are no data)."""
         return num_examples(self.data)
@@ -345,10 +350,9 @@ def _traced_losses(objective: Objective) -> tuple[Losses, str]:
     params, batch = (
         _trees.from_shapes(_trees.shapes(t)) for t in (objective.params, _data.first_batch(objective.data))
     )
-    if objective.prepare is not None:
-        preparation = Preparation(objective.prepare, objective.prepare_batch_size)
-        tracing.traced("prepare", preparation, params, batch)
-        losses = PreparedLosses(losses, preparation)
+    if objective.preparation is not None:
+        tracing.traced("prepare", objective.preparation, params, batch)
+        losses = PreparedLosses(losses, objective.preparation)
     out, version = tracing.traced("losses", losses, params, batch)
     tracing.check_output(name, out, num_examples(batch))
     return losses, version

@@ -22,7 +22,6 @@ from landscape.objectives import tracing
 from landscape.objectives.data import Batch, Batches, num_examples
 from landscape.objectives.objective import Objective, check_objective
 from landscape.objectives.penalties import Penalty
-from landscape.objectives.preparation import Preparation
 from landscape.surfaces import _cells, _plan, _tiles
 from landscape.surfaces._cells import Measures
 from landscape.surfaces.quantities import (
@@ -200,14 +199,11 @@ def _measures(
     own, names = _checked_quantities(quantities)
     if "accuracy" in names:
         own.insert(0, Metric("accuracy", Accuracy(_predict_of(objective))))
-    preparation = None
-    if objective.prepare is not None:
-        preparation = Preparation(objective.prepare, objective.prepare_batch_size)
     norm = any(name in names for name in GRADIENTS)
     flags = ("risk_stderr" in names, norm, "slope" in names, "plane_hessian" in names)
     risk = Risk(objective.traced_losses, objective.reduction, *flags)
-    fixed = tuple(_fixed(quantity, objective, chart, preparation, sweep) for quantity in own)
-    return Measures(risk, fixed, preparation, order, units)
+    fixed = tuple(_fixed(quantity, objective, chart, sweep) for quantity in own)
+    return Measures(risk, fixed, objective.preparation, order, units)
 
 
 def _checked_quantities(quantities: Any) -> tuple[list[Quantity], list[str]]:
@@ -230,9 +226,7 @@ def _checked_quantities(quantities: Any) -> tuple[list[Quantity], list[str]]:
     return own, names
 
 
-def _fixed(
-    quantity: Quantity, objective: Objective, chart: Chart, preparation: Preparation | None, sweep: Sweep
-) -> VersionedQuantity:
+def _fixed(quantity: Quantity, objective: Objective, chart: Chart, sweep: Sweep) -> VersionedQuantity:
     """A quantity as it computes now: traced at every call, since what it reads may have changed."""
     name = quantity.name if isinstance(quantity, Metric) else "quantities"
     if isinstance(quantity, Metric) and isinstance(quantity.f, Accuracy):
@@ -241,7 +235,7 @@ def _fixed(
     _checks.hashable(name, quantity)
 
     def measure(params: Params, coordinates: Array, chart: Chart, batch: Batch, sweep: Sweep) -> Any:
-        given = params if preparation is None else preparation(params, batch)
+        given = params if objective.preparation is None else objective.preparation(params, batch)
         point = Point(given, coordinates, chart)
         sums = quantity.accumulate(point, batch)
         return quantity.finish(point, quantity.merge(sums, sums), sweep)
