@@ -39,6 +39,13 @@ def as_numbers(leaf: Any) -> np.ndarray:
     return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
 
 
+def from_numbers(numbers: np.ndarray, like: Any) -> Any:
+    """The inverse of `as_numbers`: with the dtype of `like`, of which files may know the size only, or as its keys."""
+    if jnp.issubdtype(like.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(jnp.asarray(numbers), impl=jax.random.key_impl(like))
+    return numbers.view(like.dtype)
+
+
 def merged(moving: Params, params: Params) -> Params:
     """`params` with its floating-point leaves from `moving`: the inverse of `floating`."""
     return jax.tree.map(lambda m, p: p if m is None else m, moving, params, is_leaf=lambda leaf: leaf is None)

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import landscape as ls
-from landscape.analysis import _blocks, descent
+from landscape.analysis import _blocks, _steps
 from landscape.objectives.data import Batches
 from tests import problems
 from tests.closeness import assert_close
@@ -130,7 +130,7 @@ def test_recording_every_so_many_steps(every, kept):
 def test_long_runs_in_segments_are_the_same(monkeypatch):
     """However many compiled calls a run is cut into."""
     whole = ls.descend(PAIR, SGD, STARTS, 10, record_every=3)
-    monkeypatch.setattr("landscape.analysis.descent.SEGMENT_WORK", 1)
+    monkeypatch.setattr("landscape.analysis._runs.SEGMENT_WORK", 1)
     cut = ls.descend(PAIR, SGD, STARTS, 10, record_every=3)
     assert cut.data.step.equals(whole.data.step)
     assert_close(cut.data.objective, whole.data.objective.to_numpy(), eps=4)
@@ -397,9 +397,9 @@ def test_blocks_keep_to_the_memory_they_are_given():
     assert penalties == 1 and 2 <= starts < 100
     assert _blocks.plan(objective, (2, 100), 2**20).block == (1, 1)
     assert _blocks.plan(objective, (2, 100), 2**31).block == (2, 100)
-    program = descent.Program(objective.traced_losses, "mean", SGD, None, objective.n, 1)
+    program = _steps.Program(objective.traced_losses, "mean", SGD, None, objective.n, 1)
     coefficients = tuple({name: jnp.zeros(1) for name in "wb"} for _ in range(2))
-    inputs = descent.Inputs(objective.data, objective.params, jnp.float32(objective.n), coefficients, None)
-    states = descent._start(program, inputs, {name: jnp.zeros(starts) for name in "wb"})
-    compiled = descent._advance.lower(program, 2, inputs, states, None).compile()
+    inputs = _steps.Inputs(objective.data, objective.params, jnp.float32(objective.n), coefficients, None)
+    states = _steps.start(program, inputs, {name: jnp.zeros(starts) for name in "wb"})
+    compiled = _steps.advance.lower(program, 2, inputs, states, None).compile()
     assert 0 < compiled.memory_analysis().temp_size_in_bytes <= 2**23

@@ -23,13 +23,22 @@ class Plan(NamedTuple):
     memory: int
 
 
-def plan(objective: Objective, grid: tuple[int, int], memory: int | None) -> Plan:
-    """As many runs of (penalties, starts) at a time as memory allows: of one penalty first."""
+STORED_WORK = 2**31  # losses computed in a block that is stored: about a second on a CPU
+VECTORIZED = 64  # runs, from which on more at a time gain little
+
+
+def plan(objective: Objective, grid: tuple[int, int], memory: int | None, steps: int = 0, parts: int = 0) -> Plan:
+    """As many runs of (penalties, starts) at a time as memory allows: of one penalty first.
+
+    parts: so many processes share a store, whose tiles the blocks are; 0 where runs are not stored.
+    """
     limit = _plan.budget(memory)
     own = sum(leaf.nbytes for leaf in jax.tree.leaves(_trees.floating(objective.params)))
     shapes = _trees.shapes(objective.params), _trees.shapes(objective.data)
     # Beside what risk and gradient compute on the way: params, gradient, and what an optimizer keeps.
     runs = max(1, limit // (_computed(objective.traced_losses, *shapes) + 6 * own))
+    if parts:
+        runs = min(runs, max(VECTORIZED, STORED_WORK // (steps * objective.n)), -(-grid[0] * grid[1] // parts))
     starts = _evenly(grid[1], runs)
     return Plan((_evenly(grid[0], max(1, runs // starts)), starts), own, limit)
 

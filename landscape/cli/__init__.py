@@ -1,4 +1,4 @@
-"""The command line: `landscape surface`, `descend`, `show`, `verify` and `figures`.
+"""The command line: `landscape surface`, `descend`, `show`, `status`, `verify` and `figures`.
 
 Nothing heavy is imported before a command runs. Mistakes are one line on standard error and exit status 2; signal
 handlers live here only.
@@ -14,11 +14,13 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Any
 
+from landscape.tiles import stopping
+
 MISTAKE, INTERRUPTED, BROKEN_PIPE, TERMINATED = 2, 128 + signal.SIGINT, 128 + 13, 128 + signal.SIGTERM
 
 
-class _Terminated(BaseException):
-    """SIGTERM arrived."""
+class _Interrupted(BaseException):
+    """A signal arrived; the argument is its number."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     args = None
     try:
-        with _signals(), _short_warnings():
+        with signals(), _short_warnings():
             args = parser().parse_args(argv)
             status = _run(args)
             sys.stdout.flush()
@@ -46,9 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not type(error).__module__.startswith("jax") or os.environ.get("LANDSCAPE_TRACEBACK"):
             raise
         return _report(f"error: {_jax_line(error)}", MISTAKE)
-    except (KeyboardInterrupt, _Terminated) as stop:
-        status = INTERRUPTED if isinstance(stop, KeyboardInterrupt) else TERMINATED
-        return _report(f"interrupted; {_kept(args)}", status)
+    except (KeyboardInterrupt, _Interrupted, stopping.Stopped) as stop:
+        number = stop.args[0] if stop.args else signal.SIGINT
+        return _report(f"interrupted; {_kept(args)}", TERMINATED if number == signal.SIGTERM else INTERRUPTED)
 
 
 def _run(args: Any) -> int:
@@ -76,27 +78,48 @@ def _jax_line(error: Exception) -> str:
 
 
 def _kept(args: Any) -> str:
+    """What is safe."""
     if getattr(args, "command", None) == "figures":
         return "the figures drawn before are kept"
     output = getattr(args, "output", None)
-    return f"{output!r} was saved before" if output and os.path.exists(output) else "nothing was saved"
+    if not output:
+        return "nothing was saved"
+    from landscape.tiles.store import open_store
+
+    try:
+        store = open_store(output)
+        done, total = len(store.records()), store.manifest.tiling.count
+    except (OSError, ValueError):
+        return "nothing was saved"
+    if done == total:
+        return f"{output!r} was saved before"
+    return f"{done} of {total} tiles safe in {output!r}, run the same again to resume"
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[None]:
-    """SIGTERM stops a command as Ctrl-C does: by an exception, so that nothing is left half-written."""
+def signals() -> Iterator[None]:
+    """Ctrl-C and SIGTERM: a run with a store finishes the tile in hand; everything else, and a second one, stops now.
+
+    By an exception, so that nothing is left half-written.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    first: list[int] = []
 
-    def terminate(number: int, frame: FrameType | None) -> None:
-        raise _Terminated
+    def stop(number: int, frame: FrameType | None) -> None:
+        if first or not stopping.ask(number):
+            raise _Interrupted(number)
+        first.append(number)
+        # Not print: the signal may have come in the middle of one.
+        os.write(2, b"landscape: finishing what is in hand, to lose nothing; once more to stop at once\n")
 
-    before = signal.signal(signal.SIGTERM, terminate)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

@@ -18,25 +18,29 @@ def surface(args: Namespace) -> int:
     _check_targets(args)
     from landscape.cli import problem, report
 
-    with problem.at_work(args.dtype):
+    with problem.at_work(args.dtype, args.distributed, args.shard):
         import landscape as ls
+        from landscape.surfaces.provenance import noted
 
         own = problem.build(args)
         axes = problem.axes(args, own)
         if args.plot:
             _check_drawable({name: len(positions) for name, positions in axes.items()})
-        measured = ls.evaluate(
-            own.objective,
-            problem.chart(args, own, list(axes)),
-            axes,
-            quantities=args.quantity,
-            penalties=problem.penalties(args),
-        ).assign_attrs(source=own.source)
+        with noted(source=own.source):
+            measured = ls.evaluate(
+                own.objective,
+                problem.chart(args, own, list(axes)),
+                axes,
+                quantities=args.quantity,
+                penalties=problem.penalties(args),
+                store=args.output,
+                shard=args.shard,
+            )
         sizes = " × ".join(f"{dim}: {size}" for dim, size in measured["risk"].sizes.items())
         what = f"{own.source};  {sizes};  {measured.attrs['dtype']}, {measured.attrs['wall_seconds']:.2f} s"
         place = report.held(measured)
         _print(f"{own.objective}\n{what}" + (f"\n{place}" if place else ""), report.minima(measured))
-        _keep(args, measured)
+        _kept(args, measured)
     return 0
 
 
@@ -45,27 +49,30 @@ def descend(args: Namespace) -> int:
     _check_targets(args)
     from landscape.cli import problem, report
 
-    with problem.at_work(args.dtype):
+    with problem.at_work(args.dtype, args.distributed, args.shard):
         import jax
 
         import landscape as ls
+        from landscape.surfaces.provenance import noted
 
         own = problem.build(args)
         _check_storable(args, own.objective.params)
-        trajectory = ls.descend(
-            own.objective,
-            problem.optimizers(args),
-            problem.starts(args, own.objective),
-            args.steps,
-            penalties=problem.penalties(args),
-            batch_size=args.batch_size,
-            key=jax.random.key(args.seed) if args.batch_size else None,
-            record_every=args.record_every,
-        )
-        trajectory.data.attrs["source"] = own.source
+        with noted(source=own.source):
+            trajectory = ls.descend(
+                own.objective,
+                problem.optimizers(args),
+                problem.starts(args, own.objective),
+                args.steps,
+                penalties=problem.penalties(args),
+                batch_size=args.batch_size,
+                key=jax.random.key(args.seed) if args.batch_size else None,
+                record_every=args.record_every,
+                store=args.output,
+                shard=args.shard,
+            )
         what = f"{own.source};  {args.steps} steps, {trajectory.data.attrs['dtype']}"
         _print(f"{own.objective}\n{what}", report.runs(trajectory))
-        _keep(args, trajectory)
+        _kept(args, trajectory)
     return 0
 
 
@@ -96,6 +103,15 @@ def show(args: Namespace) -> int:
                 _print(report.summary(path, _data(shown)), table(shown))
         if figure is not None:
             _write_figure(figure, args.plot)
+    return 0
+
+
+def status(args: Namespace) -> int:
+    """Say how far a store is."""
+    from landscape.tiles.status import status as status_of
+    from landscape.tiles.store import open_store
+
+    _print(str(status_of(open_store(args.store))))
     return 0
 
 
@@ -166,9 +182,17 @@ def _check_targets(args: Namespace) -> None:
     output = Path(args.output)
     if output.suffix.lower() in PICTURES:
         raise ValueError(f"-o {args.output!r} takes the numbers, a zarr store; the picture is --plot {args.output}.")
+    if "://" in args.output:
+        return
     if output.exists():
-        raise FileExistsError(f"-o {args.output!r} exists; results are never overwritten: choose another name.")
-    _check_folder("-o", output)
+        from landscape.tiles.store import open_store
+
+        try:
+            open_store(output)  # to go on with; else nothing is overwritten
+        except ValueError as error:
+            raise ValueError(f"-o: {error}") from error
+    else:
+        _check_folder("-o", output)
 
 
 def _check_picture(plot: str | None) -> None:
@@ -204,12 +228,9 @@ def _check_storable(args: Namespace, params: Any) -> None:
         raise ValueError("-o stores params that are nested dictionaries, and the objective's are not; leave it out.")
 
 
-def _keep(args: Namespace, result: Any) -> None:
-    """Save first: the numbers are kept even if the picture fails."""
+def _kept(args: Namespace, result: Any) -> None:
+    """Say where the numbers are, which are kept even if the picture fails, and draw."""
     if args.output:
-        import landscape as ls
-
-        ls.save(result, args.output)
         print(f"saved: {args.output}")
     if args.plot:
         _write_figure(_figure(result), args.plot)

@@ -13,11 +13,12 @@ _EXAMPLES = """examples:
   landscape surface --objective mine:objective --axis u=-2:2:101 --axis v=-1:1:101
   landscape descend --data pair --penalty l2=0.1 --optimizer adam=0.1 --optimizer lbfgs --start w=-5,b=5 -o runs.zarr
   landscape show pair.zarr --runs runs.zarr --plot paths.pdf
+  landscape status pair.zarr
   landscape verify pair.zarr --data pair
   landscape figures figures --check
 
 `landscape COMMAND --help` lists a command's options.
-Exit status: 0; 1 where a check fails; 2 for a mistake in what was asked.
+Exit status: 0; 1 where a check fails; 2 for a mistake in what was asked; 130 or 143 after Ctrl-C or SIGTERM.
 With LANDSCAPE_TRACEBACK=1 in the environment a mistake is shown with the place in the code that found it."""
 
 _OPTIMIZERS = "optimizers (η is the learning rate that NAME=η gives):\n" + "\n".join(
@@ -51,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     _surface(commands)
     _descend(commands)
     _show(commands)
+    _status(commands)
     _verify(commands)
     _figures(commands)
     return top
@@ -105,6 +107,11 @@ def _show(commands: Any) -> None:
         "hold a coordinate at the grid's nearest position, such as the third of three, to draw the other two",
     )  # fmt: skip
     new.add_argument("--plot", metavar="FILE", help="draw it: .png, .pdf or .svg")
+
+
+def _status(commands: Any) -> None:
+    new = _add(commands, "status", "say how far a store is: tiles, rate, time left, who is writing, what went wrong")
+    new.add_argument("store", metavar="STORE", help="what -o names, while it grows or afterwards; a path or URL")
 
 
 def _verify(commands: Any) -> None:
@@ -178,9 +185,17 @@ def _penalty(new: argparse.ArgumentParser) -> None:
 
 def _targets(new: argparse.ArgumentParser) -> None:
     new.add_argument(
-        "-o", "--output", metavar="RESULT.zarr", help="save the result; an existing one is never overwritten"
-    )
+        "-o", "--output", metavar="RESULT.zarr",
+        help="keep the result in a store, a path or URL, tile by tile; the same command again goes on where it stopped",
+    )  # fmt: skip
     new.add_argument("--plot", metavar="FILE", help="draw the result: .png, .pdf or .svg")
+    group = new.add_argument_group("several processes fill one store")
+    group.add_argument("--shard", type=specs.shard, metavar="I/N", help="this is process I of N, counted from 0: 3/8")
+    group.add_argument(
+        "--distributed", nargs="?", const="", metavar="HOST:PORT",
+        help="I and N from jax.distributed, which knows SLURM, Open MPI, Kubernetes and TPU pods; elsewhere give the "
+        "address of process 0, and --shard. For a model that is sharded over hosts",
+    )  # fmt: skip
 
 
 def _several(

@@ -21,7 +21,7 @@ import landscape as ls
 from landscape import _trees
 from landscape.charts import plane, polar  # noqa: F401  # a stored chart is rebuilt from the kinds that are registered
 from landscape.charts.chart import Chart
-from landscape.cli import specs
+from landscape.cli import distributed, specs
 from landscape.cli.columns import read_columns
 from landscape.objectives.objective import Objective
 from landscape.objectives.penalties import Penalty
@@ -39,8 +39,13 @@ class Problem:
 
 
 @contextlib.contextmanager
-def at_work(dtype: str | None) -> Iterator[None]:
-    """x64 mode for float64, and modules of the current folder can be imported; both are undone afterwards."""
+def at_work(dtype: str | None, coordinator: str | None = None, shard: tuple[int, int] | None = None) -> Iterator[None]:
+    """x64 mode for float64, and modules of the current folder can be imported; both are undone afterwards.
+
+    coordinator: of `jax.distributed`, which is started; see `distributed.join`.
+    """
+    if coordinator is not None:
+        distributed.join(coordinator, shard)
     folder = os.getcwd()
     with jax.enable_x64(True) if dtype == "float64" else contextlib.nullcontext():
         sys.path.insert(0, folder)

@@ -176,6 +176,14 @@ def held(text: str) -> tuple[str, float]:
     return name, _number(value, text)
 
 
+def shard(text: str) -> tuple[int, int]:
+    """Read I/N."""
+    index, slash, count_ = text.partition("/")
+    if not slash or not index.strip().isdecimal() or not count_.strip().isdecimal() or int(index) >= int(count_):
+        raise ArgumentTypeError(f"{text!r} must be I/N, process I of N counted from 0, such as 0/4 … 3/4.")
+    return int(index), int(count_)
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The end of a message about a name that is unknown: the known one that is most like it, if one is."""
     lower = {word.lower(): word for word in known}

@@ -233,14 +233,17 @@ def first_batch(data: Batch) -> Batch:
     return jax.tree.map(described, data.example if isinstance(data, Batches) else data)
 
 
-def batches(data: Batch, size: int) -> Iterator[Batch]:
-    """The data in order, `size` examples at a time (the last batch may be short); Batches in their own sizes."""
+def batches(data: Batch, size: int, start: int = 0) -> Iterator[Batch]:
+    """The data in order, `size` examples at a time (the last batch may be short); Batches in their own sizes.
+
+    start: the first example; Batches have no other than 0.
+    """
     if isinstance(data, Batches):
         yield from data
         return
     n = num_examples(data)
-    for start in range(0, n, size):
-        yield jax.tree.map(partial(_rows, start=start, stop=None if size >= n else start + size), data)
+    for first in range(start, n, size):
+        yield jax.tree.map(partial(_rows, start=first, stop=None if size >= n else first + size), data)
 
 
 def _rows(leaf: Any, start: int, stop: int | None) -> Any:
@@ -251,34 +254,36 @@ def _rows(leaf: Any, start: int, stop: int | None) -> Any:
     return jax.lax.dynamic_slice_in_dim(leaf, start, min(stop, len(leaf)) - start)  # compiled once for all starts
 
 
-def data_id(digest: Any, data: Batch) -> None:
-    """Add the data to a fingerprint."""
+def data_id(digest: Any, data: Batch) -> bool:
+    """Add the data to a fingerprint; True where only samples of them are."""
     if isinstance(data, Batches):
         digest.update(data.id.encode())
-        return
-    for leaf in jax.tree.leaves(data):
-        fingerprint(digest, leaf if is_mapped(leaf) else _trees.as_numbers(leaf))
+        return False
+    leaves = [leaf if is_mapped(leaf) else _trees.as_numbers(leaf) for leaf in jax.tree.leaves(data)]
+    return any([fingerprint(digest, leaf) for leaf in leaves])
 
 
-def fingerprint(digest: Any, array: Any) -> None:
-    """Add an array's shape, dtype and bytes (of a large or mapped one, samples) to a fingerprint."""
+def fingerprint(digest: Any, array: Any) -> bool:
+    """Add an array's shape, dtype and bytes to a fingerprint; True where they are samples, of a large or mapped one."""
     digest.update(f"{tuple(array.shape)} {array.dtype} ".encode())
     if is_mapped(array):
-        for block in _samples(array):
-            digest.update(block)
-        return
+        starts, rows = _samples(array)
+        for start in starts:
+            block = np.asarray(array[start : start + rows])
+            digest.update(block.flat[: BLOCK // array.dtype.itemsize].tobytes())
+        return len(starts) * rows < array.shape[0]
     flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
     if flat.size <= SAMPLED_ABOVE:
         digest.update(flat)
-        return
+        return False
     for start in np.linspace(0, flat.size - BLOCK, 1024).astype(np.int64):
         digest.update(flat[start : start + BLOCK])
+    return True
 
 
-def _samples(array: Any) -> Iterator[bytes]:
-    """At most 1024 blocks of rows, evenly spaced: a page each, or one row, of which at most the first 64 KiB count."""
+def _samples(array: Any) -> tuple[list[int], int]:
+    """Where at most 1024 blocks of rows, evenly spaced, start, and their rows: a page, or one row of at most 64 KiB."""
     n, row = array.shape[0], array.dtype.itemsize * math.prod(array.shape[1:])
     rows = max(1, PAGE // max(1, row))
     few = n <= 1024 * rows
-    for start in range(0, n, rows) if few else np.linspace(0, n - rows, 1024).astype(np.int64).tolist():
-        yield np.asarray(array[start : start + rows]).flat[: BLOCK // array.dtype.itemsize].tobytes()
+    return (list(range(0, n, rows)) if few else np.linspace(0, n - rows, 1024).astype(np.int64).tolist()), rows

@@ -70,6 +70,8 @@ class Objective:
     prepare:    optional, prepare(params, batches) -> what `losses` is given in place of params; once a point, for
                 batch statistics of that point. `batches`: the data with two leading axes, (batches, batch_size).
     prepare_batch_size: their size; one batch of all data by default.
+    data_id:    optional, what the data are called, such as "imagenet-val v2": stands for their fingerprint, so that
+                they need not be read for it.
 
     Not a pytree, never an argument of a jitted function. `objective(params)` and `objective.risk(params)` are
     traceable: `jax.grad(objective.risk)` works.
@@ -85,6 +87,7 @@ class Objective:
     structure: LinearModel | None = field(kw_only=True, default=None)
     prepare: Prepare | None = field(kw_only=True, default=None)
     prepare_batch_size: int | None = field(kw_only=True, default=None)
+    data_id: str | None = field(kw_only=True, default=None)
     traced_losses: Versioned = field(init=False)  # of params as they are: the losses as a static argument
 
     def __post_init__(self) -> None:  # safe here: not a pytree, so JAX never rebuilds it from tracers
@@ -97,6 +100,8 @@ class Objective:
         object.__setattr__(self, "data", _data.as_data(self.data))
         object.__setattr__(self, "penalty", _checked_penalty(self.penalty, self.params))
         _check_prepare(self)
+        if self.data_id is not None:
+            _checks.instance("data_id", self.data_id, str, 'a string, such as "imagenet-val v2"')
         object.__setattr__(self, "traced_losses", Versioned(*_traced_losses(self)))
 
     @property
@@ -141,7 +146,8 @@ class Objective:
         """The same objective with another example of its parameters, such as the trained ones."""
         other = copy.copy(self)
         object.__setattr__(other, "params", self._read(params))
-        other.__dict__.pop("id", None)  # frozen leaves are part of the fingerprint
+        for fingerprint in ("id", "identity"):  # frozen leaves are part of them
+            other.__dict__.pop(fingerprint, None)
         return other
 
     def with_penalty(self, penalty: Penalty) -> "Objective":
@@ -152,17 +158,27 @@ class Objective:
 
     def with_data(self, data: Batch) -> "Objective":
         """The same losses on other data. A `structure`, which holds the data too, is left out."""
-        return replace(self, data=data, structure=None)
+        return replace(self, data=data, structure=None, data_id=None)
 
     @cached_property
     def id(self) -> str:
         """Fingerprint of the risk: losses, data, reduction (not the penalty, not `params`' values). 16 hex digits."""
-        digest = hashlib.blake2b(f"{self.traced_losses.version} {self.reduction}".encode(), digest_size=8)
+        return hashlib.blake2b(" ".join(self.identity.values()).encode(), digest_size=8).hexdigest()
+
+    @cached_property
+    def identity(self) -> dict[str, str]:
+        """What the risk is of, as fingerprints: the losses, what is frozen of params, the data, and how they reduce."""
+        frozen, data = (hashlib.blake2b(digest_size=8) for _ in range(2))
         for leaf in jax.tree.leaves(self.params):
             if not _trees.is_floating(leaf):
-                _data.fingerprint(digest, _trees.as_numbers(leaf))
-        _data.data_id(digest, self.data)
-        return digest.hexdigest()
+                _data.fingerprint(frozen, _trees.as_numbers(leaf))
+        sampled = self.data_id is None and _data.data_id(data, self.data)
+        return {
+            "losses": self.traced_losses.version,
+            "frozen params": frozen.hexdigest(),
+            "data": (self.data_id or data.hexdigest()) + (" of samples" if sampled else ""),
+            "reduction": self.reduction,
+        }
 
     def _read(self, params: Params) -> Params:
         """Accept plain numbers where the example has arrays."""

@@ -13,6 +13,10 @@ TERMS_BYTES = {"cpu": 3 * 2**19}
 MANY = 64  # cells, from which on this pays for running sums between the batches
 CHUNK_BYTES_ACCELERATOR = 2**28
 STEP_WORK = 2**28  # values computed in one step: a fraction of a second, the step of the progress bar
+# Values computed in a tile that is stored: some ten of those steps, so that writing it costs nothing to speak of, and
+# a run that is stopped loses no more than that.
+STORED_WORK = {"cpu": 2**31}
+STORED_WORK_ACCELERATOR = 2**36
 LEAST_BATCH = 256  # examples: smaller ones cost more to hand over than to compute
 MEMORY = {"cpu": 2**31}  # bytes of temporaries that are let live at a time
 MEMORY_ACCELERATOR = 2**33
@@ -65,11 +69,14 @@ def budget(memory: int | None) -> int:
     return MEMORY.get(jax.default_backend(), MEMORY_ACCELERATOR) if memory is None else memory
 
 
-def plan(sizes: Sizes, cells: int, n: float, batch_size: int | None, memory: int | None, most: int) -> Plan:
+def plan(
+    sizes: Sizes, cells: int, n: float, batch_size: int | None, memory: int | None, most: int, parts: int = 0
+) -> Plan:
     """Choose the plan for a grid of `cells` over n examples (infinity where they have not been counted).
 
     most: examples that are handed over at a time; n where the data are in memory, so that a pass over them costs
           nothing; else a tile takes as many cells as memory allows, because passes = tiles.
+    parts: processes that share a store, each of which wants tiles; 0 where tiles are not stored.
     `memory` bounds the temporaries.
     """
     backend, limit = jax.default_backend(), budget(memory)
@@ -93,7 +100,10 @@ def plan(sizes: Sizes, cells: int, n: float, batch_size: int | None, memory: int
         in_flight = 1  # a convolution with a kernel for each cell runs many times slower there
     tile_cells = cells
     if resident:
-        tile_cells = max(in_flight, min(cells, int(STEP_WORK / max(1, sizes.largest / 4 * examples))))
+        work = STORED_WORK.get(backend, STORED_WORK_ACCELERATOR) / n if parts else STEP_WORK / examples
+        tile_cells = max(in_flight, min(cells, int(work / max(1 / examples, sizes.largest / 4))))
+    if parts:
+        tile_cells = min(tile_cells, -(-cells // parts))
     if examples < n:  # the other half: running sums are held for the whole tile, twice where a copy is made
         tile_cells = max(1, min(tile_cells, int(left / (2 * sizes.sums))))
     at_a_time = max(1, int(STEP_WORK / (sizes.largest / 4 * examples * tile_cells)))

@@ -22,7 +22,7 @@ from landscape.objectives import tracing
 from landscape.objectives.data import Batch, Batches, num_examples
 from landscape.objectives.objective import Objective, check_objective
 from landscape.objectives.penalties import Penalty
-from landscape.surfaces import _cells, _plan, _tiles
+from landscape.surfaces import _cells, _plan
 from landscape.surfaces._cells import Measures
 from landscape.surfaces.quantities import (
     BUILT_IN,
@@ -35,6 +35,7 @@ from landscape.surfaces.quantities import (
     VersionedQuantity,
 )
 from landscape.surfaces.sweep import Sweep, penalties_of, stacked
+from landscape.tiles.tiling import tile_shape
 
 
 class Task(NamedTuple):
@@ -42,6 +43,7 @@ class Task(NamedTuple):
 
     objective: Objective
     chart: Chart
+    data: Batch  # the objective's; a copy of it where a device has its own
     axes: dict[str, np.ndarray]
     positions: tuple[np.ndarray, ...]  # the same in the dtype that is computed in
     measures: Measures
@@ -66,8 +68,12 @@ def planned(
     penalties: Mapping[str, Penalty] | None,
     batch_size: int | None,
     memory: int | None,
+    parts: int = 0,
 ) -> Task:
-    """Check what `evaluate` is given and choose how to run it."""
+    """Check what `evaluate` is given and choose how to run it.
+
+    parts: so many processes share a store; 0 where tiles are not stored.
+    """
     check_objective(objective)
     if batch_size is not None:
         _checks.count("batch_size", batch_size)
@@ -94,9 +100,10 @@ def planned(
     positions = tuple(_cast(name, a, dtype) for name, a in grid_axes.items())
     grid = tuple(len(a) for a in grid_axes.values())
     n = math.inf if isinstance(objective.data, Batches) else objective.n
-    plan, cost, sizes = _plan_for(objective, chart, measures, dtype, math.prod(grid), batch_size, memory)
-    shape = _tiles.tile_shape(grid, plan.tile_cells)
-    return Task(objective, chart, grid_axes, positions, measures, sweep, plan, n, shape, cost, sizes)
+    plan, cost, sizes = _plan_for(objective, chart, measures, dtype, math.prod(grid), batch_size, memory, parts)
+    shape = tile_shape(grid, plan.tile_cells)
+    plan = plan._replace(in_flight=min(plan.in_flight, math.prod(shape)))
+    return Task(objective, chart, objective.data, grid_axes, positions, measures, sweep, plan, n, shape, cost, sizes)
 
 
 def _plan_for(
@@ -107,6 +114,7 @@ def _plan_for(
     cells: int,
     batch_size: int | None,
     memory: int | None,
+    parts: int,
 ) -> tuple[_plan.Plan, _cells.Cost, _plan.Sizes]:
     data, first = objective.data, _data.first_batch(objective.data)
     given = num_examples(first)
@@ -118,7 +126,7 @@ def _plan_for(
         batch = jax.tree.map(lambda leaf, size=size: jax.ShapeDtypeStruct((size, *leaf.shape[1:]), leaf.dtype), first)
         cost = _cells.cost(measures, _trees.shapes(chart), _trees.shapes(batch), np.dtype(dtype))
         sizes = _sizes(objective, measures, cost, size)
-        plan = _plan.plan(sizes, cells, n, batch_size, memory, most)
+        plan = _plan.plan(sizes, cells, n, batch_size, memory, most, parts)
         if plan.batch_size == size:
             break
         size = batch_size = plan.batch_size

@@ -27,9 +27,10 @@ from landscape.objectives import data as _data
 from landscape.objectives.data import Batch, Batches, num_examples
 from landscape.objectives.objective import Objective
 from landscape.objectives.penalties import Penalty
-from landscape.surfaces import _cells, _plan, _tiles
+from landscape.surfaces import _cells, _plan
 from landscape.surfaces._task import Task, planned
 from landscape.surfaces.quantities import GRADIENTS, Quantity
+from landscape.tiles.tiling import Tiling, tile_shape
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def explain(
     batches = (counted or size) / size
     with jax.default_matmul_precision(precision):
         seconds = _seconds(task) * counted if counted else math.nan
-    tiles = _tiles.num_tiles(tuple(map(len, task.positions)), task.tile_shape)
+    tiles = Tiling(task.chart.names, tuple(map(len, task.positions)), task.tile_shape).count
     left = task.cost.hoisted if task.hoists else task.cost.plain
     return Explanation(
         cells=math.prod(map(len, task.positions)),
@@ -120,7 +121,7 @@ def _seconds(task: Task) -> float:
     plan, batch = task.plan, next(iter(_data.batches(task.objective.data, task.plan.batch_size)))
     batch = jax.tree.map(lambda leaf: leaf[: plan.batch_size], batch)
     few = max(1, min(task.plan.in_flight * 8, math.prod(task.tile_shape)))
-    shape = _tiles.tile_shape(task.tile_shape, few)
+    shape = tile_shape(task.tile_shape, few)
     positions = tuple(p[:s] for p, s in zip(task.positions, shape, strict=True))
 
     def run() -> float:

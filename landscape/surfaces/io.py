@@ -1,12 +1,9 @@
-"""Results on disk: zarr stores with a checksum on every chunk, renamed into place whole."""
+"""Results in stores: a surface or a trajectory that is whole, or one that grows tile by tile."""
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import warnings
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -14,68 +11,126 @@ import numpy as np
 
 from landscape import _checks, _trees
 from landscape.charts.trajectory import Trajectory
+from landscape.surfaces.provenance import made_with
+from landscape.tiles import chunks
+from landscape.tiles import manifest as _manifest
+from landscape.tiles.files import files
+from landscape.tiles.manifest import FORMAT, UNTILED, Manifest, Named
+from landscape.tiles.store import Record, Store, check_free, check_same, make_store, open_store
+from landscape.tiles.tiling import Tiling
 
 if TYPE_CHECKING:
     import xarray
 
-FORMAT = 1
-
 
 def save(result: xarray.Dataset | Trajectory, path: str | os.PathLike[str]) -> None:
-    """Write a surface or a trajectory as a zarr store (format 3, Zstandard, CRC-32C on every chunk).
+    """Write a surface or a trajectory as a store: zarr 3, CRC-32C on every chunk, at a path or any URL of fsspec's.
 
-    `xarray.open_zarr(path)` reads it too; labels (penalties, optimizers) are then JSON in the attribute `labels`. The
-    store is written beside its place and renamed, so an interrupted save leaves nothing half-written.
+    `xarray.open_zarr(path)` reads it too; labels (penalties, optimizers) are then JSON in the attribute `labels`. A
+    store appears whole or not at all.
     Raises: FileExistsError if the path is taken: nothing is overwritten. ValueError for a trajectory whose params are
     not nested dictionaries; TypeError for anything else.
     """
-    import zarr
+    check_free(files(path))
+    dataset = flattened(result)
+    arrays, described = named(dataset)
+    new = manifest_of(UNTILED, arrays, described, dataset.coords, dataset.attrs, {}, {})
+    if make_store(path, *new, tiles={0: arrays}) is None:
+        raise FileExistsError(f"{os.fspath(path)!r} has just been written by somebody else; choose another name.")
 
-    target = Path(path)
-    check_free(target)
-    dataset = _widened(_flattened(result))
+
+def manifest_of(
+    tiling: Tiling,
+    arrays: Mapping[str, Named],
+    described: Mapping[str, Mapping[str, Any]],
+    coordinates: Any,
+    attributes: Mapping[str, Any],
+    identity: Mapping[str, str],
+    run: Mapping[str, Any],
+) -> tuple[Manifest, dict[str, np.ndarray]]:
+    """The manifest of a store whose tiles are like `arrays`, and the numbers of its coordinates."""
     labels = {  # as JSON: zarr has no stable string type yet
-        str(name): coordinate.to_numpy().astype(str).tolist()
-        for name, coordinate in dataset.coords.items()
-        if coordinate.dtype.kind in "UO"
+        str(name): one.to_numpy().astype(str).tolist() for name, one in coordinates.items() if one.dtype.kind in "UO"
     }
-    dataset = dataset.drop_vars(labels).assign_attrs(labels=json.dumps(labels, ensure_ascii=False))
-    partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
-    try:
-        with warnings.catch_warnings():
-            # xarray.open_zarr looks for consolidated metadata first; that they are no part of zarr 3 yet need not worry
-            # the user.
-            warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
-            with zarr.config.set({"array.write_empty_chunks": True}):  # a chunk that is not there is then a lost one
-                dataset.to_zarr(partial, mode="w", zarr_format=3, consolidated=True, encoding=_checksummed(dataset))
-        os.rename(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    numbers = {str(name): one for name, one in coordinates.items() if name not in labels}
+    sizes = dict(zip(tiling.dims, tiling.grid, strict=True))
+    new = Manifest(
+        tiling=tiling,
+        variables={name: _manifest.variable(array, described[name], sizes) for name, array in arrays.items()},
+        coordinates={
+            name: _manifest.variable(Named(tuple(map(str, one.dims)), one.to_numpy()), one.attrs, {})
+            for name, one in numbers.items()
+        },
+        labels=labels,
+        attributes=attributes,
+        identity=identity,
+        run=run,
+        made_with=made_with(),
+        checksums={str(name): "" if name in labels else _checksum(coordinates[name]) for name in coordinates},
+    )
+    return new, {name: one.to_numpy() for name, one in numbers.items()}
 
 
-def check_free(path: Path) -> None:
-    """Raise FileExistsError if something is there, so that long work is not started in vain."""
-    if path.exists():
-        raise FileExistsError(
-            f"{str(path)!r} exists; results are never overwritten: choose another name, or remove it first."
-        )
+def _checksum(array: xarray.DataArray) -> str:
+    return chunks.checksum(chunks.encode(array.to_numpy()))
+
+
+def begun(
+    path: str | os.PathLike[str],
+    identity: Mapping[str, str],
+    new: Callable[[], tuple[Manifest, dict[str, np.ndarray]]],
+) -> Store:
+    """The store of a problem, as somebody has begun it, else a new one.
+
+    Raises: ValueError, with what differs, where it is another problem's; OSError where none can be made.
+    """
+    made = None if files(path).exists() else make_store(path, *new())
+    store = made or open_store(path)  # where somebody else was faster, theirs
+    check_same(store, identity, made_with())
+    return store
 
 
 def open_surface(path: str | os.PathLike[str]) -> xarray.Dataset:
     """The surface saved at `path`, in memory, as `evaluate` returned it.
 
+    One that is still being computed can be opened too: where tiles are missing its numbers are NaN, `finite` and the
+    variable `computed`, which is there as long, are False; the attributes `tiles` and `tiles_complete` count them.
     Raises: FileNotFoundError if there is none; ValueError if it is no surface, or if a checksum fails
     (naming the variable).
     """
-    return _open(Path(path), "surface")
+    return surface_of(_open(path, "surface"))
+
+
+def surface_of(store: Store) -> xarray.Dataset:
+    """The surface in a store."""
+    records = store.records()
+    surface = store.dataset(records)
+    if not store.manifest.identity:
+        return surface
+    planned = surface.attrs["cells_in_flight"]
+    least = min([planned, *(record.get("in_flight", planned) for record in records.values())])
+    halved = "" if least == planned else f"cells in flight halved from {planned}"
+    return surface.assign_attrs(out_of_memory=halved, cells_in_flight=least, wall_seconds=_seconds(records))
 
 
 def open_trajectory(path: str | os.PathLike[str]) -> Trajectory:
     """The trajectory saved at `path`, in memory, as `descend` returned it. Raises as `open_surface` does."""
-    dataset = _open(Path(path), "trajectory")
-    named = {name: dataset[name] for name in dataset.data_vars if "param" in dataset[name].attrs}
-    params = _trees.nested({v.attrs["param"]: _restored(v) for v in named.values()}) if named else None
-    return Trajectory(params, dataset.drop_vars(list(named)))
+    return trajectory_of(_open(path, "trajectory"))
+
+
+def trajectory_of(store: Store) -> Trajectory:
+    """The trajectory in a store."""
+    records = store.records()
+    dataset = store.dataset(records)
+    if store.manifest.identity:
+        dataset = dataset.assign_attrs(wall_seconds=_seconds(records))
+    leaves = {name: dataset[name] for name in dataset.data_vars if "param" in dataset[name].attrs}
+    params = _trees.nested({v.attrs["param"]: _restored(v) for v in leaves.values()}) if leaves else None
+    return Trajectory(params, dataset.drop_vars(list(leaves)))
+
+
+def _seconds(records: Mapping[int, Record]) -> float:
+    return round(sum(record.get("seconds", 0.0) for record in records.values()), 6)
 
 
 def _restored(stored: xarray.DataArray) -> Any:
@@ -88,55 +143,28 @@ def _restored(stored: xarray.DataArray) -> Any:
 
 def kind_of(path: str | os.PathLike[str]) -> str:
     """ "surface" or "trajectory"."""
-    return _attributes(Path(path)).get("kind", "")
+    return open_store(path).manifest.attributes["kind"]
 
 
-def _open(path: Path, kind: str) -> xarray.Dataset:
-    import xarray
-
-    attributes = _attributes(path)
-    if attributes.get("kind") != kind:
-        raise ValueError(f"{str(path)!r} holds {attributes.get('kind', 'no result of this package')!r}, not a {kind}.")
-    if attributes.get("format", 0) > FORMAT:
-        raise ValueError(
-            f"{str(path)!r} has format {attributes['format']}; this version reads up to {FORMAT}: upgrade landscape."
-        )
-    try:
-        dataset = _narrowed(xarray.open_zarr(path, chunks=None).load())
-    except (ValueError, RuntimeError, OSError):
-        _check_chunks(path, read=True)  # which one it is, xarray does not say
-        raise
-    _check_chunks(path, read=False)
-    labels = json.loads(dataset.attrs.pop("labels", "{}"))
-    return dataset.assign_coords({name: v if isinstance(v, str) else (name, v) for name, v in labels.items()})
+def _open(path: str | os.PathLike[str], kind: str) -> Store:
+    store = open_store(path)
+    found = store.manifest.attributes["kind"]
+    if found != kind:
+        raise ValueError(f"{store.name!r} holds a {found}, not a {kind}: open it with ls.open_{found}.")
+    return store
 
 
-def _check_chunks(path: Path, read: bool) -> None:
-    """Raise ValueError, naming the variable, unless every chunk is there and, if `read`, has its checksum."""
-    import zarr
-
-    for name, array in zarr.open_group(path, mode="r").arrays():
-        missing = array.nchunks - array.nchunks_initialized  # zarr reads the fill value in their place, without a word
-        try:
-            if missing:
-                raise ValueError(f"{missing} of {array.nchunks} chunks are missing")
-            array[...] if read else None
-        except (ValueError, RuntimeError, OSError) as error:
-            raise ValueError(f"{str(path)!r} is damaged: {name!r} cannot be read ({error}).") from error
+def named(dataset: xarray.Dataset) -> tuple[dict[str, Named], dict[str, Mapping[str, Any]]]:
+    """The variables of a data set, and their attributes."""
+    arrays = {str(name): Named(tuple(map(str, v.dims)), v.to_numpy()) for name, v in dataset.data_vars.items()}
+    return arrays, {str(name): v.attrs for name, v in dataset.data_vars.items()}
 
 
-def _attributes(path: Path) -> dict[str, Any]:
-    import zarr
+def flattened(result: xarray.Dataset | Trajectory) -> xarray.Dataset:
+    """A result as one data set, a trajectory's params as variables.
 
-    if not path.exists():
-        raise FileNotFoundError(f"{str(path)!r} does not exist.")
-    try:
-        return dict(zarr.open_group(path, mode="r").attrs)
-    except (FileNotFoundError, ValueError) as error:
-        raise ValueError(f"{str(path)!r} is no zarr store: results are folders that `ls.save` or -o wrote.") from error
-
-
-def _flattened(result: xarray.Dataset | Trajectory) -> xarray.Dataset:
+    Raises: as `save`.
+    """
     import xarray
 
     if isinstance(result, xarray.Dataset):
@@ -146,7 +174,7 @@ def _flattened(result: xarray.Dataset | Trajectory) -> xarray.Dataset:
             f"`result` is {_checks.kind(result)}; save a surface (ls.evaluate) or a trajectory (ls.descend)."
         )
     if result.params is None:
-        return result.data
+        return result.data.assign_attrs(format=FORMAT)
     if not _trees.is_nested_dict(result.params):
         raise ValueError(
             "`result` has params that are no nested dictionaries, which the store cannot rebuild. "
@@ -161,28 +189,3 @@ def _flattened(result: xarray.Dataset | Trajectory) -> xarray.Dataset:
         own = tuple(f"param_{i}_axis_{j}" for j in range(numbers.ndim - len(dims)))
         leaves[f"param_{i}"] = ((*dims, *own), numbers, {"param": path, **kind})
     return result.data.assign(leaves)
-
-
-def _widened(dataset: xarray.Dataset) -> xarray.Dataset:
-    """bfloat16, for which zarr has no type, as float32; the attribute `stored_from` keeps its name."""
-    narrow = {name: values for name, values in dataset.data_vars.items() if values.dtype.kind == "V"}
-    return dataset.assign(
-        {name: v.astype(np.float32).assign_attrs(v.attrs, stored_from=v.dtype.name) for name, v in narrow.items()}
-    )
-
-
-def _narrowed(dataset: xarray.Dataset) -> xarray.Dataset:
-    """The inverse of `_widened`, exactly."""
-    narrow = {name: values for name, values in dataset.data_vars.items() if "stored_from" in values.attrs}
-    for name, values in narrow.items():
-        restored = values.astype(jax.numpy.dtype(values.attrs["stored_from"]))
-        del restored.attrs["stored_from"]
-        dataset = dataset.assign({name: restored})
-    return dataset
-
-
-def _checksummed(dataset: xarray.Dataset) -> dict[str, Any]:
-    from zarr.codecs import Crc32cCodec, ZstdCodec
-
-    # zarr reads a flipped byte silently unless told to check.
-    return {str(name): {"compressors": (ZstdCodec(level=1), Crc32cCodec())} for name in dataset.variables}

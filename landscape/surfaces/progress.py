@@ -3,6 +3,8 @@
 from types import TracebackType
 from typing import Any
 
+from landscape.tiles.tiling import Tiling
+
 SHOWN_AFTER = 2.0  # seconds
 
 
@@ -38,3 +40,23 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.close()
+
+
+class Reached:
+    """What is done, tiles and parts of tiles, told to a bar; several devices may tell. A cell counts as `each`."""
+
+    def __init__(self, bar: Progress, tiling: Tiling, each: int = 1) -> None:
+        self._bar, self._tiling, self._each = bar, tiling, each
+        self._done: int = 0
+        self._parts: dict[int, int] = {}
+
+    def part(self, tile: int, share: float) -> None:
+        """This share of a tile is done."""
+        self._parts[tile] = int(share * self._each * self._tiling.cells(tile))
+        self._bar.reach(self._done + sum(self._parts.copy().values()))
+
+    def tile(self, tile: int) -> None:
+        """A tile is done."""
+        self._parts.pop(tile, None)
+        self._done += self._each * self._tiling.cells(tile)
+        self._bar.reach(self._done + sum(self._parts.copy().values()))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from typing import Any
 
 import jax
@@ -12,6 +14,19 @@ import numpy as np
 from landscape.objectives import penalties as _penalties
 from landscape.objectives.objective import Objective
 from landscape.objectives.penalties import Penalty
+from landscape.tiles.manifest import FORMAT
+
+_noted: ContextVar[dict[str, Any] | None] = ContextVar("noted", default=None)
+
+
+@contextlib.contextmanager
+def noted(**attributes: Any) -> Iterator[None]:
+    """What is measured inside says this too, such as which file the data are from."""
+    before = _noted.set(attributes)
+    try:
+        yield
+    finally:
+        _noted.reset(before)
 
 
 def describe(objective: Objective, penalties: Mapping[str, Penalty] | None) -> dict[str, Any]:
@@ -19,9 +34,8 @@ def describe(objective: Objective, penalties: Mapping[str, Penalty] | None) -> d
     import landscape
 
     own = {"": objective.penalty} if penalties is None else penalties
-    device = jax.devices()[0]
     return {
-        "format": 1,
+        "format": FORMAT,
         "objective": str(objective),
         "objective_id": objective.id,
         "penalties": json.dumps({label: str(penalty) for label, penalty in own.items()}, ensure_ascii=False),
@@ -29,8 +43,25 @@ def describe(objective: Objective, penalties: Mapping[str, Penalty] | None) -> d
         "reduction": objective.reduction,
         "num_examples": objective.n,
         "dtype": str(objective.dtype),
-        "device": f"{device.platform}: {device.device_kind}",
+        "device": device(),
         "landscape_version": landscape.__version__,
         "jax_version": jax.__version__,
         "numpy_version": np.__version__,
+        **(_noted.get() or {}),
     }
+
+
+def made_with() -> dict[str, str]:
+    """What bits may depend on: versions, and the kind of device."""
+    import jaxlib
+
+    import landscape
+
+    versions = {"landscape": landscape.__version__, "JAX": jax.__version__, "jaxlib": jaxlib.__version__}
+    return versions | {"NumPy": np.__version__, "device": device()}
+
+
+def device() -> str:
+    """The kind of the devices that JAX uses."""
+    first = jax.local_devices()[0]
+    return f"{first.platform}: {first.device_kind}"

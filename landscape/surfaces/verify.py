@@ -30,7 +30,8 @@ from landscape.charts.chart import Chart
 from landscape.objectives import penalties as _penalties
 from landscape.objectives.objective import Objective
 from landscape.objectives.penalties import Penalty
-from landscape.surfaces.evaluate import PER_PENALTY, REQUESTED, evaluate
+from landscape.surfaces._dataset import PER_PENALTY
+from landscape.surfaces.evaluate import REQUESTED, evaluate
 from landscape.surfaces.quantities import BUILT_IN
 
 if TYPE_CHECKING:

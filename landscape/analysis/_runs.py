@@ -1,0 +1,155 @@
+"""The work of `descend`: a tile is a block of runs of one optimizer, some penalties and starts, through all steps."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax import Array
+
+from landscape import _trees
+from landscape._trees import Params
+from landscape.analysis import _blocks, _steps
+from landscape.analysis._steps import Inputs, Program, State
+from landscape.objectives.objective import Objective
+from landscape.surfaces import _devices
+from landscape.tiles.halfway import Halfway
+from landscape.tiles.tiling import Tiling
+
+SEGMENT_WORK = 2**28  # losses computed in one compiled call: a fraction of a second on a CPU, the step of the bar
+DIMS = ("optimizer", "penalty", "start")
+
+
+class Runs(NamedTuple):
+    """All runs that were asked for, and how many are traced at a time."""
+
+    objective: Objective
+    programs: Sequence[Program]  # one an optimizer
+    inputs: Inputs  # coefficients of all penalties
+    initial: Params  # of all starts
+    steps: int
+    order: Array | None  # the examples of each step, of mini-batches
+    plan: _blocks.Plan
+
+    @property
+    def tiling(self) -> Tiling:
+        """The blocks, over DIMS."""
+        sizes = len(jax.tree.leaves(self.inputs.coefficients)[0]), len(jax.tree.leaves(self.initial)[0])
+        return Tiling(DIMS, (len(self.programs), *sizes), (1, *self.plan.block))
+
+    @property
+    def structure(self) -> Any:
+        """That of what is recorded."""
+        where = {"params": self.initial} if self.inputs.chart is None else {"coordinates": 0, "residual": 0}
+        return jax.tree.structure({"risk": 0, "objective": 0, "gradient_norm": 0, "finite": 0, **where})
+
+    @property
+    def recorded(self) -> list[int]:
+        """The steps that are recorded."""
+        return sorted({*range(0, self.steps + 1, self.programs[0].record_every), self.steps})
+
+
+class Tracer:
+    """Traces blocks of runs, on any device.
+
+    advanced(tile, share): told which share of its steps a block has done.
+    """
+
+    def __init__(self, runs: Runs, precision: str, advanced: Callable[[int, float], None]) -> None:
+        self._runs, self._advanced = runs, advanced
+        self._settings = _devices.settings(precision)
+        self._inputs: dict[Any, Inputs] = {None: runs.inputs}
+        self._lock = threading.Lock()
+
+    def __call__(self, tile: int, device: Any, halfway: Halfway) -> dict[str, Any]:
+        """The records of a block: leaves (1, P, S, recorded steps, …)."""
+        runs = self._runs
+        with self._settings.on(device):
+            inputs = self._placed(device)
+            covered = list(runs.tiling.slices(tile).values())
+            # The last block is filled up with runs that are there already: every block has the same shape.
+            some, which = (
+                np.minimum(np.arange(part.start, part.start + size), part.stop - 1)
+                for part, size in zip(covered[1:], runs.plan.block, strict=True)
+            )
+            inputs = inputs._replace(coefficients=_rows(inputs.coefficients, some))
+            program, starts = runs.programs[covered[0].start], _rows(runs.initial, which)
+            records = self._traced(tile, program, inputs, starts, halfway)
+        return jax.tree.map(lambda leaf: leaf[None], records)
+
+    def shapes(self) -> dict[str, Any]:
+        """Records like those of a block, that take no memory."""
+        runs = self._runs
+        some, which = (np.zeros(size, int) for size in runs.plan.block)
+        inputs = runs.inputs._replace(coefficients=_rows(runs.inputs.coefficients, some))
+        starts = _rows(runs.initial, which)
+
+        def one(inputs: Inputs, starts: Params) -> Any:
+            return _steps.measure_all(runs.programs[0], inputs, _steps.start(runs.programs[0], inputs, starts))
+
+        def spread(leaf: Any) -> np.ndarray:
+            shape = (1, *leaf.shape[:2], len(runs.recorded), *leaf.shape[2:])
+            return np.broadcast_to(np.zeros((), leaf.dtype), shape)
+
+        with self._settings.on(None):
+            return jax.tree.map(spread, jax.eval_shape(one, inputs, starts))
+
+    def _placed(self, device: Any) -> Inputs:
+        with self._lock:
+            if device not in self._inputs:
+                self._inputs[device] = jax.device_put(self._runs.inputs, device)
+            return self._inputs[device]
+
+    def _traced(self, tile: int, program: Program, inputs: Inputs, initial: Params, halfway: Halfway) -> Any:
+        """Records, leaves (P, S, recorded steps, …): blocks of `record_every` steps, segment by segment."""
+        runs = self._runs
+        states, records, done, first = _begun(program, inputs, initial, halfway)
+        for every, count in _segments(program, runs, jax.tree.leaves(states.alive)[0].size)[first:]:
+            order = runs.order
+            batches = None if order is None else order[done : done + every * count].reshape(count, every, -1)
+            states, part = _steps.advance(program._replace(record_every=every), count, inputs, states, batches)
+            records.append(jax.device_get(part))  # waits for it: the bar tells the truth, and a stop comes here
+            done, first = done + every * count, first + 1
+            self._advanced(tile, done / runs.steps)
+            halfway.keep(lambda states=states, done=done, first=first: _packed(states, records, done, first))
+        records.append(jax.tree.map(lambda leaf: leaf[:, :, None], _steps.measure_all(program, inputs, states)))
+        return _joined(jax.device_get(records))
+
+
+def _segments(program: Program, runs: Runs, count: int) -> list[tuple[int, int]]:
+    """(steps of a block, blocks) of each compiled call, of `count` runs."""
+    every, plan = program.record_every, runs.plan
+    whole, rest = divmod(runs.steps, every)
+    kept = count * (plan.params_bytes if runs.inputs.chart is None else 1)
+    segment = max(1, min(SEGMENT_WORK // (every * program.num_examples * count), plan.memory // kept))
+    blocks = [(every, min(segment, whole - i)) for i in range(0, whole, segment)]
+    return [*blocks, (rest, 1)] if rest else blocks
+
+
+def _begun(program: Program, inputs: Inputs, initial: Params, halfway: Halfway) -> tuple[State, list[Any], int, int]:
+    """(states, records so far, steps and compiled calls that made them): what was kept, else the start."""
+    states, kept = _steps.start(program, inputs, initial), halfway.load()
+    if kept is None:
+        return states, [], 0, 0
+    shapes = jax.eval_shape(lambda: _steps.measure_all(program, inputs, states))
+    leaves, structure = jax.tree.flatten((states, shapes))
+    stored = [_trees.from_numbers(kept[f"leaf{i}"], leaf) for i, leaf in enumerate(leaves)]
+    states, records = structure.unflatten(stored)
+    return states, [records], int(kept["done"]), int(kept["calls"])
+
+
+def _packed(states: State, records: list[Any], done: int, calls: int) -> dict[str, np.ndarray]:
+    records[:] = [_joined(records)]
+    leaves = [_trees.as_numbers(leaf) for leaf in jax.tree.leaves((states, records[0]))]
+    return {"done": np.array(done), "calls": np.array(calls)} | {f"leaf{i}": leaf for i, leaf in enumerate(leaves)}
+
+
+def _joined(records: list[Any]) -> Any:
+    return jax.tree.map(lambda *parts: np.concatenate(parts, axis=2), *records)
+
+
+def _rows(tree: Params, rows: np.ndarray) -> Params:
+    return jax.tree.map(lambda leaf: leaf if len(rows) == len(leaf) else leaf[rows], tree)

@@ -1,0 +1,80 @@
+"""Which devices and which share of the tiles a process takes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+
+from landscape import _checks
+from landscape.tiles.leases import Shard
+from landscape.tiles.run import WHOLE
+
+
+class Settings(NamedTuple):
+    """What JAX keeps by thread, for the threads that compute."""
+
+    precision: str
+    x64: bool
+
+    @contextlib.contextmanager
+    def on(self, device: jax.Device | None) -> Iterator[None]:
+        """At work on a device; None: wherever what is read is."""
+        where = contextlib.nullcontext() if device is None else jax.default_device(device)
+        with jax.default_matmul_precision(self.precision), jax.enable_x64(self.x64), where:
+            yield
+
+
+def settings(precision: str) -> Settings:
+    """Those of this thread."""
+    return Settings(precision, bool(jax.config.jax_enable_x64))  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def chosen(devices: Sequence[jax.Device] | None, read: Any) -> list[jax.Device | None]:
+    """The devices among which tiles are dealt; [None]: one after another, wherever what they read is.
+
+    read: a tree of it.
+
+    Raises: TypeError or ValueError, naming `devices`.
+    """
+    if devices is not None:
+        return _checked(devices)
+    arrays = [leaf for leaf in jax.tree.leaves(read) if isinstance(leaf, jax.Array)]
+    # Nothing that is committed, or sharded over several devices, is moved; nor what the user's default device says.
+    if jax.config.jax_default_device is not None or any(leaf.committed for leaf in arrays):  # pyright: ignore
+        return [None]
+    local = jax.local_devices()
+    return list(local) if len(local) > 1 else [None]
+
+
+def _checked(devices: Any) -> list[jax.Device | None]:
+    if isinstance(devices, jax.Device) or not isinstance(devices, Sequence):
+        raise TypeError(f"`devices` is {_checks.kind(devices)}; give a list of devices, such as jax.local_devices().")
+    if not devices:
+        raise ValueError("`devices` is empty; give at least one, or leave it out for all.")
+    local = jax.local_devices()
+    for device in devices:
+        if not isinstance(device, jax.Device):
+            raise TypeError(f"`devices` holds {_checks.kind(device)}; give JAX devices, such as jax.local_devices().")
+        if device.process_index != jax.process_index():
+            raise ValueError(f"`devices` holds {device}, which is another process's; this one has {local}.")
+    return list(dict.fromkeys(devices))
+
+
+def shard(given: tuple[int, int] | None, store: Any) -> Shard:
+    """The share of this process.
+
+    Raises: TypeError or ValueError, naming `shard`.
+    """
+    if given is None:
+        return Shard(jax.process_index(), jax.process_count()) if store is not None else WHOLE
+    if not isinstance(given, tuple) or len(given) != 2:
+        raise TypeError(f"`shard` is {given!r}; give (i, n): this is process i of n, counted from 0.")
+    index, count = _checks.count("shard[0]", given[0], least=0), _checks.count("shard[1]", given[1])
+    if index >= count:
+        raise ValueError(f"`shard` is {given}; of {count} processes the last is number {count - 1}.")
+    if store is None:
+        raise ValueError("`shard` is a share of a store; give store= a path that all processes see.")
+    return Shard(index, count)

@@ -1,0 +1,138 @@
+"""A surface in a store: which problem it belongs to, how its tiles are cut, and what is left to compute."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from landscape.charts import chart as _chart
+from landscape.objectives import penalties as _penalties
+from landscape.objectives.penalties import Penalty
+from landscape.surfaces import _dataset, io
+from landscape.surfaces._plan import Plan
+from landscape.surfaces._task import Task
+from landscape.surfaces._work import Work
+from landscape.surfaces.progress import Progress, Reached
+from landscape.tiles.halfway import Halfway
+from landscape.tiles.leases import Shard
+from landscape.tiles.manifest import Manifest
+from landscape.tiles.run import Tile, fill
+from landscape.tiles.store import Store
+from landscape.tiles.tiling import Tiling, tile_shape
+
+if TYPE_CHECKING:
+    import xarray
+
+
+class Problem(NamedTuple):
+    """What was asked for."""
+
+    tasks: Sequence[Task]  # one a split
+    splits: Sequence[str] | None
+    penalties: Mapping[str, Penalty] | None
+    batch_size: int | None
+    precision: str
+
+
+def cut(tasks: Sequence[Task], splits: Sequence[str] | None) -> tuple[Tiling, list[Task]]:
+    """The tiles of a surface, those of the split that needs the smallest, and the tasks with them."""
+    grid = tuple(map(len, tasks[0].positions))
+    shape = tile_shape(grid, min(math.prod(task.tile_shape) for task in tasks))
+    flights = [min(task.plan.in_flight, math.prod(shape)) for task in tasks]
+    fitted = [
+        task._replace(tile_shape=shape, plan=task.plan._replace(in_flight=flight))
+        for task, flight in zip(tasks, flights, strict=True)
+    ]
+    axes = tuple(tasks[0].axes)
+    if splits is None:
+        return Tiling(axes, grid, shape), fitted
+    return Tiling(("split", *axes), (len(tasks), *grid), (1, *shape)), fitted
+
+
+def filled(
+    problem: Problem, path: str | os.PathLike[str], shard: Shard, devices: Sequence[Any], progress: bool | None
+) -> xarray.Dataset:
+    """The surface in the store at `path`, with what was missing computed.
+
+    Raises: as `evaluate`.
+    """
+    store, problem = _store_of(problem, path)
+    own = store.manifest.tiling
+    with Progress(math.prod(own.grid), "cells", progress) as bar:
+        reached = Reached(bar, own)
+        tasks, swept = problem.tasks, problem.penalties is not None
+        work = Work(tasks, own, swept, problem.precision, reached.part)
+
+        def expanded(tile: int, device: Any, halfway: Halfway) -> Tile:
+            computed = work(tile, device, halfway)
+            return computed._replace(arrays=_dataset.expanded(computed.arrays, tasks[0].measures.units))
+
+        fill(store, expanded, shard, devices, reached.tile)
+    return io.surface_of(store)
+
+
+def _store_of(problem: Problem, path: str | os.PathLike[str]) -> tuple[Store, Problem]:
+    """The store, made if there is none, and the problem in the plan that the store was begun with."""
+    asked = identity(problem)
+    store = io.begun(path, asked, lambda: _new(problem, asked))
+    run = store.manifest.run
+    tasks = [
+        task._replace(plan=Plan(**plan), tile_shape=tuple(run["tile_shape"]))
+        for task, plan in zip(problem.tasks, run["plans"], strict=True)
+    ]
+    return store, problem._replace(tasks=tasks)
+
+
+def identity(problem: Problem) -> dict[str, str]:
+    """What makes two surfaces the same, by what it is of: nothing else may differ where a run goes on."""
+    task, splits = problem.tasks[0], problem.splits
+    same = task.objective.identity | {
+        "data": "; ".join(one.objective.identity["data"] for one in problem.tasks),
+        "splits": json.dumps(splits),
+        "chart": _chart.chart_id(task.chart),
+        "axes": ", ".join(f"{name}[{len(axis)}] {_digest(axis)}" for name, axis in task.axes.items()),
+        "quantities": _quantities(task),
+        "penalties": _penalties_text(problem),
+        "dtype": str(task.positions[0].dtype),
+        "precision": problem.precision,
+        "batch_size": str(problem.batch_size or "chosen"),
+    }
+    return {"kind": "surface"} | same
+
+
+def _quantities(task: Task) -> str:
+    risk = task.measures.risk
+    names = [name for name in ("stderr", "gradient_norm", "slope", "hessian") if getattr(risk, name)]
+    return ", ".join([*names, *(own.version for own in task.measures.own)]) or "risk"
+
+
+def _penalties_text(problem: Problem) -> str:
+    own = {"": problem.tasks[0].objective.penalty} if problem.penalties is None else problem.penalties
+    text = ", ".join(f"{label}: {penalty}" if label else str(penalty) for label, penalty in own.items())
+    return f"{text} {_digest(np.frombuffer(_penalties.to_json(own).encode(), np.uint8))}"
+
+
+def _digest(array: np.ndarray) -> str:
+    return hashlib.blake2b(f"{array.dtype} ".encode() + array.tobytes(), digest_size=8).hexdigest()
+
+
+def _new(problem: Problem, asked: dict[str, str]) -> tuple[Manifest, dict[str, np.ndarray]]:
+    """The manifest of a new store, and its coordinates."""
+    import xarray
+
+    tasks, splits, penalties, _, precision = problem
+    tiling, tasks = cut(tasks, splits)
+    work = Work(tasks, tiling, penalties is not None, precision, lambda tile, part: None)
+    arrays = work.shapes()
+    attributes = _dataset.attributes(tasks, splits, arrays, penalties, precision)
+    attributes["cells_in_flight"] = tasks[0].plan.in_flight
+    coordinates = xarray.Dataset(coords=_dataset.coordinates(tasks[0], arrays, penalties, splits)).coords
+    described = {name: _dataset.described(name) for name in arrays}
+    run = {"tile_shape": list(tasks[0].tile_shape), "plans": [task.plan._asdict() for task in tasks]}
+    return io.manifest_of(tiling, arrays, described, coordinates, attributes, asked, run)

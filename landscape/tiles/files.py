@@ -1,0 +1,237 @@
+"""Files under one folder, local or at any URL that fsspec knows: read whole, written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shutil
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+PARTIAL = ".partial"  # where local files are until they are whole
+_numbers = itertools.count()
+
+
+class Files(Protocol):
+    """Named bytes under one folder; names have forward slashes."""
+
+    name: str  # as the user wrote it
+
+    def exists(self) -> bool:
+        """Whether anything is there."""
+        ...
+
+    def read(self, name: str) -> bytes:
+        """The bytes; FileNotFoundError if there are none of that name."""
+        ...
+
+    def read_all(self, folder: str) -> dict[str, bytes]:
+        """Everything directly in a folder, by the last part of its name."""
+        ...
+
+    def write(self, files: Mapping[str, bytes]) -> None:
+        """Write files, each whole or not at all; they last when this returns."""
+        ...
+
+    def create(self, files: Mapping[str, bytes], last: str) -> bool:
+        """Write all files where there is nothing yet, the one called `last` last; False if somebody was faster."""
+        ...
+
+    def move(self, name: str, to: str) -> None:
+        """Give a file another name; nothing happens if it is gone."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove a file; nothing happens if it is gone."""
+        ...
+
+    def names(self, folder: str) -> list[str]:
+        """Names of all files under a folder, at any depth."""
+        ...
+
+    def zarr(self) -> Any:
+        """What zarr and xarray open."""
+        ...
+
+    def sweep(self) -> None:
+        """Remove what writers of this machine that are no more left half-written."""
+        ...
+
+
+def files(path: str | os.PathLike[str]) -> Files:
+    """The files at a path or URL.
+
+    Raises: ValueError where fsspec does not know the URL's kind; ImportError where it lacks a package for it.
+    """
+    text = os.fspath(path)
+    if "://" not in text:
+        return _Local(Path(text))
+    if text.startswith("file://"):
+        return _Local(Path(text.removeprefix("file://")))
+    return _Remote(text)
+
+
+class _Local:
+    """A folder. A file is written elsewhere in it, forced to disk and renamed into its place."""
+
+    def __init__(self, path: Path) -> None:
+        self.name, self._path = str(path), path
+
+    def exists(self) -> bool:
+        return self._path.exists() or self._path.is_symlink()
+
+    def read(self, name: str) -> bytes:
+        with open(f"{self._path}/{name}", "rb", buffering=0) as file:
+            return file.read()
+
+    def read_all(self, folder: str) -> dict[str, bytes]:
+        with contextlib.suppress(FileNotFoundError):
+            return {name: self.read(f"{folder}/{name}") for name in os.listdir(self._path / folder)}
+        return {}
+
+    def write(self, files: Mapping[str, bytes]) -> None:
+        partial = self._path / PARTIAL
+        partial.mkdir(parents=True, exist_ok=True)
+        waiting = {partial / f"{socket.gethostname()}-{os.getpid()}-{next(_numbers)}": name for name in files}
+        try:
+            for path, name in waiting.items():
+                _write_through(path, files[name])
+            for path, name in waiting.items():
+                (self._path / name).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(path, self._path / name)
+        finally:
+            for path in waiting:
+                path.unlink(missing_ok=True)
+        for folder in {(self._path / name).parent for name in files}:
+            _sync_folder(folder)
+
+    def create(self, files: Mapping[str, bytes], last: str) -> bool:
+        target = self._path.absolute()
+        whole = _Local(target.with_name(f".{target.name}.{socket.gethostname()}-{os.getpid()}"))
+        try:
+            whole.write(files)
+            os.rename(whole._path, target)
+        except OSError:
+            if target.is_dir() and any(target.iterdir()):
+                return False
+            raise
+        finally:
+            shutil.rmtree(whole._path, ignore_errors=True)
+        _sync_folder(target.parent)
+        return True
+
+    def move(self, name: str, to: str) -> None:
+        (self._path / to).parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(self._path / name, self._path / to)
+
+    def remove(self, name: str) -> None:
+        (self._path / name).unlink(missing_ok=True)
+
+    def names(self, folder: str) -> list[str]:
+        found = (path for path in (self._path / folder).rglob("*") if path.is_file())
+        return [path.relative_to(self._path).as_posix() for path in found]
+
+    def zarr(self) -> Any:
+        return str(self._path)
+
+    def sweep(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            for path in (self._path / PARTIAL).iterdir():
+                host, pid, _ = path.name.rsplit("-", 2)
+                if host == socket.gethostname() and not is_running(int(pid)):
+                    path.unlink(missing_ok=True)
+
+
+class _Remote:
+    """A folder at a URL. Object stores write a file whole or not at all by themselves."""
+
+    def __init__(self, url: str) -> None:
+        from fsspec.core import url_to_fs
+
+        self.name = url
+        self._fs, self._root = url_to_fs(url)
+
+    def _at(self, name: str) -> str:
+        return f"{self._root.rstrip('/')}/{name}"
+
+    def exists(self) -> bool:
+        self._fs.invalidate_cache()
+        return self._fs.exists(self._root)
+
+    def read(self, name: str) -> bytes:
+        return self._fs.cat_file(self._at(name))
+
+    def read_all(self, folder: str) -> dict[str, bytes]:
+        self._fs.invalidate_cache()
+        if not self._fs.exists(self._at(folder)):
+            return {}
+        found = self._fs.cat([entry for entry in self._fs.ls(self._at(folder), detail=False)])
+        return {name.rsplit("/", 1)[-1]: data for name, data in found.items()}
+
+    def write(self, files: Mapping[str, bytes]) -> None:
+        self._fs.pipe({self._at(name): data for name, data in files.items()})
+
+    def create(self, files: Mapping[str, bytes], last: str) -> bool:
+        self.write({name: data for name, data in files.items() if name != last})
+        try:
+            self._fs.pipe_file(self._at(last), files[last], mode="create")
+        except FileExistsError:
+            return False
+        return True
+
+    def move(self, name: str, to: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._fs.mv(self._at(name), self._at(to))
+
+    def remove(self, name: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._fs.rm_file(self._at(name))
+
+    def names(self, folder: str) -> list[str]:
+        self._fs.invalidate_cache()
+        start = len(self._at(""))
+        return [name[start:] for name in self._fs.find(self._at(folder))]
+
+    def zarr(self) -> Any:
+        from zarr.storage import FsspecStore
+
+        return FsspecStore.from_url(self.name, read_only=True)
+
+    def sweep(self) -> None:
+        """Nothing is ever half-written here."""
+
+
+def is_running(pid: int) -> bool:
+    """Whether this machine has such a process; yes where one cannot ask."""
+    if os.name == "nt":  # signal 0 would end it
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
+def _write_through(path: Path, data: bytes) -> None:
+    with open(path, "wb", buffering=0) as file:
+        view = memoryview(data)
+        while view:
+            view = view[file.write(view) :]
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    """The names in it last, too."""
+    if os.name == "nt":
+        return
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

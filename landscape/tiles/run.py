@@ -1,0 +1,166 @@
+"""Filling a tiling: tiles are dealt to devices, each worked on by one call, and put where they are kept."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from landscape.tiles import stopping
+from landscape.tiles.halfway import Halfway
+from landscape.tiles.leases import Shard, lease
+from landscape.tiles.manifest import Named
+from landscape.tiles.store import DAMAGED, Store, place
+from landscape.tiles.tiling import Tiling
+
+WHOLE = Shard(0, 1)
+
+
+class Tile(NamedTuple):
+    """What came of a tile."""
+
+    arrays: Mapping[str, Named]  # of the tile's shape
+    said: Mapping[str, Any]  # for its record
+
+
+class Work(Protocol):
+    """Computes a tile on a device (None: wherever its inputs are)."""
+
+    def __call__(self, tile: int, device: Any, halfway: Halfway) -> Tile: ...
+
+
+class Place(Protocol):
+    """Where tiles are kept."""
+
+    def has(self, tile: int) -> bool: ...
+
+    def put(self, tile: int, arrays: Mapping[str, Named], said: Mapping[str, Any]) -> None: ...
+
+    def halfway(self, tile: int) -> Halfway: ...
+
+
+class Memory:
+    """Tiles in memory: whole arrays."""
+
+    def __init__(self, tiling: Tiling) -> None:
+        self.arrays: dict[str, Named] = {}
+        self._tiling = tiling
+
+    def has(self, tile: int) -> bool:
+        """None is there before it was computed."""
+        return False
+
+    def put(self, tile: int, arrays: Mapping[str, Named], said: Mapping[str, Any]) -> None:
+        """Copy a tile into the whole."""
+        tiling = self._tiling
+        if tiling.count == 1:
+            self.arrays = dict(arrays)
+            return
+        sizes, covered = dict(zip(tiling.dims, tiling.grid, strict=True)), tiling.slices(tile)
+        for name, (dims, values) in arrays.items():
+            if name not in self.arrays:
+                shape = tuple(sizes.get(dim, length) for dim, length in zip(dims, values.shape, strict=True))
+                self.arrays[name] = Named(dims, np.empty(shape, values.dtype))
+            place(self.arrays[name].values, dims, values, covered)
+
+    def halfway(self, tile: int) -> Halfway:
+        """Nothing is kept."""
+        return Halfway(None, tile)
+
+
+def order(tiles: Sequence[int], count: int, shard: Shard) -> list[int]:
+    """The missing tiles in the order in which a process takes them.
+
+    First its own, index, index + n, …; then what others have left, from the last one on, so that it meets whoever is
+    still at work on them.
+    """
+    missing = set(tiles)
+    shares = [range((shard.index + i) % shard.count, count, shard.count) for i in range(shard.count)]
+    return [t for t in shares[0] if t in missing] + [t for share in shares[1:] for t in reversed(share) if t in missing]
+
+
+def run(work: Work, place: Place, tiles: Iterable[int], devices: Sequence[Any], done: Callable[[int], None]) -> None:
+    """Compute tiles that are not there yet, one at a time on each device; `done(tile)` is called after each.
+
+    Raises: what `work` raises, after the tiles in hand; `stopping.Stopped` if the run was asked to stop.
+    """
+    waiting, lock, failed = iter(tiles), threading.Lock(), threading.Event()
+
+    def following() -> Iterator[int]:
+        while not failed.is_set():
+            if stopping.asked():
+                stopping.stop()
+            with lock:
+                tile = next(waiting, None)
+            if tile is None:
+                return
+            yield tile
+
+    def on(device: Any) -> None:
+        try:
+            for tile in following():
+                if not place.has(tile):
+                    _one(work, place, tile, device, lock)
+                with lock:
+                    done(tile)
+        except BaseException:
+            failed.set()
+            raise
+
+    if len(devices) == 1:
+        on(devices[0])
+        return
+    with ThreadPoolExecutor(len(devices), "tiles") as pool:
+        running = [pool.submit(on, device) for device in devices]
+        try:
+            wait(running)
+        except BaseException:  # an interruption: the tiles in hand are finished first
+            failed.set()
+            raise
+    for one in running:
+        one.result()
+
+
+def _one(work: Work, place: Place, tile: int, device: Any, lock: threading.Lock) -> None:
+    started, halfway = time.perf_counter(), place.halfway(tile)
+    arrays, said = work(tile, device, halfway)
+    seconds = round(time.perf_counter() - started, 6)
+    with lock if isinstance(place, Memory) else contextlib.nullcontext():
+        place.put(tile, arrays, {"seconds": seconds, **said})
+    halfway.drop()
+
+
+def fill(store: Store, work: Work, shard: Shard, devices: Sequence[Any], done: Callable[[int], None]) -> None:
+    """Compute what a store lacks; `done(tile)` is called of each, those that are there at once.
+
+    A damaged chunk is set aside, with a warning, and its tile computed again. A complete store is not written to.
+    Raises: as `run`; OSError where the store cannot be written to (any more), with what is safe.
+    """
+    tiling, records = store.manifest.tiling, store.records()
+    damaged = store.damaged(records)
+    for tile, names in damaged.items():
+        store.set_aside(tile, names)
+        warnings.warn(
+            f"{store.name!r}: tile {tile} is damaged ({', '.join(names)}); it is computed again, and what was there "
+            f"is kept under {DAMAGED}/.",
+            UserWarning,
+            stacklevel=3,
+        )
+    missing = [tile for tile in range(tiling.count) if tile not in records or tile in damaged]
+    for tile in sorted(set(records) - set(damaged)):
+        done(tile)
+    if not missing:
+        return
+    try:
+        with lease(store.files, shard), stopping.possible():
+            store.files.sweep()
+            run(work, store, order(missing, tiling.count, shard), devices, done)
+    except OSError as error:
+        safe = f"{len(store.records())} of {tiling.count} tiles are safe; mend that and repeat the call to go on"
+        raise OSError(error.errno, f"{error.strerror or error} ({safe})", store.name) from error

@@ -1,0 +1,44 @@
+"""Stopping a run at the next place where nothing is lost. Asked for by whoever handles signals."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import NoReturn
+
+_running = threading.Event()
+_asked: list[int] = []  # by which signals
+
+
+class Stopped(BaseException):
+    """A run has stopped because it was asked to; the argument is the signal's number.
+
+    Not an Exception: nothing on the way may take it for a failure.
+    """
+
+
+def ask(number: int) -> bool:
+    """Ask the run in hand to stop after the tile in hand; False if there is none that could."""
+    if _running.is_set():
+        _asked.append(number)
+    return _running.is_set()
+
+
+def asked() -> bool:
+    """Whether the run in hand is to stop."""
+    return bool(_asked)
+
+
+def stop() -> NoReturn:
+    """Stop the run in hand."""
+    raise Stopped(_asked[0])
+
+
+@contextlib.contextmanager
+def possible() -> Iterator[None]:
+    """A run that keeps its tiles: it can be asked to stop."""
+    _running.set()
+    try:
+        yield
+    finally:
+        _running.clear()
+        _asked.clear()

@@ -1,0 +1,258 @@
+"""The store: tiles on disk or at a URL, filled by any number of processes, readable while it grows.
+
+A tile is there once its record is: the record holds the checksums of the tile's chunks and is written after they are
+safe, so it never runs ahead of them. A tile has one right answer, so that two writers of one do no harm.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from landscape.tiles import chunks, manifest
+from landscape.tiles.chunks import DamagedError
+from landscape.tiles.files import Files, files
+from landscape.tiles.halfway import Halfway
+from landscape.tiles.leases import me
+from landscape.tiles.manifest import ROOT, Manifest, Named
+
+if TYPE_CHECKING:
+    import xarray
+
+COMPLETE, DAMAGED = "landscape/complete", "landscape/damaged"
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Store:
+    """The tiles at one place."""
+
+    files: Files
+    manifest: Manifest
+
+    @property
+    def name(self) -> str:
+        """Its path or URL, as the user wrote it."""
+        return self.files.name
+
+    def records(self) -> dict[int, Record]:
+        """The record of each complete tile. One that cannot be read is none: the tile is computed again."""
+        found = {}
+        for name, data in self.files.read_all(COMPLETE).items():
+            try:
+                record = json.loads(data)
+                found[int(name.removesuffix(".json"))] = record if record["checksums"] else {}
+            except (ValueError, KeyError, TypeError):
+                continue
+        return {tile: found[tile] for tile in sorted(found) if tile < self.manifest.tiling.count}
+
+    def has(self, tile: int) -> bool:
+        """Whether a tile is complete, its chunks unread."""
+        try:
+            self.files.read(_record(tile))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def put(self, tile: int, arrays: Mapping[str, Named], said: Mapping[str, Any]) -> None:
+        """Write a tile's chunks, then its record, with what is `said` of it."""
+        for part in tile_files(self.manifest, tile, arrays, said):
+            self.files.write(part)
+
+    def halfway(self, tile: int) -> Halfway:
+        """What a tile that takes long has so far."""
+        return Halfway(self.files, tile)
+
+    def damaged(self, records: Mapping[int, Record]) -> dict[int, list[str]]:
+        """Tiles whose chunks are not what their record says, with the variables."""
+        wrong: dict[int, list[str]] = {}
+        for tile, record in records.items():
+            for name in self._owned(tile):
+                try:
+                    self._chunk(tile, name, record)
+                except (DamagedError, FileNotFoundError):
+                    wrong.setdefault(tile, []).append(name)
+        return wrong
+
+    def set_aside(self, tile: int, names: list[str]) -> None:
+        """Move damaged chunks out of the way, and the tile is no longer complete."""
+        stamp = time.strftime("%Y%m%dT%H%M%S")
+        self.files.remove(_record(tile))
+        for name in names:
+            key = self._key(tile, name)
+            self.files.move(key, f"{DAMAGED}/{key}-{stamp}-{os.getpid()}")
+
+    def dataset(self, records: Mapping[int, Record]) -> xarray.Dataset:
+        """Everything that these tiles hold, in memory, each chunk compared with its record.
+
+        While tiles are missing, their numbers are NaN (0, False), `computed` is False there, and the attributes
+        `tiles` and `tiles_complete` count them.
+        Raises: ValueError, naming the variable, where a chunk is damaged.
+        """
+        import xarray
+
+        own = self.manifest
+        variables: dict[str, Any] = {}
+        for name, variable in own.variables.items():
+            whole = self._assembled(name, records)
+            attributes = dict(variable.attributes)
+            if "stored_from" in attributes:
+                whole = whole.astype(np.dtype(attributes.pop("stored_from")))
+            variables[name] = (variable.dims, whole, attributes)
+        coordinates: dict[str, Any] = {}
+        for name, checksum in own.checksums.items():
+            if checksum:
+                one = own.coordinates[name]
+                coordinates[name] = (one.dims, self._read(name, checksum), one.attributes)
+            else:
+                coordinates[name] = label if isinstance(label := own.labels[name], str) else (name, label)
+        attributes = dict(own.attributes)
+        if len(records) < own.tiling.count:
+            variables["computed"] = (own.tiling.dims, self._computed(records), {"long_name": "tile complete"})
+            attributes |= {"tiles": own.tiling.count, "tiles_complete": len(records)}
+        return xarray.Dataset(variables, coordinates, attributes)
+
+    def _computed(self, records: Mapping[int, Record]) -> np.ndarray:
+        tiling = self.manifest.tiling
+        computed = np.zeros(tiling.grid, bool)
+        for tile in records:
+            computed[tuple(tiling.slices(tile).values())] = True
+        return computed
+
+    def _assembled(self, name: str, records: Mapping[int, Record]) -> np.ndarray:
+        """One variable, tile by tile."""
+        own, tiling = self.manifest.variables[name], self.manifest.tiling
+        shape = own.chunk_shape(tiling)
+        whole = own.empty() if shape != own.shape or not records else None
+        for tile, record in records.items():
+            if manifest.owns(own, tiling, tile):
+                try:
+                    part = chunks.decode(self._chunk(tile, name, record), shape, own.dtype)
+                except (DamagedError, FileNotFoundError) as error:
+                    raise self._damage(name, error) from None
+                if whole is None:
+                    return part.copy()
+                place(whole, own.dims, part, tiling.slices(tile))
+        assert whole is not None
+        return whole
+
+    def _read(self, name: str, checksum: str) -> np.ndarray:
+        own = self.manifest.coordinates[name]
+        try:
+            data = self.files.read(manifest.key(name, own, manifest.UNTILED, 0))
+            if chunks.checksum(data) != checksum:
+                raise DamagedError("its checksum is not that in the manifest")
+            return chunks.decode(data, own.shape, own.dtype).copy()
+        except (DamagedError, FileNotFoundError) as error:
+            raise self._damage(name, error) from None
+
+    def _damage(self, name: str, error: Exception) -> ValueError:
+        why = "a chunk is missing" if isinstance(error, FileNotFoundError) else str(error)
+        cure = "The call that made it, repeated, sets it aside and computes it again." if self.manifest.identity else ""
+        return ValueError(f"{self.name!r} is damaged: {name!r} cannot be read ({why}). {cure}".strip())
+
+    def _chunk(self, tile: int, name: str, record: Record) -> bytes:
+        data = self.files.read(self._key(tile, name))
+        if chunks.checksum(data) != record["checksums"].get(name):
+            raise DamagedError("its checksum is not that in the record of the tile")
+        return data
+
+    def _key(self, tile: int, name: str) -> str:
+        return manifest.key(name, self.manifest.variables[name], self.manifest.tiling, tile)
+
+    def _owned(self, tile: int) -> list[str]:
+        own = self.manifest
+        return [name for name, variable in own.variables.items() if manifest.owns(variable, own.tiling, tile)]
+
+
+def open_store(path: str | os.PathLike[str]) -> Store:
+    """The store at a path or URL.
+
+    Raises: FileNotFoundError if nothing is there; ValueError if that is no store of this package, if its manifest is
+    damaged, or of another format.
+    """
+    found = files(path)
+    try:
+        return Store(found, manifest.read(found.name, found.read(ROOT)))
+    except (FileNotFoundError, NotADirectoryError):
+        if not found.exists():
+            raise FileNotFoundError(f"{found.name!r} does not exist.") from None
+    raise ValueError(f"{found.name!r} is no store: results are folders that `ls.save`, `store=` or -o wrote.")
+
+
+def check_same(store: Store, identity: Mapping[str, str], made_with: Mapping[str, str]) -> None:
+    """Raise ValueError, listing what differs, unless the store is of the same problem; a warning for other versions."""
+    there, before = store.manifest.identity, store.manifest.made_with
+    differ = [what for what in {**there, **identity} if there.get(what) != identity.get(what)]
+    versions = [what for what in made_with if before.get(what) != made_with[what]]
+    made = ", ".join(f"{what} {before.get(what)} there, {made_with[what]} here" for what in versions)
+    if differ:
+        listed = "; ".join(f"{w}: {there.get(w)} there, {identity.get(w)} here" for w in differ)
+        hint = f" (Fingerprints of programs may change with versions: {made}.)" if versions else ""
+        raise ValueError(
+            f"`store` {store.name!r} holds another problem; {', '.join(differ)} differ ({listed}). Going on never "
+            f"changes the problem: take another path, or what was asked for then.{hint}"
+        )
+    if versions:
+        warnings.warn(
+            f"`store` {store.name!r} was begun with {made}: numbers of new tiles may differ from the others' in their "
+            "last digits.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def make_store(
+    path: str | os.PathLike[str],
+    new: Manifest,
+    coordinates: Mapping[str, np.ndarray],
+    tiles: Mapping[int, Mapping[str, Named]] | None = None,
+) -> Store | None:
+    """A new store, there as a whole with its first tiles or not at all; None if there is one already."""
+    target = files(path)
+    whole = manifest.files_of(new, coordinates)
+    for tile, arrays in (tiles or {}).items():
+        for part in tile_files(new, tile, arrays, {}):
+            whole |= part
+    return open_store(path) if target.create(whole, last=ROOT) else None
+
+
+def check_free(target: Files) -> None:
+    """Raise FileExistsError if something is there, so that long work is not started in vain."""
+    if target.exists():
+        raise FileExistsError(
+            f"{target.name!r} exists; results are never overwritten: choose another name, or remove it first."
+        )
+
+
+def tile_files(
+    own: Manifest, tile: int, arrays: Mapping[str, Named], said: Mapping[str, Any]
+) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """The chunks of a tile and, to be written after them, its record."""
+    written, checksums = {}, {}
+    for name, variable in own.variables.items():
+        if manifest.owns(variable, own.tiling, tile):
+            values = np.asarray(arrays[name].values).astype(variable.dtype, copy=False)
+            data = chunks.encode(values)
+            written[manifest.key(name, variable, own.tiling, tile)] = data
+            checksums[name] = chunks.checksum(data)
+    record = {"checksums": checksums, "finished": time.time(), "by": str(me()), **said}
+    return written, {_record(tile): json.dumps(record).encode()}
+
+
+def place(whole: np.ndarray, dims: tuple[str, ...], part: np.ndarray, covered: Mapping[str, slice]) -> None:
+    """Put a tile, which may reach beyond the grid, where it belongs."""
+    where = tuple(covered.get(dim, slice(None)) for dim in dims)
+    inside = tuple(slice(0, covered[dim].stop - covered[dim].start) if dim in covered else slice(None) for dim in dims)
+    whole[where] = part[inside]
+
+
+def _record(tile: int) -> str:
+    return f"{COMPLETE}/{tile}.json"
