@@ -34,6 +34,7 @@ lint: $(READY) ## Check style and types
 bench: $(READY) ## Measure speed against NumPy, C, plain JAX and (if installed: '.[peers]') PyTorch
 	$(BIN)/python -m benchmarks neuron
 	$(BIN)/python -m benchmarks planes
+	$(BIN)/python -m benchmarks scaling
 
 clean: ## Remove what the other targets made
 	rm -rf $(VENV) .cache .hypothesis .pytest_cache .ruff_cache build dist figures/out

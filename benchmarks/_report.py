@@ -35,6 +35,8 @@ class Row:
     times_peer: float | None = None  # how many times faster than loss-landscapes
     peak_bytes: float | None = None  # the process's memory at its peak
     passes: float | None = None  # over the data
+    tiles_a_second: float | None = None
+    microseconds: float | None = None  # per tile
     absolute_error: float | None = None  # the largest, against float64
     relative_error: float | None = None
     right: bool = True
@@ -171,6 +173,8 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
     "plain loop ÷ this": lambda row: _number(row.times_plain, "{:.2f}"),
     "loss-landscapes ÷ this": lambda row: _number(row.times_peer, "{:.1f}"),
     "peak memory": lambda row: _number(row.peak_bytes and row.peak_bytes / 1e9, "{:.2f} GB"),
+    "tiles/s": lambda row: _number(row.tiles_a_second, "{:.2f}"),
+    "µs/tile": lambda row: _number(row.microseconds, "{:.0f}"),
     "passes": lambda row: _number(row.passes, "{:.2f}"),
     "largest error": lambda row: ("" if row.right else "WRONG: ") + _number(row.absolute_error, "{:.1e}"),
     "relative": lambda row: _number(row.relative_error, "{:.1e}"),

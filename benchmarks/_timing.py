@@ -4,7 +4,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import jax
@@ -35,12 +35,21 @@ class Timed:
 def race(contestants: Mapping[Name, Callable[[], Any]], repeats: int) -> dict[Name, Timed]:
     """Call every contestant once, then all of them in turn, `repeats` times."""
     warm = {name: _timed(call) for name, call in contestants.items()}
-    times: dict[Name, list[tuple[float, float]]] = {name: [] for name in contestants}
+    timed = rounds(contestants, repeats)
+    return {name: replace(timed[name], first=first, answer=answer) for name, (first, _, answer) in warm.items()}
+
+
+def rounds(contestants: Mapping[Name, Callable[[], Any]], repeats: int) -> dict[Name, Timed]:
+    """The same where each call is new processes, so that there is nothing to warm up; the answers of all rounds."""
+    times: dict[Name, list[tuple[float, float, Any]]] = {name: [] for name in contestants}
     for _ in range(repeats):
         for name, call in contestants.items():
-            times[name].append(_timed(call)[:2])
-    seconds, cores = ({name: np.array([t[i] for t in times[name]]) for name in contestants} for i in (0, 1))
-    return {name: Timed(warm[name][0], seconds[name], cores[name], warm[name][2]) for name in contestants}
+            times[name].append(_timed(call))
+
+    def of(own: list[tuple[float, float, Any]]) -> Timed:
+        return Timed(own[0][0], np.array([t[0] for t in own]), np.array([t[1] for t in own]), [t[2] for t in own])
+
+    return {name: of(own) for name, own in times.items()}
 
 
 def ratio(of: Timed, to: Timed) -> float:

@@ -148,7 +148,7 @@ def numeric(name: str, values: Any) -> np.ndarray:
 
 def default_float() -> np.dtype:
     """The dtype that JAX gives a Python float now: float64 with x64 on, else float32."""
-    return np.dtype(jnp.zeros(()).dtype)
+    return np.dtype(jnp.result_type(float))
 
 
 def floating(value: Any) -> jax.Array:

@@ -36,7 +36,12 @@ def widest(tree: Params) -> np.dtype:
 def as_numbers(leaf: Any) -> np.ndarray:
     """A leaf as a NumPy array, random keys as their data."""
     is_key = hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    return np.asarray(jax.random.key_data(leaf) if is_key else leaf)
+    leaf = jax.random.key_data(leaf) if is_key else leaf
+    if isinstance(leaf, Array) and not (leaf.is_fully_addressable or leaf.is_fully_replicated):
+        from jax.experimental import multihost_utils
+
+        return multihost_utils.process_allgather(leaf, tiled=True)  # sharded over processes: they all call this
+    return np.asarray(leaf)
 
 
 def from_numbers(numbers: np.ndarray, like: Any) -> Any:

@@ -62,7 +62,8 @@ def starts(starts: Params, params: Params) -> tuple[Params, bool]:
             + _trees.layouts(params=params, starts=starts)
             + (hint if listed and starts else "")
         )
-    leaves = [_checks.numeric(f"starts {name!r}", leaf) for name, leaf in _trees.named_leaves(starts).items()]
+    named = _trees.named_leaves(starts)
+    leaves = [_checks.numeric(f"starts {name!r}", _addressable(leaf)) for name, leaf in named.items()]
     arrays = jax.tree.map(lambda s, p: s.astype(p.dtype), structure.unflatten(leaves), params)
     named, wanted = _trees.named_leaves(arrays), _trees.named_leaves(params)
     for name, leaf in named.items():
@@ -118,3 +119,8 @@ def check_plan(
             "`key` is needed beside `batch_size`: it draws the order of the examples; pass jax.random.key(0)."
         )
     _checks.random_key("key", key)
+
+
+def _addressable(leaf: Any) -> Any:
+    """A leaf of which other processes hold parts as a whole; any other as it is."""
+    return _trees.as_numbers(leaf) if isinstance(leaf, Array) and not leaf.is_fully_addressable else leaf

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -18,12 +18,13 @@ from landscape.analysis._runs import DIMS, Runs, Tracer
 from landscape.charts import chart as _chart
 from landscape.charts.trajectory import Trajectory, from_records, with_frozen
 from landscape.objectives import tracing
-from landscape.surfaces import io
+from landscape.surfaces import _filling, io
+from landscape.surfaces._devices import Where
 from landscape.surfaces.progress import Progress, Reached
 from landscape.tiles.halfway import Halfway
 from landscape.tiles.leases import Shard
 from landscape.tiles.manifest import Manifest, Named
-from landscape.tiles.run import Tile, fill
+from landscape.tiles.run import Tile
 
 if TYPE_CHECKING:
     import xarray
@@ -65,7 +66,7 @@ def filled(
     key: Array | None,
     path: str | os.PathLike[str],
     shard: Shard,
-    devices: Sequence[Any],
+    where: Where,
     progress: bool | None,
 ) -> Trajectory:
     """The trajectory in the store at `path`, with what was missing computed.
@@ -78,7 +79,7 @@ def filled(
             "and their coordinates are kept."
         )
     asked = identity(runs, labels, attributes, key)
-    store = io.begun(path, asked, lambda: _new(runs, labels, attributes, asked))
+    store = _filling.begun(path, asked, lambda: _new(runs, labels, attributes, asked), where)
     begun = store.manifest.run["plan"]
     runs = runs._replace(plan=_blocks.Plan(tuple(begun["block"]), begun["params_bytes"], begun["memory"]))
     tiling = runs.tiling
@@ -90,7 +91,7 @@ def filled(
             computed = work(tile, device, halfway)
             return Tile(io.named(_flat(runs, computed.arrays, labels, attributes))[0], computed.said)
 
-        fill(store, flattened, shard, devices, reached.tile)
+        _filling.fill(store, flattened, shard, where, reached.tile)
     return io.trajectory_of(store)
 
 

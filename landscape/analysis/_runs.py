@@ -15,7 +15,7 @@ from landscape._trees import Params
 from landscape.analysis import _blocks, _steps
 from landscape.analysis._steps import Inputs, Program, State
 from landscape.objectives.objective import Objective
-from landscape.surfaces import _devices
+from landscape.surfaces import _devices, _together
 from landscape.tiles.halfway import Halfway
 from landscape.tiles.tiling import Tiling
 
@@ -111,12 +111,12 @@ class Tracer:
             order = runs.order
             batches = None if order is None else order[done : done + every * count].reshape(count, every, -1)
             states, part = _steps.advance(program._replace(record_every=every), count, inputs, states, batches)
-            records.append(jax.device_get(part))  # waits for it: the bar tells the truth, and a stop comes here
+            records.append(_together.on_host(part))  # waits for it: the bar tells the truth, and a stop comes here
             done, first = done + every * count, first + 1
             self._advanced(tile, done / runs.steps)
             halfway.keep(lambda states=states, done=done, first=first: _packed(states, records, done, first))
         records.append(jax.tree.map(lambda leaf: leaf[:, :, None], _steps.measure_all(program, inputs, states)))
-        return _joined(jax.device_get(records))
+        return _joined(_together.on_host(records))
 
 
 def _segments(program: Program, runs: Runs, count: int) -> list[tuple[int, int]]:

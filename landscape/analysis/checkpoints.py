@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, MappingView, Sequence, Sized
 from dataclasses import dataclass, field
@@ -17,11 +18,12 @@ from jax import Array
 
 from landscape import _checks, _trees
 from landscape._trees import Params
+from landscape.analysis import _kept_checkpoints
 from landscape.charts import chart as _chart
 from landscape.charts.chart import Chart
 from landscape.charts.trajectory import Trajectory, from_records, projected
 from landscape.objectives.objective import Objective, check_objective
-from landscape.surfaces.evaluate import evaluate
+from landscape.surfaces.evaluate import evaluate, shapes_of
 from landscape.surfaces.progress import Progress
 from landscape.surfaces.provenance import describe
 
@@ -59,6 +61,7 @@ def trajectory(
     memory: int | None = None,
     precision: str = "highest",
     progress: bool | None = None,
+    store: str | os.PathLike[str] | None = None,
 ) -> Trajectory:
     """Measure the checkpoints of a training run: what `descend` returns for runs of its own.
 
@@ -68,6 +71,8 @@ def trajectory(
     steps:       their step numbers, strictly increasing; 0, 1, 2, … by default.
     record:      a chart: keep coordinates and off-chart residual instead of the params (for large models).
     batch_size, memory, precision, progress: as in `evaluate`.
+    store:       a path or URL where each checkpoint's numbers are kept once they are measured. The same call again
+                 asks for all checkpoints, and measures those that are missing. Their number must be known.
 
     Returns a Trajectory over `step` with risk, objective, gradient_norm (of the minimum-norm subgradient of risk +
     penalty) and finite, all on the objective's data and compiled once; params are copied to the host.
@@ -93,6 +98,8 @@ def trajectory(
         raise ValueError(f"{_lengths(numbers, length)}; give each checkpoint its step.")
     options: dict[str, Any] = {"batch_size": batch_size, "memory": memory, "precision": precision, "progress": False}
     look = partial(_look, objective, record, options)
+    if store is not None:
+        return _in_store(store, objective, checkpoints, numbers, length, record, options, progress)
     columns: list[list[Any]] = []
     with Progress(length, "checkpoints", progress) as bar:
         # `map` lets go of a checkpoint before it asks for the next; a loop variable would hold two of them.
@@ -105,6 +112,50 @@ def trajectory(
         raise ValueError("`checkpoints` is empty; give at least one, or a generator that has not been used up yet.")
     said = {"precision": precision, "wall_seconds": round(time.perf_counter() - started, 6)}
     return _finished(objective, record, columns, numbers, describe(objective, None) | said)
+
+
+def _in_store(
+    store: str | os.PathLike[str],
+    objective: Objective,
+    checkpoints: Iterable[Params],
+    numbers: np.ndarray | None,
+    length: int | None,
+    record: Chart | None,
+    options: dict[str, Any],
+    progress: bool | None,
+) -> Trajectory:
+    steps = np.arange(length or 0) if numbers is None else numbers
+    if not len(steps):
+        raise ValueError("`store` needs to know how many checkpoints come: give their `steps`, or a list of them.")
+    if record is None and not _trees.is_nested_dict(objective.params):
+        raise ValueError("`store` keeps params that are nested dictionaries; give record= a chart to keep coordinates.")
+    attributes = describe(objective, None) | {"precision": options["precision"]}
+
+    def one(columns: list[Any], step: np.ndarray) -> Trajectory:
+        return _finished(objective, record, [[column] for column in columns], step, dict(attributes))
+
+    run, came = _kept_checkpoints.filled(
+        *(store, objective, checkpoints, steps, record, options),
+        example=partial(_example, objective, record, options),
+        look=partial(_look, objective, record, options),
+        one=one,
+        progress=progress,
+    )
+    if came != len(steps):
+        raise StepsMismatch(f"{_lengths(steps, came)}; give each its step. Those that came are in {store!r}.", run)
+    return run
+
+
+def _example(objective: Objective, record: Chart | None, options: dict[str, Any]) -> list[Any]:
+    """What `_look` would return of the objective's own params, nothing measured."""
+    still: Any = _Still(objective.params)
+    shapes = shapes_of(objective, still, {"checkpoint": [0.0]}, ("gradient_norm",), options)
+    measured = [np.zeros((), shapes[name].dtype)[()] for name in ("risk", "objective", "gradient_norm")]
+    if record is not None:
+        one = jax.tree.map(lambda leaf: leaf[None], _trees.floating(objective.params))
+        coordinates, residual = projected(record, one, objective.params)
+        return [*measured, coordinates[0], residual[0]]
+    return [*measured, *map(_trees.as_numbers, jax.tree.leaves(objective.params))]
 
 
 def _look(

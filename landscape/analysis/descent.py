@@ -46,7 +46,7 @@ def descend(
     progress: bool | None = None,
     store: str | os.PathLike[str] | None = None,
     shard: tuple[int, int] | None = None,
-    devices: Sequence[jax.Device] | None = None,
+    devices: Sequence[Any] | None = None,
 ) -> Trajectory:
     """Trace optimizers from one start or many.
 
@@ -106,7 +106,7 @@ def descend(
         attributes = describe(objective, penalties) | {"precision": PRECISION, **size}
         if store is not None:
             return _kept.filled(runs, labels, attributes, key, store, share, where, progress)
-        arrays = _in_memory(runs, where, progress)
+        arrays = _in_memory(runs, where.devices, progress)
     attributes["wall_seconds"] = round(time.perf_counter() - started, 6)
     return _kept.trajectory(runs, arrays, labels, attributes)
 

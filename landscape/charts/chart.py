@@ -142,7 +142,7 @@ def check_fits(name: str, chart: Chart, params: Params) -> None:
             raise ValueError(
                 f"`{name}` calls a coordinate {coordinate!r}, which is the name of a result; choose another name."
             )
-    position = jax.ShapeDtypeStruct((), jax.numpy.zeros(()).dtype)
+    position = jax.ShapeDtypeStruct((), _checks.default_float())
     point = jax.eval_shape(_point, chart, (position,) * len(chart.names))
     found, wanted = _trees.named_leaves(point), _trees.named_leaves(params)
     wrong = _leaves.misfits(found, wanted, lambda leaf: f"{leaf.dtype}{list(leaf.shape)}")

@@ -33,7 +33,7 @@ def resolutions(plane: Plane) -> tuple[tuple[Resolution, ...], ...]:
 
 def _resolution(path: str, leaf: Any, direction: Any) -> Resolution:
     # No wider than it is: of a large model no second copy is made. Only entries that the axis moves count.
-    moves, sizes = (np.abs(np.asarray(array, _trees.wide(array))) for array in (direction, leaf))
+    moves, sizes = (np.abs(_trees.as_numbers(array).astype(_trees.wide(array))) for array in (direction, leaf))
     moved = moves > 0
     with np.errstate(over="ignore"):
         step = float(jnp.finfo(leaf.dtype).eps) * float(np.min(sizes[moved] / moves[moved]))

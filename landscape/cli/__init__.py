@@ -50,7 +50,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _report(f"error: {_jax_line(error)}", MISTAKE)
     except (KeyboardInterrupt, _Interrupted, stopping.Stopped) as stop:
         number = stop.args[0] if stop.args else signal.SIGINT
-        return _report(f"interrupted; {_kept(args)}", TERMINATED if number == signal.SIGTERM else INTERRUPTED)
+        status = TERMINATED if number == signal.SIGTERM else INTERRUPTED
+        _report(f"interrupted; {_kept(args)}", status)
+        if getattr(args, "distributed", None) is not None:  # JAX would wait for the others before it lets go
+            os._exit(status)
+        return status
 
 
 def _run(args: Any) -> int:

@@ -16,7 +16,7 @@ PICTURES = (".png", ".pdf", ".svg")
 def surface(args: Namespace) -> int:
     """Measure the objective on a grid."""
     _check_targets(args)
-    from landscape.cli import problem, report
+    from landscape.cli import distributed, problem, report
 
     with problem.at_work(args.dtype, args.distributed, args.shard):
         import landscape as ls
@@ -26,10 +26,13 @@ def surface(args: Namespace) -> int:
         axes = problem.axes(args, own)
         if args.plot:
             _check_drawable({name: len(positions) for name, positions in axes.items()})
+        chart = problem.chart(args, own, list(axes))
+        if args.distributed is not None:
+            distributed.settle(own.objective.params, chart)
         with noted(source=own.source):
             measured = ls.evaluate(
                 own.objective,
-                problem.chart(args, own, list(axes)),
+                chart,
                 axes,
                 quantities=args.quantity,
                 penalties=problem.penalties(args),
@@ -47,7 +50,7 @@ def surface(args: Namespace) -> int:
 def descend(args: Namespace) -> int:
     """Trace optimizers."""
     _check_targets(args)
-    from landscape.cli import problem, report
+    from landscape.cli import distributed, problem, report
 
     with problem.at_work(args.dtype, args.distributed, args.shard):
         import jax
@@ -57,6 +60,8 @@ def descend(args: Namespace) -> int:
 
         own = problem.build(args)
         _check_storable(args, own.objective.params)
+        if args.distributed is not None:
+            distributed.settle(own.objective.params)
         with noted(source=own.source):
             trajectory = ls.descend(
                 own.objective,

@@ -19,7 +19,7 @@ def join(address: str, shard: tuple[int, int] | None) -> None:
     """
     # Else JAX swallows SIGTERM.
     jax.config.update("jax_enable_preemption_service", False)
-    limits = {"heartbeat_timeout_seconds": HEARTBEAT, "shutdown_timeout_seconds": WAIT}
+    limits: dict[str, Any] = {"heartbeat_timeout_seconds": HEARTBEAT, "shutdown_timeout_seconds": WAIT}
     if not address:
         if shard is not None:
             raise ValueError("--distributed finds out by itself who this is: leave --shard out, or give HOST:PORT.")
@@ -41,12 +41,14 @@ def join(address: str, shard: tuple[int, int] | None) -> None:
     jax.process_index()  # while the others can be asked
 
 
-def leave() -> None:
-    """Stop asking whether the others live: a process that dies, or is done early, then takes no other with it.
+def settle(*read: Any) -> None:
+    """Stop asking whether the others live, unless the arrays in `read` are sharded over the processes.
 
-    Who this is stays known. Not where a model is sharded over the processes: these do live and die together.
+    A process that dies, or is done early, then takes no other with it. Who this is stays known.
     """
-    jax.distributed.shutdown()
+    arrays = [leaf for leaf in jax.tree.leaves(read) if isinstance(leaf, jax.Array)]
+    if jax.distributed.is_initialized() and all(leaf.is_fully_addressable for leaf in arrays):
+        jax.distributed.shutdown()
 
 
 def _meet(address: str, index: int, count: int) -> None:

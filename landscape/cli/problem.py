@@ -53,6 +53,8 @@ def at_work(dtype: str | None, coordinator: str | None = None, shard: tuple[int,
             yield
         finally:
             sys.path.remove(folder)
+    if coordinator is not None:
+        distributed.settle()
 
 
 def build(args: Namespace, dtype: str | None = None) -> Problem:

@@ -58,10 +58,12 @@ def minima(surface: "xarray.Dataset") -> str:
         if note and (ties := int(best["ties"])) > 1:
             note = f"the least value reaches the border ({ties} cells share it)"
         rows.append([label, _value(best["objective"]), *(_value(best[name]) for name in axes), note])
-    count, total = int((~surface["finite"]).sum()), surface["finite"].size
-    return table(["penalty", "least objective", *axes, "remark"], rows) + (
-        f"\n{count} of {total} cells are not finite (`finite` is False there)" if count else ""
-    )
+    wrong = ~surface["finite"] & surface.get("computed", True)
+    count, total = int(wrong.sum()), surface["finite"].size
+    remarks = f"\n{count} of {total} cells are not finite (`finite` is False there)" if count else ""
+    if "computed" in surface:
+        remarks += f"\nof the {int(surface['computed'].sum())} of {total} cells that are computed"
+    return table(["penalty", "least objective", *axes, "remark"], rows) + remarks
 
 
 def held(surface: "xarray.Dataset") -> str:
@@ -95,6 +97,8 @@ def runs(trajectory: "Trajectory") -> str:
         last = run.isel(step=-1)
         finite = run["finite"].to_numpy()
         note = "" if finite.all() else f"became non-finite at step {int(run['step'][int(finite.argmin())])}"
+        if "computed" in run and not run["computed"]:
+            note = "not computed yet"
         reached = _value(steps.isel(at))
         rows.append(
             [
@@ -138,6 +142,7 @@ def summary(path: str, data: "xarray.Dataset") -> str:
         "objective": objective.replace("\n", "\n" + " " * 16),
         "of": attributes.get("source", ""),
         "penalties": ",  ".join(f"{label}: {text}" for label, text in penalties.items() if label),
+        "tiles": f"{attributes['tiles_complete']} of {attributes['tiles']} complete" if "tiles" in attributes else "",
         "dimensions": ",  ".join(_dimension(data, str(dim)) for dim in data.sizes if dim != "coordinate"),
         "held": held(data) if attributes["kind"] == "surface" else "",
         "variables": ", ".join(str(v) for v in data.data_vars),

@@ -20,7 +20,7 @@ class Settings(NamedTuple):
     x64: bool
 
     @contextlib.contextmanager
-    def on(self, device: jax.Device | None) -> Iterator[None]:
+    def on(self, device: Any) -> Iterator[None]:
         """At work on a device; None: wherever what is read is."""
         where = contextlib.nullcontext() if device is None else jax.default_device(device)
         with jax.default_matmul_precision(self.precision), jax.enable_x64(self.x64), where:
@@ -32,24 +32,32 @@ def settings(precision: str) -> Settings:
     return Settings(precision, bool(jax.config.jax_enable_x64))  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def chosen(devices: Sequence[jax.Device] | None, read: Any) -> list[jax.Device | None]:
-    """The devices among which tiles are dealt; [None]: one after another, wherever what they read is.
+class Where(NamedTuple):
+    """Where tiles are computed."""
 
-    read: a tree of it.
+    devices: list[Any]  # that they are dealt to; [None]: one after another, wherever what they read is
+    together: bool = False  # what they read is sharded over several processes
+
+
+def chosen(devices: Sequence[Any] | None, read: Any) -> Where:
+    """Where tiles are computed that read this tree.
 
     Raises: TypeError or ValueError, naming `devices`.
     """
-    if devices is not None:
-        return _checked(devices)
     arrays = [leaf for leaf in jax.tree.leaves(read) if isinstance(leaf, jax.Array)]
+    together = not all(leaf.is_fully_addressable for leaf in arrays)
+    if devices is not None and any(len(leaf.sharding.device_set) > 1 for leaf in arrays):
+        raise ValueError("`devices` deals tiles to single devices, and params or data are sharded; leave it out.")
+    if devices is not None:
+        return Where(_checked(devices))
     # Nothing that is committed, or sharded over several devices, is moved; nor what the user's default device says.
     if jax.config.jax_default_device is not None or any(leaf.committed for leaf in arrays):  # pyright: ignore
-        return [None]
+        return Where([None], together)
     local = jax.local_devices()
-    return list(local) if len(local) > 1 else [None]
+    return Where(list(local) if len(local) > 1 else [None])
 
 
-def _checked(devices: Any) -> list[jax.Device | None]:
+def _checked(devices: Any) -> list[Any]:
     if isinstance(devices, jax.Device) or not isinstance(devices, Sequence):
         raise TypeError(f"`devices` is {_checks.kind(devices)}; give a list of devices, such as jax.local_devices().")
     if not devices:

@@ -14,7 +14,8 @@ import numpy as np
 from landscape.charts import chart as _chart
 from landscape.objectives import penalties as _penalties
 from landscape.objectives.penalties import Penalty
-from landscape.surfaces import _dataset, io
+from landscape.surfaces import _dataset, _filling, io
+from landscape.surfaces._devices import Where
 from landscape.surfaces._plan import Plan
 from landscape.surfaces._task import Task
 from landscape.surfaces._work import Work
@@ -22,7 +23,7 @@ from landscape.surfaces.progress import Progress, Reached
 from landscape.tiles.halfway import Halfway
 from landscape.tiles.leases import Shard
 from landscape.tiles.manifest import Manifest
-from landscape.tiles.run import Tile, fill
+from landscape.tiles.run import Tile
 from landscape.tiles.store import Store
 from landscape.tiles.tiling import Tiling, tile_shape
 
@@ -56,13 +57,13 @@ def cut(tasks: Sequence[Task], splits: Sequence[str] | None) -> tuple[Tiling, li
 
 
 def filled(
-    problem: Problem, path: str | os.PathLike[str], shard: Shard, devices: Sequence[Any], progress: bool | None
+    problem: Problem, path: str | os.PathLike[str], shard: Shard, where: Where, progress: bool | None
 ) -> xarray.Dataset:
     """The surface in the store at `path`, with what was missing computed.
 
     Raises: as `evaluate`.
     """
-    store, problem = _store_of(problem, path)
+    store, problem = _store_of(problem, path, where)
     own = store.manifest.tiling
     with Progress(math.prod(own.grid), "cells", progress) as bar:
         reached = Reached(bar, own)
@@ -73,14 +74,14 @@ def filled(
             computed = work(tile, device, halfway)
             return computed._replace(arrays=_dataset.expanded(computed.arrays, tasks[0].measures.units))
 
-        fill(store, expanded, shard, devices, reached.tile)
+        _filling.fill(store, expanded, shard, where, reached.tile)
     return io.surface_of(store)
 
 
-def _store_of(problem: Problem, path: str | os.PathLike[str]) -> tuple[Store, Problem]:
+def _store_of(problem: Problem, path: str | os.PathLike[str], where: Where) -> tuple[Store, Problem]:
     """The store, made if there is none, and the problem in the plan that the store was begun with."""
     asked = identity(problem)
-    store = io.begun(path, asked, lambda: _new(problem, asked))
+    store = _filling.begun(path, asked, lambda: _new(problem, asked), where)
     run = store.manifest.run
     tasks = [
         task._replace(plan=Plan(**plan), tile_shape=tuple(run["tile_shape"]))

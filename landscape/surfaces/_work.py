@@ -13,7 +13,7 @@ import numpy as np
 from landscape import _trees
 from landscape.objectives import data as _data
 from landscape.objectives.data import Batch, Batches, num_examples
-from landscape.surfaces import _cells, _dataset, _devices
+from landscape.surfaces import _cells, _dataset, _devices, _together
 from landscape.surfaces._plan import Plan
 from landscape.surfaces._task import Task
 from landscape.tiles.halfway import Halfway
@@ -105,7 +105,7 @@ def _through(
     measures, chart, sweep, data = task.measures, task.chart, task.sweep, task.data
     if plan.batch_size >= task.n:
         (everything,) = _data.batches(data, plan.batch_size)
-        return jax.device_get(_cells.whole(measures, plan, chart, everything, sweep, positions))
+        return _together.on_host(_cells.whole(measures, plan, chart, everything, sweep, positions))
     known = data.known if isinstance(data, Batches) else num_examples(data)
     sums, done, first = _begun(task, plan, positions, halfway)
     for i, (batch, size, start, stop) in _runs(data, plan, first):
@@ -115,7 +115,7 @@ def _through(
         sums = _cells.steps(measures, run, size, chart, batch, (start, stop), positions, sums, i == 0)
         done += size * (stop - start)
         halfway.keep(lambda i=i, sums=sums, done=done: _packed(plan, i + 1, done, sums))
-    return jax.device_get(_cells.finish(measures, plan, chart, sweep, positions, sums))
+    return _together.on_host(_cells.finish(measures, plan, chart, sweep, positions, sums))
 
 
 def _begun(task: Task, plan: Plan, positions: tuple[np.ndarray, ...], halfway: Halfway) -> tuple[_cells.Sums, int, int]:
@@ -129,7 +129,7 @@ def _begun(task: Task, plan: Plan, positions: tuple[np.ndarray, ...], halfway: H
 
 
 def _packed(plan: Plan, calls: int, done: int, sums: _cells.Sums) -> dict[str, np.ndarray]:
-    leaves = jax.device_get(jax.tree.leaves(sums))
+    leaves = _together.on_host(jax.tree.leaves(sums))
     counts = {"plan": np.array(str(plan)), "calls": np.array(calls), "done": np.array(done)}
     return counts | {f"sum{i}": leaf for i, leaf in enumerate(leaves)}
 

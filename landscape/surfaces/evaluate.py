@@ -52,7 +52,7 @@ def evaluate(
     progress: bool | None = None,
     store: str | os.PathLike[str] | None = None,
     shard: tuple[int, int] | None = None,
-    devices: Sequence[jax.Device] | None = None,
+    devices: Sequence[Any] | None = None,
 ) -> xarray.Dataset:
     """Measure the objective at every point of a grid on a chart.
 
@@ -109,9 +109,19 @@ def evaluate(
             problem = _stored.Problem(tasks, splits, penalties, batch_size, precision)
             surface = _stored.filled(problem, store, share, where, progress)
         else:
-            surface = _in_memory(tasks, splits, penalties, precision, where, progress, started)
+            surface = _in_memory(tasks, splits, penalties, precision, where.devices, progress, started)
     _warn_if_nowhere_finite(surface)
     return surface
+
+
+def shapes_of(
+    objective: Objective, chart: Chart, axes: Mapping[str, Any], quantities: Sequence[str], options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Arrays like those that `evaluate` would return, which take no memory: traced, nothing is computed."""
+    task = planned(objective, chart, axes, quantities, None, options["batch_size"], options["memory"])
+    tiling, tasks = _stored.cut([task], None)
+    work = Work(tasks, tiling, False, options["precision"], lambda tile, part: None)
+    return {name: values for name, (_, values) in work.shapes().items()}
 
 
 def _parts(objective: Objective, data: Mapping[str, Any] | None) -> dict[str, Objective]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -16,7 +16,7 @@ from landscape.tiles import chunks
 from landscape.tiles import manifest as _manifest
 from landscape.tiles.files import files
 from landscape.tiles.manifest import FORMAT, UNTILED, Manifest, Named
-from landscape.tiles.store import Record, Store, check_free, check_same, make_store, open_store
+from landscape.tiles.store import Record, Store, check_free, make_store, open_store
 from landscape.tiles.tiling import Tiling
 
 if TYPE_CHECKING:
@@ -73,21 +73,6 @@ def manifest_of(
 
 def _checksum(array: xarray.DataArray) -> str:
     return chunks.checksum(chunks.encode(array.to_numpy()))
-
-
-def begun(
-    path: str | os.PathLike[str],
-    identity: Mapping[str, str],
-    new: Callable[[], tuple[Manifest, dict[str, np.ndarray]]],
-) -> Store:
-    """The store of a problem, as somebody has begun it, else a new one.
-
-    Raises: ValueError, with what differs, where it is another problem's; OSError where none can be made.
-    """
-    made = None if files(path).exists() else make_store(path, *new())
-    store = made or open_store(path)  # where somebody else was faster, theirs
-    check_same(store, identity, made_with())
-    return store
 
 
 def open_surface(path: str | os.PathLike[str]) -> xarray.Dataset:

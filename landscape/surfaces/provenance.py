@@ -6,6 +6,7 @@ import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
+from importlib import metadata
 from typing import Any
 
 import jax
@@ -53,11 +54,9 @@ def describe(objective: Objective, penalties: Mapping[str, Penalty] | None) -> d
 
 def made_with() -> dict[str, str]:
     """What bits may depend on: versions, and the kind of device."""
-    import jaxlib
-
     import landscape
 
-    versions = {"landscape": landscape.__version__, "JAX": jax.__version__, "jaxlib": jaxlib.__version__}
+    versions = {"landscape": landscape.__version__, "JAX": jax.__version__, "jaxlib": metadata.version("jaxlib")}
     return versions | {"NumPy": np.__version__, "device": device()}
 
 

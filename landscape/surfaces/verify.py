@@ -209,7 +209,10 @@ def _places(surface: xarray.Dataset, count: int, seed: int) -> Iterator[dict[str
     """Indices of `count` cells without repeats (all if there are no more), and of the least one of each penalty."""
     dims, shape = [str(dim) for dim in surface["risk"].dims], surface["risk"].shape
     total = int(np.prod(shape, dtype=np.int64))
-    chosen = np.random.default_rng(seed).choice(total, size=min(count, total), replace=False).tolist()
+    there = np.flatnonzero(surface["computed"].transpose(*dims)) if "computed" in surface else np.arange(total)
+    if not there.size:
+        raise ValueError("the surface has no cell that is computed yet.")
+    chosen = np.random.default_rng(seed).choice(there, size=min(count, there.size), replace=False).tolist()
     objective = surface["objective"].transpose(..., *dims).to_numpy().reshape(-1, total)
     chosen += [int(np.argmin(row)) for row in np.where(np.isfinite(objective), objective, np.inf)]
     for index in dict.fromkeys(chosen):

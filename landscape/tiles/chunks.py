@@ -4,6 +4,7 @@ Little-endian numbers in row-major order; Zstandard where they are many; CRC-32C
 same, in some hundred microseconds a chunk; this takes ten, and a store may have ten thousand.
 """
 
+import math
 from typing import Any
 
 import google_crc32c
@@ -29,7 +30,7 @@ def encode(array: np.ndarray) -> bytes:
     numbers: Any = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
     if len(numbers) >= COMPRESSED_FROM:
         numbers = bytes(_zstd().encode(numbers))
-    return numbers + google_crc32c.value(numbers).to_bytes(_CRC_BYTES, "little")
+    return sealed(numbers)
 
 
 def decode(chunk: bytes, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -39,12 +40,26 @@ def decode(chunk: bytes, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """
     checksum(chunk)
     numbers: Any = memoryview(chunk)[:-_CRC_BYTES]
-    nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    nbytes = math.prod(shape) * dtype.itemsize
     if nbytes >= COMPRESSED_FROM:
         numbers = _zstd().decode(numbers)
     if len(numbers) != nbytes:
         raise DamagedError(f"{len(numbers)} bytes where {nbytes} were written")
-    return np.frombuffer(numbers, dtype.newbyteorder("<")).reshape(shape)
+    return np.ndarray(shape, dtype.newbyteorder("<"), numbers)
+
+
+def sealed(data: bytes) -> bytes:
+    """Bytes with their checksum behind them."""
+    return data + google_crc32c.value(data).to_bytes(_CRC_BYTES, "little")
+
+
+def opened(data: bytes) -> bytes:
+    """Bytes without the checksum behind them.
+
+    Raises: DamagedError if it is not theirs.
+    """
+    checksum(data)
+    return data[:-_CRC_BYTES]
 
 
 def checksum(chunk: bytes) -> str:
@@ -52,10 +67,15 @@ def checksum(chunk: bytes) -> str:
 
     Raises: DamagedError if it is not that of the bytes.
     """
-    said, numbers = chunk[-_CRC_BYTES:], chunk[:-_CRC_BYTES]
-    if len(said) < _CRC_BYTES or google_crc32c.value(numbers) != int.from_bytes(said, "little"):
+    found, numbers = chunk[-_CRC_BYTES:], chunk[:-_CRC_BYTES]
+    if len(found) < _CRC_BYTES or google_crc32c.value(numbers) != int.from_bytes(found, "little"):
         raise DamagedError("its checksum is not that of its bytes")
-    return said.hex()
+    return said(chunk)
+
+
+def said(chunk: bytes) -> str:
+    """The checksum that a chunk claims to have, as text; `decode` finds out whether it is true."""
+    return chunk[-_CRC_BYTES:].hex()
 
 
 def _zstd() -> Any:

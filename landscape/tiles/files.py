@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import itertools
 import os
 import shutil
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
 PARTIAL = ".partial"  # where local files are until they are whole
+AT_ONCE = 8  # files that are forced to disk at a time
 _numbers = itertools.count()
+
+
+class UnwritableError(OSError):
+    """Files could not be written: no space, no permission, no folder."""
 
 
 class Files(Protocol):
@@ -33,7 +40,7 @@ class Files(Protocol):
         ...
 
     def write(self, files: Mapping[str, bytes]) -> None:
-        """Write files, each whole or not at all; they last when this returns."""
+        """Write files, each whole or not at all; they last when this returns. Raises: UnwritableError."""
         ...
 
     def create(self, files: Mapping[str, bytes], last: str) -> bool:
@@ -88,36 +95,40 @@ class _Local:
             return file.read()
 
     def read_all(self, folder: str) -> dict[str, bytes]:
+        found = {}
         with contextlib.suppress(FileNotFoundError):
-            return {name: self.read(f"{folder}/{name}") for name in os.listdir(self._path / folder)}
-        return {}
+            for name in os.listdir(self._path / folder):
+                with contextlib.suppress(FileNotFoundError):  # removed since
+                    found[name] = self.read(f"{folder}/{name}")
+        return found
 
     def write(self, files: Mapping[str, bytes]) -> None:
-        partial = self._path / PARTIAL
-        partial.mkdir(parents=True, exist_ok=True)
-        waiting = {partial / f"{socket.gethostname()}-{os.getpid()}-{next(_numbers)}": name for name in files}
+        waiting = {self._path / PARTIAL / _mine(): name for name in files}
         try:
-            for path, name in waiting.items():
-                _write_through(path, files[name])
+            (self._path / PARTIAL).mkdir(parents=True, exist_ok=True)
+            _at_once(_write_through, waiting, [files[name] for name in waiting.values()])
             for path, name in waiting.items():
                 (self._path / name).parent.mkdir(parents=True, exist_ok=True)
                 os.replace(path, self._path / name)
+        except OSError as error:
+            raise UnwritableError(error.errno, error.strerror, self.name) from error
         finally:
             for path in waiting:
-                path.unlink(missing_ok=True)
-        for folder in {(self._path / name).parent for name in files}:
-            _sync_folder(folder)
+                with contextlib.suppress(OSError):
+                    path.unlink()
+        _at_once(_sync_folder, {(self._path / name).parent for name in files})
 
     def create(self, files: Mapping[str, bytes], last: str) -> bool:
         target = self._path.absolute()
-        whole = _Local(target.with_name(f".{target.name}.{socket.gethostname()}-{os.getpid()}"))
+        _sweep(target.parent, prefix=f".{target.name}.")
+        whole = _Local(target.with_name(f".{target.name}.{_mine()}"))
         try:
             whole.write(files)
             os.rename(whole._path, target)
-        except OSError:
+        except OSError as error:
             if target.is_dir() and any(target.iterdir()):
                 return False
-            raise
+            raise UnwritableError(error.errno, error.strerror, self.name) from error
         finally:
             shutil.rmtree(whole._path, ignore_errors=True)
         _sync_folder(target.parent)
@@ -139,11 +150,7 @@ class _Local:
         return str(self._path)
 
     def sweep(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            for path in (self._path / PARTIAL).iterdir():
-                host, pid, _ = path.name.rsplit("-", 2)
-                if host == socket.gethostname() and not is_running(int(pid)):
-                    path.unlink(missing_ok=True)
+        _sweep(self._path / PARTIAL)
 
 
 class _Remote:
@@ -173,7 +180,10 @@ class _Remote:
         return {name.rsplit("/", 1)[-1]: data for name, data in found.items()}
 
     def write(self, files: Mapping[str, bytes]) -> None:
-        self._fs.pipe({self._at(name): data for name, data in files.items()})
+        try:
+            self._fs.pipe({self._at(name): data for name, data in files.items()})
+        except OSError as error:
+            raise UnwritableError(error.errno, error.strerror or str(error), self.name) from error
 
     def create(self, files: Mapping[str, bytes], last: str) -> bool:
         self.write({name: data for name, data in files.items() if name != last})
@@ -211,11 +221,33 @@ def is_running(pid: int) -> bool:
         return True
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:  # somebody else's
         return True
     return True
+
+
+def _mine() -> str:
+    """A name that no other thread, process or machine gives to what it writes."""
+    return f"{socket.gethostname()}-{os.getpid()}-{next(_numbers)}"
+
+
+def _sweep(folder: Path, prefix: str = "") -> None:
+    """Remove what processes of this machine that are no more left in a folder under such names."""
+    start = f"{prefix}{socket.gethostname()}-"
+    for path in folder.glob(f"{glob.escape(start)}*"):
+        pid = path.name.removeprefix(start).partition("-")[0]
+        if pid.isdecimal() and not is_running(int(pid)):
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _at_once(action: Callable[..., None], *arguments: Collection[Any]) -> None:
+    """Call it for all at once: a disk forces several files out in little more than the time of one."""
+    if len(arguments[0]) == 1:
+        return action(*(own for (own,) in arguments))
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(action, *arguments))
 
 
 def _write_through(path: Path, data: bytes) -> None:

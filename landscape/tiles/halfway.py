@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from landscape.tiles import stopping
+from landscape.tiles import chunks, stopping
 
 if TYPE_CHECKING:
     from landscape.tiles.files import Files
@@ -32,7 +32,8 @@ class Halfway:
         if self._files is None:
             return None
         try:
-            with np.load(io.BytesIO(self._files.read(self._name)), allow_pickle=False) as stored:
+            packed = chunks.opened(self._files.read(self._name))
+            with np.load(io.BytesIO(packed), allow_pickle=False) as stored:
                 arrays = dict(stored)
         except FileNotFoundError:
             return None
@@ -48,7 +49,7 @@ class Halfway:
             return
         packed = io.BytesIO()
         np.savez(packed, **arrays())  # type: ignore[arg-type]
-        self._files.write({self._name: packed.getvalue()})
+        self._files.write({self._name: chunks.sealed(packed.getvalue())})
         self._kept = True
         if asked:
             stopping.stop()

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -97,16 +96,16 @@ def files_of(manifest: Manifest, coordinates: Mapping[str, np.ndarray]) -> dict[
             "made_with": manifest.made_with,
         },
     }
-    with warnings.catch_warnings():
-        # That consolidated metadata are no part of zarr 3 yet need not worry the user.
-        warnings.filterwarnings("ignore", message="Consolidated metadata is currently not part")
-        group = zarr.group(MemoryStore(out), zarr_format=3, attributes=_plain(attributes))
-        for name, own in manifest.coordinates.items():
-            _create(group, name, own, UNTILED)
-        for name, own in manifest.variables.items():
-            _create(group, name, own, tiling)
-        zarr.consolidate_metadata(group.store)
+    group = zarr.group(MemoryStore(out), zarr_format=3, attributes=_plain(attributes))
+    for name, own in manifest.coordinates.items():
+        _create(group, name, own, UNTILED)
+    for name, own in manifest.variables.items():
+        _create(group, name, own, tiling)
     files = {name: data.to_bytes() for name, data in out.items()}
+    arrays = {name.removesuffix(f"/{ROOT}"): json.loads(data) for name, data in files.items() if name != ROOT}
+    # As `zarr.consolidate_metadata` writes them, which warns that they are no part of zarr 3 yet.
+    consolidated = {"kind": "inline", "must_understand": False, "metadata": arrays}
+    files[ROOT] = json.dumps(json.loads(files[ROOT]) | {"consolidated_metadata": consolidated}, indent=2).encode()
     for name, values in coordinates.items():
         files[key(name, manifest.coordinates[name], UNTILED, 0)] = chunks.encode(values)
     return files
@@ -128,13 +127,22 @@ def _create(group: Any, name: str, own: Variable, tiling: Tiling) -> None:
 
 def key(name: str, own: Variable, tiling: Tiling, tile: int) -> str:
     """The file of a tile's chunk."""
-    place = tiling.place(tile)
-    return "/".join([name, "c", *(str(place.get(dim, 0)) for dim in own.dims)])
+    return f"{name}/{chunk(own.dims, tiling.place(tile))}"
+
+
+def chunk(dims: tuple[str, ...], place: Mapping[str, int]) -> str:
+    """What the chunk of the tile at a place is called within its variable."""
+    return "/".join(["c", *[str(place.get(dim, 0)) for dim in dims]])
 
 
 def owns(own: Variable, tiling: Tiling, tile: int) -> bool:
     """Whether the tile holds this variable: of tiles that differ only along other dimensions, the first does."""
-    return all(i == 0 for dim, i in tiling.place(tile).items() if dim not in own.dims)
+    return is_first(own.dims, tiling.place(tile))
+
+
+def is_first(dims: tuple[str, ...], place: Mapping[str, int]) -> bool:
+    """Whether the tile at a place is the first of those that differ only along other dimensions than these."""
+    return all(i == 0 for dim, i in place.items() if dim not in dims)
 
 
 def read(name: str, data: bytes) -> Manifest:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from landscape.tiles import stopping
+from landscape.tiles.files import UnwritableError
 from landscape.tiles.halfway import Halfway
 from landscape.tiles.leases import Shard, lease
 from landscape.tiles.manifest import Named
@@ -65,8 +66,9 @@ class Memory:
         sizes, covered = dict(zip(tiling.dims, tiling.grid, strict=True)), tiling.slices(tile)
         for name, (dims, values) in arrays.items():
             if name not in self.arrays:
-                shape = tuple(sizes.get(dim, length) for dim, length in zip(dims, values.shape, strict=True))
-                self.arrays[name] = Named(dims, np.empty(shape, values.dtype))
+                lengths = dict(zip(dims, values.shape, strict=True))
+                lengths |= {dim: size for dim, size in sizes.items() if dim in lengths}
+                self.arrays[name] = Named(dims, np.empty(tuple(lengths.values()), values.dtype))
             place(self.arrays[name].values, dims, values, covered)
 
     def halfway(self, tile: int) -> Halfway:
@@ -90,7 +92,9 @@ def run(work: Work, place: Place, tiles: Iterable[int], devices: Sequence[Any], 
 
     Raises: what `work` raises, after the tiles in hand; `stopping.Stopped` if the run was asked to stop.
     """
+    tiles = list(tiles)
     waiting, lock, failed = iter(tiles), threading.Lock(), threading.Event()
+    devices = devices[: max(1, len(tiles))]
 
     def following() -> Iterator[int]:
         while not failed.is_set():
@@ -106,7 +110,11 @@ def run(work: Work, place: Place, tiles: Iterable[int], devices: Sequence[Any], 
         try:
             for tile in following():
                 if not place.has(tile):
-                    _one(work, place, tile, device, lock)
+                    halfway = place.halfway(tile)
+                    new = computed(work, tile, device, halfway)
+                    with lock if isinstance(place, Memory) else contextlib.nullcontext():
+                        place.put(tile, *new)
+                    halfway.drop()
                 with lock:
                     done(tile)
         except BaseException:
@@ -127,21 +135,15 @@ def run(work: Work, place: Place, tiles: Iterable[int], devices: Sequence[Any], 
         one.result()
 
 
-def _one(work: Work, place: Place, tile: int, device: Any, lock: threading.Lock) -> None:
-    started, halfway = time.perf_counter(), place.halfway(tile)
+def computed(work: Work, tile: int, device: Any, halfway: Halfway) -> Tile:
+    """A tile, with the seconds that it took."""
+    started = time.perf_counter()
     arrays, said = work(tile, device, halfway)
-    seconds = round(time.perf_counter() - started, 6)
-    with lock if isinstance(place, Memory) else contextlib.nullcontext():
-        place.put(tile, arrays, {"seconds": seconds, **said})
-    halfway.drop()
+    return Tile(arrays, {"seconds": round(time.perf_counter() - started, 6), **said})
 
 
-def fill(store: Store, work: Work, shard: Shard, devices: Sequence[Any], done: Callable[[int], None]) -> None:
-    """Compute what a store lacks; `done(tile)` is called of each, those that are there at once.
-
-    A damaged chunk is set aside, with a warning, and its tile computed again. A complete store is not written to.
-    Raises: as `run`; OSError where the store cannot be written to (any more), with what is safe.
-    """
+def lacking(store: Store) -> list[int]:
+    """The tiles that a store lacks. A damaged chunk is set aside, with a warning, and its tile is one of them."""
     tiling, records = store.manifest.tiling, store.records()
     damaged = store.damaged(records)
     for tile, names in damaged.items():
@@ -152,15 +154,25 @@ def fill(store: Store, work: Work, shard: Shard, devices: Sequence[Any], done: C
             UserWarning,
             stacklevel=3,
         )
-    missing = [tile for tile in range(tiling.count) if tile not in records or tile in damaged]
-    for tile in sorted(set(records) - set(damaged)):
+    return [tile for tile in range(tiling.count) if tile not in records or tile in damaged]
+
+
+def fill(store: Store, work: Work, shard: Shard, devices: Sequence[Any], done: Callable[[int], None]) -> None:
+    """Compute what a store lacks; `done(tile)` is called of each, those that are there at once.
+
+    A complete store is not written to.
+    Raises: as `run`; OSError where the store cannot be written to (any more), with what is safe.
+    """
+    count = store.manifest.tiling.count
+    missing = lacking(store)
+    for tile in sorted(set(range(count)) - set(missing)):
         done(tile)
     if not missing:
         return
     try:
         with lease(store.files, shard), stopping.possible():
             store.files.sweep()
-            run(work, store, order(missing, tiling.count, shard), devices, done)
-    except OSError as error:
-        safe = f"{len(store.records())} of {tiling.count} tiles are safe; mend that and repeat the call to go on"
-        raise OSError(error.errno, f"{error.strerror or error} ({safe})", store.name) from error
+            run(work, store, order(missing, count, shard), devices, done)
+    except UnwritableError as error:
+        safe = f"{len(store.records())} of {count} tiles are safe; mend that and repeat the call to go on"
+        raise UnwritableError(error.errno, f"{error.strerror} ({safe})", store.name) from error

@@ -1,6 +1,7 @@
 """Stopping a run at the next place where nothing is lost. Asked for by whoever handles signals."""
 
 import contextlib
+import signal
 import threading
 from collections.abc import Iterator
 from typing import NoReturn
@@ -29,8 +30,8 @@ def asked() -> bool:
 
 
 def stop() -> NoReturn:
-    """Stop the run in hand."""
-    raise Stopped(_asked[0])
+    """Stop the run in hand; where another process was asked to, as if this one had been by SIGTERM."""
+    raise Stopped(_asked[0] if _asked else signal.SIGTERM)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -46,20 +46,17 @@ class Store:
         """The record of each complete tile. One that cannot be read is none: the tile is computed again."""
         found = {}
         for name, data in self.files.read_all(COMPLETE).items():
-            try:
-                record = json.loads(data)
-                found[int(name.removesuffix(".json"))] = record if record["checksums"] else {}
-            except (ValueError, KeyError, TypeError):
-                continue
+            number, record = name.removesuffix(".json"), _understood(data)
+            if number.isdecimal() and record is not None:
+                found[int(number)] = record
         return {tile: found[tile] for tile in sorted(found) if tile < self.manifest.tiling.count}
 
     def has(self, tile: int) -> bool:
         """Whether a tile is complete, its chunks unread."""
         try:
-            self.files.read(_record(tile))
+            return _understood(self.files.read(_record(tile))) is not None
         except FileNotFoundError:
             return False
-        return True
 
     def put(self, tile: int, arrays: Mapping[str, Named], said: Mapping[str, Any]) -> None:
         """Write a tile's chunks, then its record, with what is `said` of it."""
@@ -89,6 +86,23 @@ class Store:
             key = self._key(tile, name)
             self.files.move(key, f"{DAMAGED}/{key}-{stamp}-{os.getpid()}")
 
+    def mend(self, coordinates: Callable[[], Mapping[str, np.ndarray]]) -> None:
+        """Write damaged coordinates again, with a warning."""
+        own, wrong = self.manifest, []
+        for name, checksum in own.checksums.items():
+            try:
+                _ = checksum and self._read(name, checksum)
+            except ValueError:
+                wrong.append(name)
+        if wrong:
+            values = coordinates()
+            keys = {name: manifest.key(name, own.coordinates[name], manifest.UNTILED, 0) for name in wrong}
+            self.files.write({key: chunks.encode(values[name]) for name, key in keys.items()})
+            are, they = ("is", "it is") if len(wrong) == 1 else ("are", "they are")
+            warnings.warn(
+                f"{self.name!r}: {', '.join(wrong)} {are} damaged; {they} written again.", UserWarning, stacklevel=3
+            )
+
     def dataset(self, records: Mapping[int, Record]) -> xarray.Dataset:
         """Everything that these tiles hold, in memory, each chunk compared with its record.
 
@@ -99,9 +113,12 @@ class Store:
         import xarray
 
         own = self.manifest
+        if not own.identity and len(records) < own.tiling.count:  # it was written as a whole
+            raise ValueError(f"{self.name!r} is damaged: the record of its tile cannot be read.")
         variables: dict[str, Any] = {}
+        wholes = self._assembled(records)
         for name, variable in own.variables.items():
-            whole = self._assembled(name, records)
+            whole = wholes.pop(name)
             attributes = dict(variable.attributes)
             if "stored_from" in attributes:
                 whole = whole.astype(np.dtype(attributes.pop("stored_from")))
@@ -126,22 +143,37 @@ class Store:
             computed[tuple(tiling.slices(tile).values())] = True
         return computed
 
-    def _assembled(self, name: str, records: Mapping[int, Record]) -> np.ndarray:
-        """One variable, tile by tile."""
-        own, tiling = self.manifest.variables[name], self.manifest.tiling
-        shape = own.chunk_shape(tiling)
-        whole = own.empty() if shape != own.shape or not records else None
+    def _assembled(self, records: Mapping[int, Record]) -> dict[str, np.ndarray]:
+        """The variables, tile by tile."""
+        variables, tiling = self.manifest.variables, self.manifest.tiling
+        shapes = {name: own.chunk_shape(tiling) for name, own in variables.items()}
+        wholes = {name: own.empty() for name, own in variables.items() if shapes[name] != own.shape}
+        alike: dict[tuple[str, ...], list[str]] = {}  # a tile's chunks of these have one name and one place
+        for name, own in variables.items():
+            alike.setdefault(own.dims, []).append(name)
         for tile, record in records.items():
-            if manifest.owns(own, tiling, tile):
-                try:
-                    part = chunks.decode(self._chunk(tile, name, record), shape, own.dtype)
-                except (DamagedError, FileNotFoundError) as error:
-                    raise self._damage(name, error) from None
-                if whole is None:
-                    return part.copy()
-                place(whole, own.dims, part, tiling.slices(tile))
-        assert whole is not None
-        return whole
+            at, covered = tiling.place(tile), tiling.slices(tile)
+            for dims, names in alike.items():
+                if not manifest.is_first(dims, at):
+                    continue
+                chunk, (where, inside) = manifest.chunk(dims, at), regions(dims, covered)
+                for name in names:
+                    part = self._part(name, chunk, record, shapes[name])
+                    if name in wholes:
+                        wholes[name][where] = part[inside]
+                    else:
+                        wholes[name] = part.copy()
+        return {name: wholes[name] if name in wholes else own.empty() for name, own in variables.items()}
+
+    def _part(self, name: str, chunk: str, record: Record, shape: tuple[int, ...]) -> np.ndarray:
+        """A tile of one variable."""
+        try:
+            data = self.files.read(f"{name}/{chunk}")
+            if chunks.said(data) != record["checksums"].get(name):
+                raise DamagedError("its checksum is not that in the record of the tile")
+            return chunks.decode(data, shape, self.manifest.variables[name].dtype)
+        except (DamagedError, FileNotFoundError) as error:
+            raise self._damage(name, error) from None
 
     def _read(self, name: str, checksum: str) -> np.ndarray:
         own = self.manifest.coordinates[name]
@@ -249,9 +281,25 @@ def tile_files(
 
 def place(whole: np.ndarray, dims: tuple[str, ...], part: np.ndarray, covered: Mapping[str, slice]) -> None:
     """Put a tile, which may reach beyond the grid, where it belongs."""
-    where = tuple(covered.get(dim, slice(None)) for dim in dims)
-    inside = tuple(slice(0, covered[dim].stop - covered[dim].start) if dim in covered else slice(None) for dim in dims)
+    where, inside = regions(dims, covered)
     whole[where] = part[inside]
+
+
+def regions(dims: tuple[str, ...], covered: Mapping[str, slice]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """The part of the whole that a tile covers, and the part of the tile that lies in the whole."""
+    everything = slice(None)
+    where = tuple([covered.get(dim, everything) for dim in dims])
+    inside = tuple([slice(covered[d].stop - covered[d].start) if d in covered else everything for d in dims])
+    return where, inside
+
+
+def _understood(data: bytes) -> Record | None:
+    """A record; None if it is damaged."""
+    try:
+        record = json.loads(data)
+        return record if record["checksums"].keys() and float(record["finished"]) else None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _record(tile: int) -> str:

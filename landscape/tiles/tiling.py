@@ -26,7 +26,10 @@ class Tiling(NamedTuple):
 
     def place(self, tile: int) -> dict[str, int]:
         """Where a tile stands among the tiles along each dimension."""
-        return dict(zip(self.dims, map(int, np.unravel_index(tile, self._tiles)), strict=True)) if self.dims else {}
+        place: dict[str, int] = {}
+        for dim, count in zip(reversed(self.dims), reversed(self._tiles), strict=True):
+            tile, place[dim] = divmod(tile, count)  # np.unravel_index takes longer, for a single number
+        return {dim: place[dim] for dim in self.dims}
 
     def slices(self, tile: int) -> dict[str, slice]:
         """The part of the grid that a tile covers."""

@@ -1,0 +1,115 @@
+"""The benchmark of scaling: a tiny run of everything, its table and JSON; rates, the estimate, wrong answers."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from benchmarks import _report, _store_process, _timing, scaling
+from benchmarks.__main__ import main
+
+PARTS = ("_processes", "_overhead", "_devices", "_memory", "_many")
+
+
+@pytest.fixture(autouse=True)
+def as_users_write():
+    """The networks add biases to batches, as most people do."""
+    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+@pytest.fixture
+def compiled_once(monkeypatch, tmp_path_factory):
+    """The processes share what they compile: here nobody times it."""
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+
+def test_a_quick_run_prints_a_table_and_writes_json_with_right_answers(compiled_once, tmp_path, capsys):
+    assert main(["scaling", "--quick", "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    table = [line for line in printed.splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in table}) == 1
+    assert {"tiles/s", "µs/tile", "peak memory"} <= {cell.strip() for cell in table[0].split("|")}
+    assert "estimate, not measured: 100 tiles on 8 hosts" in printed and "too small to judge" in printed
+    (path,) = tmp_path.iterdir()
+    report = json.loads(path.read_text())
+    assert path.name.startswith("scaling-") and len(report["rows"]) == len(table) - 2
+    assert [row["by"] for row in report["rows"]] == [
+        "1 process on one core",
+        "2 processes, a core each",
+        "in memory",
+        "in a new store",
+        "put",
+        "has",
+        "read",
+        "1 device of the CPU",
+        "2 devices of the CPU",
+        "in memory",
+        "in a new store",
+        "ls.open_surface",
+        "evaluate, all tiles there",
+        "status",
+    ]
+    assert all(row["right"] for row in report["rows"])
+    assert all(row["relative_error"] < 1e-5 for row in report["rows"] if row["relative_error"] is not None)
+    peaks = [row["peak_bytes"] for row in report["rows"] if row["peak_bytes"] is not None]
+    assert len(peaks) == 2 and all(1e7 < peak < 4e9 for peak in peaks)
+    assert report["targets"] == []
+
+
+def test_sizes_that_are_judged_have_targets(monkeypatch):
+    target = _report.Target("opening", 0.5, 1, "s")
+    costs = dict.fromkeys(("start", "tile", "put", "has", "read"), 1.0)
+    for part in PARTS:
+        monkeypatch.setattr(scaling, part, lambda *arguments: scaling.Found())
+    monkeypatch.setattr(scaling, "_many", lambda *arguments: scaling.Found((), [target], ["said"], costs))
+    report = scaling.run(scaling.FULL, 1, print)
+    assert report.targets == [target] and report.notes[0] == "said"
+    assert "10000 tiles on 64 hosts" in report.notes[1]
+
+
+def test_the_rate_is_that_while_all_are_at_work():
+    """One starts late, one ends late; each takes a second a tile, then two."""
+    early = [{"by": "a", "finished": t} for t in (0.0, 1.0, 2.0, 3.0, 4.0)]
+    late = [{"by": "b", "finished": t} for t in (2.0, 4.0, 6.0, 8.0)]
+    assert scaling.rate(early) == 1.0
+    assert scaling.rate([*late, *early]) == 1.5
+    assert np.isnan(scaling.rate([*early, {"by": "c", "finished": 9.0}]))
+
+
+def test_the_estimate_is_the_formula():
+    """⌈10/4⌉ = 3 tiles of its own, one more, and every tile is asked for and read."""
+    costs = scaling.Costs(start=5.0, tile=1.0, put=0.25, has=0.01, read=0.02)
+    assert scaling.estimate(costs, tiles=10, hosts=4) == pytest.approx(5 + 4 * 1.25 + 10 * 0.03)
+
+
+@pytest.mark.parametrize(("other", "right"), [("same", True), ("another", False)])
+def test_answers_that_differ_in_a_bit_are_wrong(monkeypatch, other, right):
+    problem = _store_process.perceptron(3, 10, 2, 4)
+    monkeypatch.setattr(scaling._plain_loop, "truth", lambda *arguments: [np.ones(16)])
+
+    def at(digest):
+        return _timing.Timed(1.0, np.ones(1), np.ones(1), [{"digest": digest, "risk": [1.0] * 16}])
+
+    times, rates = {1: at("same"), 2: at(other)}, {1: np.ones(1), 2: np.full(1, 2.0)}
+    rows = scaling._rows("title", problem, {1: "one", 2: "two"}, times, rates)
+    assert [row.right for row in rows] == [right, right]
+    assert [row.tiles_a_second for row in rows] == [1.0, 2.0]
+
+
+def test_a_grid_has_the_tiles_it_is_asked_for(monkeypatch, tmp_path):
+    monkeypatch.setattr(_store_process._plan, "plan", _store_process._plan.plan)
+    problem = _store_process._tiled(_store_process.perceptron(3, 10, 4, 8), 8)
+    stored = _store_process._evaluate(problem, store=str(tmp_path / "store"))
+    assert _store_process._evaluate(problem).attrs["tile_shape"] == stored.attrs["tile_shape"] == [4, 4]
+    assert _store_process.open_store(tmp_path / "store").manifest.tiling.count == 8
+    risks = _store_process._answer(problem, stored)["risk"]
+    assert len(risks) == len(problem.cells[:: _store_process.every(problem)])
+
+
+def test_a_process_that_fails_says_why():
+    with pytest.raises(RuntimeError, match=r"`fill` failed:\n(.|\n)*TypeError"):
+        _store_process.ask(("fill", {}))
