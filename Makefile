@@ -9,7 +9,7 @@ NEURON := dark_minimum no_minimum bernoulli conventions o_rings
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv figures figures-all test lint bench clean FORCE
+.PHONY: help venv figures figures-all test test-slow lint bench clean FORCE
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -25,6 +25,9 @@ figures-all: $(READY) ## Draw all figures, those of networks too, and check thei
 
 test: $(READY) ## Run the tests, on all cores
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --doctest-modules landscape tests
+
+test-slow: $(READY) ## Kill fifty runs at random moments and go on with each (make test: five)
+	LANDSCAPE_KILLS=50 $(BIN)/python -m pytest -n auto --maxprocesses 8 tests/test_interruptions.py
 
 lint: $(READY) ## Check style and types
 	$(BIN)/ruff check .

@@ -5,6 +5,7 @@ certain size, `_tiled` sees to that, in memory as in stores: the plan is the one
 many processes share a store.
 """
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -12,8 +13,9 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -72,7 +74,9 @@ def fill(path: str, core: int, shard: Sequence[int], sizes: Sequence[int]) -> di
     """One of the processes that fill a store, pinned to a core."""
     _pin(core)
     problem = _tiled(perceptron(*sizes), sizes[-1])
-    return _answer(problem, _evaluate(problem, store=path, shard=tuple(shard))) | {"threads": _threads()}
+    with _sampled() as samples:
+        surface = _evaluate(problem, store=path, shard=tuple(shard))
+    return _answer(problem, surface) | {"threads": _threads(), "samples": samples}
 
 
 def overhead(folder: str, core: int, sizes: Sequence[int], repeats: int) -> dict[str, Any]:
@@ -203,6 +207,23 @@ def _between(store: Store) -> float:
 def _pin(core: int) -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {core})
+
+
+@contextlib.contextmanager
+def _sampled() -> Iterator[list[tuple[float, float]]]:
+    """(time, core seconds of this process until then), some ten times a second."""
+    samples, stop = [(time.time(), time.process_time())], threading.Event()
+
+    def sample() -> None:
+        while not stop.wait(0.1):
+            samples.append((time.time(), time.process_time()))
+
+    thread = threading.Thread(target=sample, daemon=True)
+    thread.start()
+    yield samples
+    stop.set()
+    thread.join()
+    samples.append((time.time(), time.process_time()))
 
 
 def _threads() -> int | None:

@@ -137,39 +137,53 @@ def _processes(tiles: tuple[int, int, int, int], repeats: int) -> Found:
     cores, numbers = _cores(), itertools.count()
 
     def filled(folder: str, count: int) -> dict[str, Any]:
-        path, started = f"{folder}/{next(numbers)}", time.time()
-        job = {"path": path, "sizes": tiles}
+        job, started = {"path": f"{folder}/{next(numbers)}", "sizes": tiles}, time.time()
         shares = [{"shard": (i, count), "core": cores[i % len(cores)]} for i in range(count)]
         said = ask(*(("fill", job | share) for share in shares))
-        records = list(open_store(path).records().values())
-        return said[0] | {
-            "digest": " ".join({one["digest"] for one in said}),
-            "rate": rate(records),
-            "first": min(record["finished"] for record in records) - started,
-            "tile": float(np.median([record["seconds"] for record in records])),
-        }
+        return _filled(started, said, list(open_store(job["path"]).records().values()))
 
     with tempfile.TemporaryDirectory() as folder:
         times = rounds({count: partial(filled, folder, count) for count in PROCESSES}, repeats)
-    of = {name: [_each(times[count], name) for count in PROCESSES] for name in ("rate", "first", "tile")}
+    one, two = ({name: _each(times[count], name) for name in _FILLED} for count in PROCESSES)
     problem = perceptron(*tiles)
     names = {1: "1 process on one core", 2: "2 processes, a core each"}
-    rates = dict(zip(PROCESSES, of["rate"], strict=True))
+    rates = {1: one["rate"], 2: two["rate"]}
     rows = _rows(f"{problem.title}, {tiles[-1]} tiles in a store", problem, names, times, rates)
-    gains = rates[2] / rates[1]
+    gains, by_cores = two["rate"] / one["rate"], 2 * one["core"] / two["core"]
     claim = f"tiles a second of 2 processes over those of 1, pinned ({_spread(gains)})"
     targets = [Target(claim, float(np.median(gains)), 1.7, "×", more=True)] if len(cores) > 1 else []
-    tile, start = float(np.median(of["tile"][0])), float(np.median(of["first"][0] - of["tile"][0]))
-    note = (
+    costs = {"start": float(np.median(one["first"] - one["tile"])), "tile": float(np.median(one["tile"]))}
+    notes = [
         "in a store, tiles a second are those of the steady state, while all processes were at work, from the times at"
-        f" which records say that tiles were finished: importing and compiling, {start:.1f} s, do not count (they do in"
-        f" the other columns). Threads of XLA's in a pinned process: {times[1].answer[0]['threads']}"
-    )
-    return Found(rows, targets, [note], {"start": start, "tile": tile})
+        f" which records say that tiles were finished: importing and compiling, {costs['start']:.1f} s, do not count"
+        f" (they do in the other columns). Threads of XLA's in a pinned process: {times[1].answer[0]['threads']}",
+        f"2 processes by the core time of a tile, which others on the machine disturb less: {np.median(by_cores):.2f}×"
+        f" ({_spread(by_cores)})",
+    ]
+    return Found(rows, targets, notes, costs)
 
 
-def rate(records: Sequence[Mapping[str, Any]]) -> float:
-    """Tiles a second, of all who wrote them, from when each has finished a tile until one has finished its last.
+_FILLED = "rate", "core", "first", "tile"
+
+
+def _filled(started: float, said: Sequence[Mapping[str, Any]], records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What came of processes that filled a store: tiles a second, core seconds a tile, and seconds until the first."""
+    start, stop, rate = steady(records)
+    samples = [np.array(one["samples"]).T for one in said]
+    core = sum(np.interp(stop, *own) - np.interp(start, *own) for own in samples)
+    return {
+        "risk": said[0]["risk"],
+        "digest": " ".join({one["digest"] for one in said}),
+        "threads": said[0]["threads"],
+        "rate": rate,
+        "core": core / (rate * (stop - start)),
+        "first": min(record["finished"] for record in records) - started,
+        "tile": float(np.median([record["seconds"] for record in records])),
+    }
+
+
+def steady(records: Sequence[Mapping[str, Any]]) -> tuple[float, float, float]:
+    """When each who wrote tiles had finished one, when one of them had finished its last; between them, tiles a second.
 
     NaN where that is no time at all.
     """
@@ -177,11 +191,11 @@ def rate(records: Sequence[Mapping[str, Any]]) -> float:
     for record in records:
         finished[record["by"]].append(record["finished"])
     start, stop = max(map(min, finished.values())), min(map(max, finished.values()))
-    total = 0.0
+    rate = 0.0
     for times in finished.values():
         inside = sorted(t for t in times if start <= t <= stop)
-        total += (len(inside) - 1) / (inside[-1] - inside[0]) if len(inside) > 1 else float("nan")
-    return total
+        rate += (len(inside) - 1) / (inside[-1] - inside[0]) if len(inside) > 1 else float("nan")
+    return start, stop, rate
 
 
 def _overhead(tiles: tuple[int, int, int, int], repeats: int) -> Found:

@@ -77,3 +77,21 @@ def counted() -> Iterator[Tally]:
 def compilations():
     """`with compilations() as tally: …`, then `tally.count`."""
     return counted
+
+
+@pytest.fixture
+def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stored tiles of a few cells or two runs, as if each took a second."""
+    backend = jax.default_backend()
+    monkeypatch.setattr("landscape.surfaces._plan.CHUNK_BYTES", {backend: 32})
+    monkeypatch.setattr("landscape.surfaces._plan.STORED_WORK", {backend: 20})
+    monkeypatch.setattr("landscape.analysis._blocks.VECTORIZED", 2)
+    monkeypatch.setattr("landscape.analysis._blocks.STORED_WORK", 1)
+
+
+@pytest.fixture
+def puts(monkeypatch: pytest.MonkeyPatch):
+    """The tiles that a test puts into stores: counted, and interrupted where it wants it (`stored.Puts`)."""
+    from tests.stored import Puts
+
+    return Puts(monkeypatch)

@@ -75,9 +75,20 @@ def test_the_rate_is_that_while_all_are_at_work():
     """One starts late, one ends late; each takes a second a tile, then two."""
     early = [{"by": "a", "finished": t} for t in (0.0, 1.0, 2.0, 3.0, 4.0)]
     late = [{"by": "b", "finished": t} for t in (2.0, 4.0, 6.0, 8.0)]
-    assert scaling.rate(early) == 1.0
-    assert scaling.rate([*late, *early]) == 1.5
-    assert np.isnan(scaling.rate([*early, {"by": "c", "finished": 9.0}]))
+    assert scaling.steady(early) == (0.0, 4.0, 1.0)
+    assert scaling.steady([*late, *early]) == (2.0, 4.0, 1.5)
+    assert np.isnan(scaling.steady([*early, {"by": "c", "finished": 9.0}])[2])
+
+
+def test_what_came_of_two_processes():
+    """Both are at work from 2 to 4, half of the time each on their cores: 2 core seconds for 3 tiles."""
+    records = [{"by": "a", "finished": t, "seconds": 1.0} for t in (1.0, 2.0, 3.0, 4.0, 5.0)]
+    records += [{"by": "b", "finished": t, "seconds": 1.0} for t in (2.0, 4.0, 6.0)]
+    one = {"risk": [1.0], "digest": "d", "threads": 1, "samples": [(0.0, 0.0), (8.0, 4.0)]}
+    found = scaling._filled(0.5, [one, one], records)
+    assert (found["rate"], found["first"], found["tile"], found["digest"]) == (1.5, 0.5, 1.0, "d")
+    assert found["core"] == pytest.approx(2 / 3)
+    assert scaling._filled(0.5, [one, one | {"digest": "e"}], records)["digest"] not in ("d", "e")
 
 
 def test_the_estimate_is_the_formula():

@@ -773,7 +773,7 @@ MISTAKES = {
         "surface", "--data", "pair", "--activation", "tanh"],
     "--standardize: a column of --x is constant": [
         "surface", "--data", "t.csv", "--x", "c", "--y", "y", "--standardize"],
-    "-o 'taken.zarr' exists; results are never overwritten: choose another name.": [
+    "-o: 'taken.zarr' is no store: results are folders that `ls.save`, `store=` or -o wrote.": [
         "surface", "--data", "pair", "-o", "taken.zarr"],
     "-o 'r.png' takes the numbers, a zarr store; the picture is --plot r.png.": [
         "surface", "--data", "pair", "-o", "r.png"],
@@ -810,7 +810,7 @@ MISTAKES = {
     "`batch_size` is 9 but there are 2 examples": [
         "descend", "--data", "pair", "--optimizer", "sgd=1", "--batch-size", "9"],
     "'nothing.zarr' does not exist.": ["show", "nothing.zarr"],
-    "'t.csv' is no zarr store": ["verify", "t.csv", "--data", "pair"],
+    "'t.csv' is no store": ["verify", "t.csv", "--data", "pair"],
 }  # fmt: skip
 
 

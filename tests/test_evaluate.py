@@ -251,7 +251,7 @@ def test_provenance():
     """Attributes are JSON: what was computed, on what, and how; every variable and axis has a name and a unit."""
     surface = ls.evaluate(PAIR, PLANE, {"w": [0.0, 1.0], "b": [0.0]}, penalties={"λ=0.1": ls.l2(0.1)})
     attributes = json.loads(json.dumps(surface.attrs))
-    assert (attributes["kind"], attributes["format"]) == ("surface", 1)
+    assert (attributes["kind"], attributes["format"]) == ("surface", 2)
     assert (attributes["objective"], attributes["objective_id"]) == (str(PAIR), PAIR.id)
     assert json.loads(attributes["penalties"]) == {"λ=0.1": "0.1·‖θ‖²"}
     assert json.loads(attributes["chart"])["kind"] == "Plane"

@@ -1,7 +1,7 @@
 """Results on disk: identical when reopened, damage detected, nothing overwritten, nothing half-written."""
 
 import json
-from pathlib import Path
+import os
 
 import jax
 import jax.numpy as jnp
@@ -167,44 +167,59 @@ def test_nothing_is_overwritten(tmp_path, kind):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
-def test_an_interrupted_save_leaves_nothing(tmp_path, monkeypatch, error):
-    """Neither the store nor its parts, also when the interruption comes after the first bytes."""
-    real = xr.Dataset.to_zarr
+@pytest.mark.parametrize("last", ["zarr.json", "landscape/complete/0.json"])
+def test_an_interrupted_save_leaves_nothing(tmp_path, monkeypatch, error, last):
+    """Neither the store nor its parts, whenever the interruption comes."""
+    before, real = surface(), os.replace
 
-    def interrupted(self, store, **options):
-        real(self, store, **options)
-        assert any(Path(store).rglob("*"))
-        raise error
+    def interrupted(path, target):
+        assert any(tmp_path.rglob("*")), "on the way"
+        if str(target).endswith(last):
+            raise error
+        real(path, target)
 
-    monkeypatch.setattr(xr.Dataset, "to_zarr", interrupted)
+    monkeypatch.setattr(os, "replace", interrupted)
     with pytest.raises(error):
-        ls.save(surface(), tmp_path / "s.zarr")
+        ls.save(before, tmp_path / "s.zarr")
     assert list(tmp_path.iterdir()) == []
 
 
+def test_somebody_who_saves_at_the_same_time_is_not_overwritten(tmp_path, monkeypatch):
+    """Whoever is first has the name."""
+    mine, theirs, real = surface(), surface(penalties={"a": ls.l2(1.0)}), os.rename
+
+    def late(path, target):
+        monkeypatch.setattr(os, "rename", real)
+        ls.save(theirs, tmp_path / "s.zarr")
+        real(path, target)
+
+    monkeypatch.setattr(os, "rename", late)
+    with pytest.raises(FileExistsError, match="has just been written by somebody else; choose another name"):
+        ls.save(mine, tmp_path / "s.zarr")
+    assert [path.name for path in tmp_path.iterdir()] == ["s.zarr"]
+    assert_same(ls.open_surface(tmp_path / "s.zarr"), theirs)
+
+
 def test_what_cannot_be_opened_says_so(tmp_path):
-    """Nothing there, not a store, another kind of result, a newer format."""
+    """Nothing there, not a store, another kind of result."""
     with pytest.raises(FileNotFoundError, match=r"nowhere.zarr' does not exist"):
         ls.open_surface(tmp_path / "nowhere.zarr")
     (tmp_path / "text").write_text("hello")
     (tmp_path / "folder").mkdir()
     for name in ("text", "folder"):
         with pytest.raises(
-            ValueError, match=f"{name}' is no zarr store: results are folders that `ls.save` or -o wrote"
+            ValueError, match=f"{name}' is no store: results are folders that `ls.save`, `store=` or -o wrote"
         ):
             ls.open_surface(tmp_path / name)
     ls.save(trajectory(), tmp_path / "t.zarr")
-    with pytest.raises(ValueError, match=r"t.zarr' holds 'trajectory', not a surface"):
+    with pytest.raises(ValueError, match=r"t.zarr' holds a trajectory, not a surface: open it with ls.open_trajectory"):
         ls.open_surface(tmp_path / "t.zarr")
     ls.save(surface(), tmp_path / "s.zarr")
-    with pytest.raises(ValueError, match=r"s.zarr' holds 'surface', not a trajectory"):
+    with pytest.raises(ValueError, match=r"s.zarr' holds a surface, not a trajectory: open it with ls.open_surface"):
         ls.open_trajectory(tmp_path / "s.zarr")
     xr.Dataset({"a": ("x", [1.0])}).to_zarr(tmp_path / "other.zarr", consolidated=False)
-    with pytest.raises(ValueError, match="holds 'no result of this package', not a surface"):
+    with pytest.raises(ValueError, match=r"other.zarr' holds no result of this package"):
         ls.open_surface(tmp_path / "other.zarr")
-    ls.save(surface().assign_attrs(format=99), tmp_path / "new.zarr")
-    with pytest.raises(ValueError, match="has format 99; this version reads up to 1: upgrade landscape"):
-        ls.open_surface(tmp_path / "new.zarr")
 
 
 def test_what_cannot_be_saved_says_so(tmp_path):

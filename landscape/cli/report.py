@@ -47,21 +47,21 @@ def minima(surface: "xarray.Dataset") -> str:
 
     swept = "penalty" in surface["objective"].dims
     axes = [str(dim) for dim in surface["objective"].dims if dim != "penalty"]
-    rows = []
+    rows, growing = [], "computed" in surface
     for piece in [surface.isel(penalty=i) for i in range(surface.sizes["penalty"])] if swept else [surface]:
         label = str(piece["penalty"].item()) if "penalty" in piece.coords else ""
         if not np.isfinite(piece["objective"]).any():
-            rows.append([label, *[""] * (1 + len(axes)), "nowhere finite in this window"])
+            rows.append([label, *[""] * (1 + len(axes)), "nothing yet" if growing else "nowhere finite in this window"])
             continue
         best = minimum(piece)
-        note = "" if bool(best["interior"]) else NO_MINIMUM
+        note = "" if growing or bool(best["interior"]) else NO_MINIMUM
         if note and (ties := int(best["ties"])) > 1:
             note = f"the least value reaches the border ({ties} cells share it)"
         rows.append([label, _value(best["objective"]), *(_value(best[name]) for name in axes), note])
     wrong = ~surface["finite"] & surface.get("computed", True)
     count, total = int(wrong.sum()), surface["finite"].size
     remarks = f"\n{count} of {total} cells are not finite (`finite` is False there)" if count else ""
-    if "computed" in surface:
+    if growing:
         remarks += f"\nof the {int(surface['computed'].sum())} of {total} cells that are computed"
     return table(["penalty", "least objective", *axes, "remark"], rows) + remarks
 

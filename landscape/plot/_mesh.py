@@ -13,7 +13,7 @@ from matplotlib.path import Path
 from landscape.plot._numbers import Numbers
 from landscape.plot._panels import Panel
 
-NOT_FINITE = "not finite"
+NOT_FINITE, NOT_COMPUTED = "not finite", "not finite, or not computed yet"
 HATCH: dict[str, Any] = {"facecolor": "#DDDDDD", "edgecolor": "#666666", "hatch": "//////", "linewidth": 0.0}
 SMOOTH_CELLS = 20_000  # colors are interpolated on grids of fewer cells, all finite; else each cell is flat
 
@@ -78,14 +78,15 @@ def hatch_spans(axes: Axes, x: np.ndarray, bad: np.ndarray) -> None:
         axes.axvspan(borders[left], borders[right], zorder=0.5, **HATCH)
 
 
-def hatch_handle() -> Patch:
-    """The legend's entry for hatching."""
-    return Patch(label=NOT_FINITE, **HATCH)
+def hatch_handle(complete: bool = True) -> Patch:
+    """The legend's entry for hatching, of a surface that is complete or not."""
+    return Patch(label=NOT_FINITE if complete else NOT_COMPUTED, **HATCH)
 
 
 def hatch_handles(panels: Sequence[Panel]) -> list[Patch]:
     """The same, if any of the panels is hatched."""
-    return [] if all(np.isfinite(panel.values).all() for panel in panels) else [hatch_handle()]
+    hatched = not all(np.isfinite(panel.values).all() for panel in panels)
+    return [hatch_handle(all(panel.complete for panel in panels))] if hatched else []
 
 
 def contours(

@@ -25,6 +25,7 @@ class Panel:
     x_label: str
     y_label: str
     lengths: tuple[float, float] | None = None  # of the window's sides between params; None where the chart has none
+    complete: bool = True  # whether all cells are computed
 
     @property
     def ratio(self) -> float | None:
@@ -121,6 +122,7 @@ def read(surface: xr.Dataset, variable: str) -> list[Panel]:
             x_label=label_of(surface[x]),
             y_label=label_of(surface[y]),
             lengths=_lengths(surface, (x, y)),
+            complete="computed" not in surface,
         )
         for piece in slices
     ]

@@ -65,7 +65,7 @@ def line(
         axes.set(xlabel=_panels.label_of(surface[name]))
         said = {entry.get_label() for entry in entries}  # a sweep's curves and their runs share the entries of λ
         others = [entry for entry in _paths.handles(walks, [])[0] if entry.get_label() not in said]
-        others += [_mesh.hatch_handle()] if bad.any() else []
+        others += [_mesh.hatch_handle("computed" not in surface)] if bad.any() else []
         remark = _paths.remark(walks, surface, [name])
         _page.finish(figure, axes, [entries, others], own=ax is None, remark=remark)
     return figure

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 PARTIAL = ".partial"  # where local files are until they are whole
+BINARY = getattr(os, "O_BINARY", 0)  # of Windows
 AT_ONCE = 8  # files that are forced to disk at a time
 _numbers = itertools.count()
 
@@ -91,8 +92,15 @@ class _Local:
         return self._path.exists() or self._path.is_symlink()
 
     def read(self, name: str) -> bytes:
-        with open(f"{self._path}/{name}", "rb", buffering=0) as file:
-            return file.read()
+        number = os.open(f"{self.name}/{name}", os.O_RDONLY | BINARY)  # `open` takes half as long again
+        try:
+            size = os.fstat(number).st_size
+            data = os.read(number, size)
+            while len(data) < size and (more := os.read(number, size - len(data))):
+                data += more
+            return data
+        finally:
+            os.close(number)
 
     def read_all(self, folder: str) -> dict[str, bytes]:
         found = {}

@@ -113,7 +113,8 @@ def run(work: Work, place: Place, tiles: Iterable[int], devices: Sequence[Any], 
                     halfway = place.halfway(tile)
                     new = computed(work, tile, device, halfway)
                     with lock if isinstance(place, Memory) else contextlib.nullcontext():
-                        place.put(tile, *new)
+                        if not place.has(tile):  # else another process was faster; its chunks fit its record
+                            place.put(tile, *new)
                     halfway.drop()
                 with lock:
                     done(tile)
