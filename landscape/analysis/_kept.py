@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 from collections.abc import Mapping
@@ -15,11 +14,11 @@ from jax import Array
 from landscape import _trees
 from landscape.analysis import _blocks, _steps
 from landscape.analysis._runs import DIMS, Runs, Tracer
-from landscape.charts import chart as _chart
 from landscape.charts.trajectory import Trajectory, from_records, with_frozen
 from landscape.objectives import tracing
 from landscape.surfaces import _filling, io
 from landscape.surfaces._devices import Where
+from landscape.surfaces._identity import digest, random_numbers, record_identity
 from landscape.surfaces.progress import Progress, Reached
 from landscape.tiles.halfway import Halfway
 from landscape.tiles.leases import Shard
@@ -63,7 +62,6 @@ def filled(
     runs: Runs,
     labels: Mapping[str, Any],
     attributes: Mapping[str, Any],
-    key: Array | None,
     path: str | os.PathLike[str],
     shard: Shard,
     where: Where,
@@ -78,7 +76,7 @@ def filled(
             "`store` keeps params that are nested dictionaries, and the objective's are not; give record= a chart, "
             "and their coordinates are kept."
         )
-    asked = identity(runs, labels, attributes, key)
+    asked = identity(runs, labels, attributes)
     store = _filling.begun(path, asked, lambda: _new(runs, labels, attributes, asked), where)
     begun = store.manifest.run["plan"]
     runs = runs._replace(plan=_blocks.Plan(tuple(begun["block"]), begun["params_bytes"], begun["memory"]))
@@ -92,7 +90,7 @@ def filled(
             return Tile(io.named(_flat(runs, computed.arrays, labels, attributes))[0], computed.said)
 
         _filling.fill(store, flattened, shard, where, reached.tile)
-    return io.trajectory_of(store)
+    return io.trajectory_of(store, complete=True)
 
 
 def _flat(
@@ -104,7 +102,7 @@ def _flat(
     return io.flattened(trajectory(runs, arrays, some, attributes))
 
 
-def identity(runs: Runs, labels: Mapping[str, Any], attributes: Mapping[str, Any], key: Array | None) -> dict[str, str]:
+def identity(runs: Runs, labels: Mapping[str, Any], attributes: Mapping[str, Any]) -> dict[str, str]:
     """What makes two sets of runs the same, by what it is of: nothing else may differ where a run goes on."""
     inputs = runs.inputs
     return runs.objective.identity | {
@@ -112,13 +110,15 @@ def identity(runs: Runs, labels: Mapping[str, Any], attributes: Mapping[str, Any
         "optimizers": ", ".join(
             f"{label} {_optimizer(runs, i)}" for i, label in enumerate(labels["optimizer"] or [""])
         ).strip(),
-        "starts": _digest(runs.initial),
+        "dimensions": ", ".join(dim for dim, own in labels.items() if own is not None),
+        "starts": digest(runs.initial),
         "steps": str(runs.steps),
         "record_every": str(runs.programs[0].record_every),
-        "record": "params" if inputs.chart is None else _chart.chart_id(inputs.chart),
+        "record": record_identity(inputs.chart, runs.objective.params),
         "batch_size": str(runs.programs[0].batch_size),
-        "key": "none" if key is None else str(_trees.as_numbers(key).tolist()),
-        "penalties": f"{attributes['penalties']} {_digest(inputs.coefficients)}",
+        "key": _key(runs.key),
+        "random numbers": random_numbers(),
+        "penalties": f"{attributes['penalties']} {digest(inputs.coefficients)}",
         "dtype": str(attributes["dtype"]),
     }
 
@@ -136,11 +136,11 @@ def _optimizer(runs: Runs, i: int) -> str:
     return tracing.traced("optimizers", first_step, *shapes).version
 
 
-def _digest(tree: Any) -> str:
-    digest = hashlib.blake2b(digest_size=8)
-    for leaf in map(np.asarray, jax.tree.leaves(tree)):
-        digest.update(f"{leaf.shape} {leaf.dtype} ".encode() + leaf.tobytes())
-    return digest.hexdigest()
+def _key(key: Array | None) -> str:
+    if key is None:
+        return "none"
+    typed = jax.numpy.issubdtype(key.dtype, jax.dtypes.prng_key)
+    return f"{jax.random.key_impl(key) if typed else 'of the default kind'} {_trees.as_numbers(key).tolist()}"
 
 
 def _new(

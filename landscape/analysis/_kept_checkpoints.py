@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
-from landscape import _trees
 from landscape._trees import Params
-from landscape.charts import chart as _chart
 from landscape.charts.chart import Chart
 from landscape.charts.trajectory import Trajectory
 from landscape.objectives.objective import Objective
 from landscape.surfaces import _devices, _filling, io
+from landscape.surfaces._identity import digest, penalties_identity, random_numbers, record_identity
 from landscape.surfaces.progress import Progress
 from landscape.tiles import stopping
 from landscape.tiles.leases import lease
 from landscape.tiles.manifest import Manifest, Named
-from landscape.tiles.run import WHOLE, lacking
+from landscape.tiles.run import lacking
 from landscape.tiles.store import Store
 from landscape.tiles.tiling import Tiling
 
@@ -39,6 +36,7 @@ def filled(
     record: Chart | None,
     options: Mapping[str, Any],
     example: Callable[[], Columns],
+    checked: Callable[[str, Params, Params], Params],
     look: Callable[[int, Params], Columns],
     one: Callable[[Columns, np.ndarray], Trajectory],
     progress: bool | None,
@@ -54,8 +52,9 @@ def filled(
     asked = _identity(objective, steps, record, options)
     store = _filling.begun(path, asked, lambda: _new(one(example(), steps[:1]), steps, asked), where)
     came = itertools.count()
-    done, missing = store.records(), set(lacking(store))
-    writing = lease(store.files, WHOLE) if missing else contextlib.nullcontext()
+    missing = set(lacking(store))
+    shard = _devices.shard(None, path)  # of several processes all look at all checkpoints, and measure what is missing
+    writing = lease(store.files, shard) if missing else contextlib.nullcontext()
     with Progress(len(steps), "checkpoints", progress) as bar, writing, stopping.possible():
 
         def take(checkpoint: Params) -> None:
@@ -63,20 +62,22 @@ def filled(
             if stopping.asked():
                 stopping.stop()
             if i < len(steps):
-                fingerprint = _fingerprint(checkpoint)
-                if i in missing:
+                params = checked(f"checkpoints[{i}]", checkpoint, objective.params)
+                fingerprint = digest(params)
+                there = store.record(i)
+                if i in missing and there is None:
                     started = time.perf_counter()
-                    arrays = _named(one(look(i, checkpoint), steps[i : i + 1]))
+                    arrays = _named(one(look(i, params), steps[i : i + 1]))
                     seconds = round(time.perf_counter() - started, 6)
                     store.put(i, arrays, {"seconds": seconds, "checkpoint": fingerprint})
-                elif done[i].get("checkpoint") != fingerprint:
+                elif there is None or there.get("checkpoint") != fingerprint:
                     raise _other(store, i, int(steps[i]))
             bar.update(1)
 
         # `map` lets go of a checkpoint before it asks for the next; a loop variable would hold two of them.
         for _ in map(take, checkpoints):
             pass
-    return io.trajectory_of(store), next(came)
+    return io.trajectory_of(store, complete=True), next(came)
 
 
 def _other(store: Store, i: int, step: int) -> ValueError:
@@ -91,21 +92,14 @@ def _identity(
 ) -> dict[str, str]:
     return objective.identity | {
         "kind": "checkpoints",
-        "steps": f"{len(steps)} {hashlib.blake2b(steps.tobytes(), digest_size=8).hexdigest()}",
-        "record": "params" if record is None else _chart.chart_id(record),
-        "penalty": str(objective.penalty),
+        "steps": f"{len(steps)} {digest(steps)}",
+        "record": record_identity(record, objective.params),
+        "penalty": penalties_identity({"": objective.penalty}, objective.params),
+        "random numbers": random_numbers(),
         "batch_size": str(options["batch_size"] or "chosen"),
         "precision": str(options["precision"]),
         "dtype": str(objective.dtype),
     }
-
-
-def _fingerprint(checkpoint: Params) -> str:
-    """Of every number in it."""
-    digest = hashlib.blake2b(digest_size=8)
-    for leaf in map(_trees.as_numbers, jax.tree.leaves(checkpoint)):
-        digest.update(np.ascontiguousarray(leaf).tobytes())
-    return digest.hexdigest()
 
 
 def _named(trajectory: Trajectory) -> dict[str, Named]:

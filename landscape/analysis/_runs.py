@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from jax import Array
 
 from landscape import _trees
 from landscape._trees import Params
+from landscape._version import __version__
 from landscape.analysis import _blocks, _steps
 from landscape.analysis._steps import Inputs, Program, State
 from landscape.objectives.objective import Objective
@@ -28,10 +30,10 @@ class Runs(NamedTuple):
 
     objective: Objective
     programs: Sequence[Program]  # one an optimizer
-    inputs: Inputs  # coefficients of all penalties
+    inputs: Inputs  # coefficients of all penalties; the weight is not known yet
     initial: Params  # of all starts
     steps: int
-    order: Array | None  # the examples of each step, of mini-batches
+    key: Array | None  # draws the examples of each step, of mini-batches
     plan: _blocks.Plan
 
     @property
@@ -61,14 +63,14 @@ class Tracer:
     def __init__(self, runs: Runs, precision: str, advanced: Callable[[int, float], None]) -> None:
         self._runs, self._advanced = runs, advanced
         self._settings = _devices.settings(precision)
-        self._inputs: dict[Any, Inputs] = {None: runs.inputs}
+        self._inputs: dict[Any, tuple[Inputs, Array | None]] = {}
         self._lock = threading.Lock()
 
     def __call__(self, tile: int, device: Any, halfway: Halfway) -> dict[str, Any]:
         """The records of a block: leaves (1, P, S, recorded steps, …)."""
         runs = self._runs
         with self._settings.on(device):
-            inputs = self._placed(device)
+            inputs, order = self._placed(device)
             covered = list(runs.tiling.slices(tile).values())
             # The last block is filled up with runs that are there already: every block has the same shape.
             some, which = (
@@ -77,7 +79,7 @@ class Tracer:
             )
             inputs = inputs._replace(coefficients=_rows(inputs.coefficients, some))
             program, starts = runs.programs[covered[0].start], _rows(runs.initial, which)
-            records = self._traced(tile, program, inputs, starts, halfway)
+            records = self._traced(tile, program, inputs, order, starts, halfway)
         return jax.tree.map(lambda leaf: leaf[None], records)
 
     def shapes(self) -> dict[str, Any]:
@@ -97,31 +99,42 @@ class Tracer:
         with self._settings.on(None):
             return jax.tree.map(spread, jax.eval_shape(one, inputs, starts))
 
-    def _placed(self, device: Any) -> Inputs:
+    def _placed(self, device: Any) -> tuple[Inputs, Array | None]:
+        """What runs read on a device, and the examples of each step, of mini-batches."""
         with self._lock:
+            if not self._inputs:
+                objective, program, order = self._runs.objective, self._runs.programs[0], None
+                weight = _steps.total_weight(objective.traced_losses, objective.params, objective.data)
+                if program.batch_size is not None:
+                    order = _steps.batch_order(self._runs.key, objective.n, program.batch_size, self._runs.steps)
+                self._inputs[None] = self._runs.inputs._replace(weight=weight), order
             if device not in self._inputs:
-                self._inputs[device] = jax.device_put(self._runs.inputs, device)
+                self._inputs[device] = jax.device_put(self._inputs[None], device)
             return self._inputs[device]
 
-    def _traced(self, tile: int, program: Program, inputs: Inputs, initial: Params, halfway: Halfway) -> Any:
+    def _traced(
+        self, tile: int, program: Program, inputs: Inputs, order: Array | None, initial: Params, halfway: Halfway
+    ) -> Any:
         """Records, leaves (P, S, recorded steps, …): blocks of `record_every` steps, segment by segment."""
         runs = self._runs
-        states, records, done, first = _begun(program, inputs, initial, halfway)
-        for every, count in _segments(program, runs, jax.tree.leaves(states.alive)[0].size)[first:]:
-            order = runs.order
+        segments = _segments(program, runs)
+        same = f"{segments} {jax.__version__} {__version__}"  # beside the problem, for runs to be gone on with
+        states, records, done, first = _begun(program, inputs, initial, halfway.load(same))
+        for every, count in segments[first:]:
             batches = None if order is None else order[done : done + every * count].reshape(count, every, -1)
             states, part = _steps.advance(program._replace(record_every=every), count, inputs, states, batches)
             records.append(_together.on_host(part))  # waits for it: the bar tells the truth, and a stop comes here
             done, first = done + every * count, first + 1
             self._advanced(tile, done / runs.steps)
-            halfway.keep(lambda states=states, done=done, first=first: _packed(states, records, done, first))
+            halfway.keep(same, lambda states=states, done=done, first=first: _packed(states, records, done, first))
         records.append(jax.tree.map(lambda leaf: leaf[:, :, None], _steps.measure_all(program, inputs, states)))
         return _joined(_together.on_host(records))
 
 
-def _segments(program: Program, runs: Runs, count: int) -> list[tuple[int, int]]:
-    """(steps of a block, blocks) of each compiled call, of `count` runs."""
+def _segments(program: Program, runs: Runs) -> list[tuple[int, int]]:
+    """(steps of a block, blocks) of each compiled call."""
     every, plan = program.record_every, runs.plan
+    count = math.prod(plan.block)
     whole, rest = divmod(runs.steps, every)
     kept = count * (plan.params_bytes if runs.inputs.chart is None else 1)
     segment = max(1, min(SEGMENT_WORK // (every * program.num_examples * count), plan.memory // kept))
@@ -129,9 +142,9 @@ def _segments(program: Program, runs: Runs, count: int) -> list[tuple[int, int]]
     return [*blocks, (rest, 1)] if rest else blocks
 
 
-def _begun(program: Program, inputs: Inputs, initial: Params, halfway: Halfway) -> tuple[State, list[Any], int, int]:
+def _begun(program: Program, inputs: Inputs, initial: Params, kept: Any) -> tuple[State, list[Any], int, int]:
     """(states, records so far, steps and compiled calls that made them): what was kept, else the start."""
-    states, kept = _steps.start(program, inputs, initial), halfway.load()
+    states = _steps.start(program, inputs, initial)
     if kept is None:
         return states, [], 0, 0
     shapes = jax.eval_shape(lambda: _steps.measure_all(program, inputs, states))

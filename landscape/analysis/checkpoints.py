@@ -137,6 +137,7 @@ def _in_store(
     run, came = _kept_checkpoints.filled(
         *(store, objective, checkpoints, steps, record, options),
         example=partial(_example, objective, record, options),
+        checked=_checked,
         look=partial(_look, objective, record, options),
         one=one,
         progress=progress,

@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -90,12 +91,11 @@ def descend(
     share = _devices.shard(shard, store)
     with jax.default_matmul_precision(PRECISION):
         inputs = _inputs(objective, penalties, record)
-        order = None if batch_size is None else _steps.batch_order(key, objective.n, batch_size, steps)
         grid = len(jax.tree.leaves(inputs.coefficients)[0]), len(jax.tree.leaves(initial)[0])
         same = objective.traced_losses, objective.reduction
         programs = [Program(*same, one, batch_size, objective.n, record_every) for one in by_label.values()]
         plan = _blocks.plan(objective, grid, memory, steps, 0 if store is None else share.count)
-        runs = Runs(objective, programs, inputs, initial, steps, order, plan)
+        runs = Runs(objective, programs, inputs, initial, steps, key, plan)
         where = _devices.chosen(devices, (inputs, initial))
         labels = {
             "optimizer": list(by_label) if isinstance(optimizers, Mapping) else None,
@@ -105,7 +105,7 @@ def descend(
         size = {"batch_size": objective.n if batch_size is None else batch_size}
         attributes = describe(objective, penalties) | {"precision": PRECISION, **size}
         if store is not None:
-            return _kept.filled(runs, labels, attributes, key, store, share, where, progress)
+            return _kept.filled(runs, labels, attributes, store, share, where, progress)
         arrays = _in_memory(runs, where.devices, progress)
     attributes["wall_seconds"] = round(time.perf_counter() - started, 6)
     return _kept.trajectory(runs, arrays, labels, attributes)
@@ -122,5 +122,6 @@ def _in_memory(runs: Runs, devices: Sequence[Any], progress: bool | None) -> Map
 
 def _inputs(objective: Objective, penalties: Mapping[str, Penalty] | None, record: Chart | None) -> Inputs:
     sweep, _ = stacked(penalties_of(objective, penalties), _trees.floating(objective.params))
-    weight = _steps.total_weight(objective.traced_losses, objective.params, objective.data)
-    return Inputs(objective.data, objective.params, weight, (sweep.alpha, sweep.beta), record)
+    weight = jax.eval_shape(partial(_steps.total_weight, objective.traced_losses), objective.params, objective.data)
+    unknown: Any = np.full((), np.nan, weight.dtype)  # a pass over the data, which a complete store does without
+    return Inputs(objective.data, objective.params, unknown, (sweep.alpha, sweep.beta), record)

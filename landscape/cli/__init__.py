@@ -52,8 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         number = stop.args[0] if stop.args else signal.SIGINT
         status = TERMINATED if number == signal.SIGTERM else INTERRUPTED
         _report(f"interrupted; {_kept(args)}", status)
-        if getattr(args, "distributed", None) is not None:  # JAX would wait for the others before it lets go
-            os._exit(status)
+        at_work = any(thread.name.startswith("tiles on") for thread in threading.enumerate())
+        if at_work or getattr(args, "distributed", None) is not None:
+            os._exit(status)  # Python would wait for these threads, and JAX for the other processes
         return status
 
 

@@ -183,6 +183,8 @@ def _check_targets(args: Namespace) -> None:
     """Refuse what could not be written, before anything is computed."""
     _check_picture(args.plot)
     if not args.output:
+        if args.shard:
+            raise ValueError("--shard is a share of a store; name it with -o.")
         return
     output = Path(args.output)
     if output.suffix.lower() in PICTURES:

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 
 WAIT = 60  # seconds for the other processes to come
+SETTLING = 600  # seconds for the slowest to build its problem
 HEARTBEAT = 100  # seconds without which a process counts as dead
 
 
@@ -19,7 +20,7 @@ def join(address: str, shard: tuple[int, int] | None) -> None:
     """
     # Else JAX swallows SIGTERM.
     jax.config.update("jax_enable_preemption_service", False)
-    limits: dict[str, Any] = {"heartbeat_timeout_seconds": HEARTBEAT, "shutdown_timeout_seconds": WAIT}
+    limits: dict[str, Any] = {"heartbeat_timeout_seconds": HEARTBEAT, "shutdown_timeout_seconds": SETTLING}
     if not address:
         if shard is not None:
             raise ValueError("--distributed finds out by itself who this is: leave --shard out, or give HOST:PORT.")
@@ -79,7 +80,7 @@ def _gather(address: tuple[str, int], count: int, end: float) -> None:
                     continue
                 listed = ", ".join(map(str, sorted(missing - set(came))))
                 raise ConnectionError(f"processes {listed} did not come to {address[0]} within {WAIT} s") from None
-            except ValueError:  # somebody else's message
+            except (ValueError, OSError):  # somebody else's message, or none
                 continue
             if index not in missing or index in came:
                 raise ConnectionError(f"process {index} came twice, or is none of the {count}: --shard I/N, each once.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -14,22 +14,35 @@ from landscape.tiles.run import WHOLE
 
 
 class Settings(NamedTuple):
-    """What JAX keeps by thread, for the threads that compute."""
+    """What JAX keeps by thread, and numbers may depend on, for the threads that compute."""
 
     precision: str
-    x64: bool
+    others: tuple[tuple[Callable[[Any], Any], Any], ...]  # context managers, and their values
 
     @contextlib.contextmanager
     def on(self, device: Any) -> Iterator[None]:
         """At work on a device; None: wherever what is read is."""
-        where = contextlib.nullcontext() if device is None else jax.default_device(device)
-        with jax.default_matmul_precision(self.precision), jax.enable_x64(self.x64), where:
+        with contextlib.ExitStack() as stack:
+            for setting, value in self.others:
+                stack.enter_context(setting(value))
+            stack.enter_context(jax.default_matmul_precision(self.precision))
+            if device is not None:
+                stack.enter_context(jax.default_device(device))
             yield
 
 
 def settings(precision: str) -> Settings:
     """Those of this thread."""
-    return Settings(precision, bool(jax.config.jax_enable_x64))  # pyright: ignore[reportAttributeAccessIssue]
+    kept: dict[str, Callable[[Any], Any]] = {
+        "jax_enable_x64": jax.enable_x64,
+        "jax_threefry_partitionable": jax.threefry_partitionable,
+        "jax_default_prng_impl": jax.default_prng_impl,
+        "jax_numpy_dtype_promotion": jax.numpy_dtype_promotion,
+        "jax_numpy_rank_promotion": jax.numpy_rank_promotion,
+        "jax_debug_nans": jax.debug_nans,
+        "jax_debug_infs": jax.debug_infs,
+    }
+    return Settings(precision, tuple((setting, getattr(jax.config, name)) for name, setting in kept.items()))
 
 
 class Where(NamedTuple):
@@ -39,8 +52,8 @@ class Where(NamedTuple):
     together: bool = False  # what they read is sharded over several processes
 
 
-def chosen(devices: Sequence[Any] | None, read: Any) -> Where:
-    """Where tiles are computed that read this tree.
+def chosen(devices: Sequence[Any] | None, read: Any, batches: bool = False) -> Where:
+    """Where tiles are computed that read this tree; and batches, which are read in one thread unless it was asked for.
 
     Raises: TypeError or ValueError, naming `devices`.
     """
@@ -51,7 +64,7 @@ def chosen(devices: Sequence[Any] | None, read: Any) -> Where:
     if devices is not None:
         return Where(_checked(devices))
     # Nothing that is committed, or sharded over several devices, is moved; nor what the user's default device says.
-    if jax.config.jax_default_device is not None or any(leaf.committed for leaf in arrays):  # pyright: ignore
+    if batches or jax.config.jax_default_device is not None or any(leaf.committed for leaf in arrays):  # pyright: ignore
         return Where([None], together)
     local = jax.local_devices()
     return Where(list(local) if len(local) > 1 else [None])

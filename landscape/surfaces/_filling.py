@@ -29,7 +29,7 @@ def begun(
     """
 
     def begin(new: Callable[[], tuple[Manifest, dict[str, np.ndarray]]]) -> Store:
-        made = None if files(path).exists() else make_store(path, *new())
+        made = make_store(path, *new()) if files(path).is_free() else None
         store = made or open_store(path)  # where somebody else was faster, theirs
         check_same(store, identity, made_with())
         if made is None:

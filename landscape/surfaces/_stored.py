@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -11,11 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from landscape.charts import chart as _chart
-from landscape.objectives import penalties as _penalties
 from landscape.objectives.penalties import Penalty
 from landscape.surfaces import _dataset, _filling, io
 from landscape.surfaces._devices import Where
+from landscape.surfaces._identity import chart_identity, digest, penalties_identity, random_numbers
 from landscape.surfaces._plan import Plan
 from landscape.surfaces._task import Task
 from landscape.surfaces._work import Work
@@ -68,14 +66,14 @@ def filled(
     with Progress(math.prod(own.grid), "cells", progress) as bar:
         reached = Reached(bar, own)
         tasks, swept = problem.tasks, problem.penalties is not None
-        work = Work(tasks, own, swept, problem.precision, reached.part)
+        work = Work(tasks, own, swept, problem.precision, reached.part, where.together)
 
         def expanded(tile: int, device: Any, halfway: Halfway) -> Tile:
             computed = work(tile, device, halfway)
             return computed._replace(arrays=_dataset.expanded(computed.arrays, tasks[0].measures.units))
 
         _filling.fill(store, expanded, shard, where, reached.tile)
-    return io.surface_of(store)
+    return io.surface_of(store, complete=True)
 
 
 def _store_of(problem: Problem, path: str | os.PathLike[str], where: Where) -> tuple[Store, Problem]:
@@ -96,10 +94,11 @@ def identity(problem: Problem) -> dict[str, str]:
     same = task.objective.identity | {
         "data": "; ".join(one.objective.identity["data"] for one in problem.tasks),
         "splits": json.dumps(splits),
-        "chart": _chart.chart_id(task.chart),
-        "axes": ", ".join(f"{name}[{len(axis)}] {_digest(axis)}" for name, axis in task.axes.items()),
+        "chart": chart_identity(task.chart, task.positions[0].dtype),
+        "axes": ", ".join(f"{name}[{len(axis)}] {digest(axis)}" for name, axis in task.axes.items()),
         "quantities": _quantities(task),
-        "penalties": _penalties_text(problem),
+        "penalties": penalties_identity(_penalties(problem), task.objective.params),
+        "random numbers": random_numbers(),
         "dtype": str(task.positions[0].dtype),
         "precision": problem.precision,
         "batch_size": str(problem.batch_size or "chosen"),
@@ -113,14 +112,8 @@ def _quantities(task: Task) -> str:
     return ", ".join([*names, *(own.version for own in task.measures.own)]) or "risk"
 
 
-def _penalties_text(problem: Problem) -> str:
-    own = {"": problem.tasks[0].objective.penalty} if problem.penalties is None else problem.penalties
-    text = ", ".join(f"{label}: {penalty}" if label else str(penalty) for label, penalty in own.items())
-    return f"{text} {_digest(np.frombuffer(_penalties.to_json(own).encode(), np.uint8))}"
-
-
-def _digest(array: np.ndarray) -> str:
-    return hashlib.blake2b(f"{array.dtype} ".encode() + array.tobytes(), digest_size=8).hexdigest()
+def _penalties(problem: Problem) -> Mapping[str, Penalty]:
+    return {"": problem.tasks[0].objective.penalty} if problem.penalties is None else problem.penalties
 
 
 def _new(problem: Problem, asked: dict[str, str]) -> tuple[Manifest, dict[str, np.ndarray]]:

@@ -251,7 +251,8 @@ def _fixed(quantity: Quantity, objective: Objective, chart: Chart, sweep: Sweep)
     shapes = (_trees.from_shapes(_trees.shapes(t)) for t in (chart, _data.first_batch(objective.data), sweep))
     coordinates = jax.ShapeDtypeStruct((len(chart.names),), _dtype(objective))
     params = _trees.from_shapes(_trees.shapes(objective.params))
-    return VersionedQuantity(quantity, tracing.traced(name, measure, params, coordinates, *shapes).version)
+    traced = tracing.traced(name, measure, params, coordinates, *shapes)
+    return VersionedQuantity(quantity, f"{', '.join(traced.out)} {traced.version}")
 
 
 def _predict_of(objective: Objective) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
@@ -10,9 +11,10 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from landscape.tiles import stopping
+from landscape.tiles.files import UnwritableError
 from landscape.tiles.halfway import Halfway
 from landscape.tiles.leases import lease
-from landscape.tiles.run import WHOLE, Work, computed, lacking
+from landscape.tiles.run import WHOLE, Work, computed, lacking, with_safe
 from landscape.tiles.store import Store
 
 T = TypeVar("T")
@@ -40,32 +42,44 @@ def in_turn(action: Callable[[], T]) -> T:
 def fill(store: Store, work: Work, done: Callable[[int], None]) -> None:
     """Compute what a store lacks, all processes each tile. What a tile has halfway is not kept.
 
-    Raises: as `tiles.run.fill`.
+    Raises: as `tiles.run.fill`; RuntimeError where another process failed.
     """
-    count = store.manifest.tiling.count
-    missing = np.zeros(count, bool)
-    if jax.process_index() == 0:
-        missing[lacking(store)] = True
-    missing = np.unpackbits(multihost_utils.broadcast_one_to_all(np.packbits(missing)), count=count).astype(bool)
-    for tile in np.flatnonzero(~missing).tolist():
-        done(tile)
-    with stopping.possible():
-        if jax.process_index() == 0 and missing.any():
-            with lease(store.files, WHOLE):
-                _run(store, work, np.flatnonzero(missing).tolist(), done)
-        else:
-            _run(store, work, np.flatnonzero(missing).tolist(), done)
-    multihost_utils.sync_global_devices("landscape: the store is complete")
+    first, error = jax.process_index() == 0, None
+    missing = np.zeros(store.manifest.tiling.count, bool)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(stopping.possible())
+        try:
+            if first:
+                missing[lacking(store)] = True
+            if missing.any():
+                stack.enter_context(lease(store.files, WHOLE))
+        except Exception as failure:  # raised when the others know
+            error = failure
+        _agree(error)
+        missing = np.unpackbits(multihost_utils.broadcast_one_to_all(np.packbits(missing)), count=missing.size)
+        for tile in np.flatnonzero(missing == 0).tolist():
+            done(tile)
+        for tile in np.flatnonzero(missing).tolist():
+            _agree(error)
+            new = computed(work, tile, None, Halfway(None))
+            try:
+                if first:
+                    store.put(tile, *new)
+            except UnwritableError as failure:
+                error = with_safe(store, failure)
+            done(tile)
+        _agree(error)
 
 
-def _run(store: Store, work: Work, tiles: Sequence[int], done: Callable[[int], None]) -> None:
-    for tile in tiles:
-        if np.any(multihost_utils.process_allgather(np.array(stopping.asked()))):  # one for all: else the rest wait
-            stopping.stop()
-        new = computed(work, tile, None, Halfway(None, tile))
-        if jax.process_index() == 0:
-            store.put(tile, *new)
-        done(tile)
+def _agree(error: Exception | None) -> None:
+    """Go on if all processes do: one that failed, or was asked to stop, would let the others wait for ever."""
+    stop, failed = np.any(multihost_utils.process_allgather(np.array([stopping.asked(), error is not None])), axis=0)
+    if error is not None:
+        raise error
+    if failed:
+        raise RuntimeError("another process failed; its own message says why.")
+    if stop:
+        stopping.stop()
 
 
 def on_host(tree: Any) -> Any:

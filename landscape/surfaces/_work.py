@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from landscape import _trees
+from landscape._version import __version__
 from landscape.objectives import data as _data
 from landscape.objectives.data import Batch, Batches, num_examples
 from landscape.surfaces import _cells, _dataset, _devices, _together
@@ -26,25 +27,33 @@ class Work:
     """Computes tiles of one or several splits of the data, on any device.
 
     share(tile, part): told which part of a tile is done where it takes several batches.
+    together: the model is sharded over several processes, which must all run the same plan.
     """
 
     def __init__(
-        self, tasks: Sequence[Task], tiling: Tiling, swept: bool, precision: str, share: Callable[[int, float], None]
+        self,
+        tasks: Sequence[Task],
+        tiling: Tiling,
+        swept: bool,
+        precision: str,
+        share: Callable[[int, float], None],
+        together: bool = False,
     ) -> None:
         self.plans = [task.plan for task in tasks]  # half as many cells in flight where the device ran out of memory
         self._tasks, self._tiling, self._swept, self._share = tasks, tiling, swept, share
         self._settings = _devices.settings(precision)
         self._inputs: dict[tuple[Any, int], Task] = {}
-        self._lock = threading.Lock()
+        self._lock, self._together = threading.Lock(), together
 
     def __call__(self, tile: int, device: Any, halfway: Halfway) -> Tile:
-        """The arrays of a tile, named, and how many cells were in flight."""
+        """The arrays of a tile, named, and how many cells were in flight where these were fewer than planned."""
         split = self._tiling.place(tile).get("split", 0)
         with self._settings.on(device):
             task = self._placed(device, split)
             values = self._fitting(tile, task, split, halfway)
         named = _dataset.named(values, tuple(task.axes), self._swept, "split" in self._tiling.dims)
-        return Tile(named, {"in_flight": self.plans[split].in_flight})
+        planned, left = self._tasks[split].plan.in_flight, self.plans[split].in_flight
+        return Tile(named, {} if left == planned else {"in_flight": left, "planned": planned})
 
     def shapes(self) -> dict[str, Named]:
         """Arrays like those of a tile, that take no memory: traced, not computed."""
@@ -76,7 +85,7 @@ class Work:
             try:
                 return _through(task, plan, positions, lambda part: self._share(tile, part), halfway)
             except jax.errors.JaxRuntimeError as error:
-                if "RESOURCE_EXHAUSTED" not in str(error):
+                if "RESOURCE_EXHAUSTED" not in str(error) or self._together:
                     raise
                 if plan.in_flight == 1:
                     error.add_note(
@@ -114,23 +123,28 @@ def _through(
         run = plan.of_batch(size)
         sums = _cells.steps(measures, run, size, chart, batch, (start, stop), positions, sums, i == 0)
         done += size * (stop - start)
-        halfway.keep(lambda i=i, sums=sums, done=done: _packed(plan, i + 1, done, sums))
+        halfway.keep(_same(plan), lambda i=i, sums=sums, done=done: _packed(i + 1, done, sums))
     return _together.on_host(_cells.finish(measures, plan, chart, sweep, positions, sums))
 
 
 def _begun(task: Task, plan: Plan, positions: tuple[np.ndarray, ...], halfway: Halfway) -> tuple[_cells.Sums, int, int]:
     """(sums, examples that are in them, calls of the compiled function that made them): what was kept, else none."""
-    sums, kept = _cells.no_sums(task.cost, plan, positions), halfway.load()
-    if kept is None or str(kept["plan"]) != str(plan):
+    sums, kept = _cells.no_sums(task.cost, plan, positions), halfway.load(_same(plan))
+    if kept is None:
         return sums, 0, 0
     leaves, structure = jax.tree.flatten(sums)
     stored = [jax.numpy.asarray(_trees.from_numbers(kept[f"sum{i}"], leaf)) for i, leaf in enumerate(leaves)]
     return structure.unflatten(stored), int(kept["done"]), int(kept["calls"])
 
 
-def _packed(plan: Plan, calls: int, done: int, sums: _cells.Sums) -> dict[str, np.ndarray]:
+def _same(plan: Plan) -> str:
+    """What must be the same for sums to be gone on with, beside the problem."""
+    return f"{plan} {jax.__version__} {__version__}"
+
+
+def _packed(calls: int, done: int, sums: _cells.Sums) -> dict[str, np.ndarray]:
     leaves = _together.on_host(jax.tree.leaves(sums))
-    counts = {"plan": np.array(str(plan)), "calls": np.array(calls), "done": np.array(done)}
+    counts = {"calls": np.array(calls), "done": np.array(done)}
     return counts | {f"sum{i}": leaf for i, leaf in enumerate(leaves)}
 
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from landscape import _checks
 from landscape.charts.chart import Chart
-from landscape.objectives.data import in_memory
+from landscape.objectives.data import Batches, in_memory
 from landscape.objectives.objective import Objective, check_objective
 from landscape.objectives.penalties import Penalty
 from landscape.surfaces import _dataset, _devices, _stored
@@ -66,8 +66,8 @@ def evaluate(
                  the dimension `split` in front of the axes, where the data matter.
     batch_size:  examples at a time; chosen from `memory` by default. `Batches` come in their own sizes, and are cut
                  where they do not fit.
-    memory:      bytes that temporaries may take (default 2 GiB on CPU); halved cells in flight where the device runs
-                 out all the same.
+    memory:      bytes that temporaries may take (default 2 GiB on CPU), on each device; halved cells in flight where
+                 it runs out all the same. A store keeps to the plan that it was begun with.
     precision:   of matrix products, "highest" unless asked otherwise (JAX's default is TF32 on NVIDIA and
                  bfloat16 on TPU).
     progress:    show a bar; by default where a run lasts over two seconds and standard error is a terminal.
@@ -77,7 +77,8 @@ def evaluate(
     shard:       (i, n): this is process i of n that fill one store. It computes tiles i, i + n, …, and then what the
                  others have not done. By default as `jax.distributed` says, else all.
     devices:     JAX devices among which tiles are dealt; by default all local ones, or those to which params or data
-                 are committed. Numbers do not depend on them. Each holds a copy of the data that are in memory.
+                 are committed; one where data come as `Batches`. Numbers do not depend on them. Each compiles for
+                 itself, and holds a copy of the data that are in memory.
 
     Returns a Dataset over the axes:
         risk, objective, penalty_value, penalty_unit (penalty at strength 1), finite            always
@@ -100,18 +101,26 @@ def evaluate(
     parts = _parts(objective, data)
     share = _devices.shard(shard, store)
     asked = (quantities, penalties, batch_size, memory, share.count if store is not None else 0)
-    tasks = [planned(part, chart, axes, *asked) for part in parts.values()]
+    tasks: list[Task] = []
+    for part in parts.values():  # no comprehension: warnings count the frames up to the caller's
+        tasks.append(planned(part, chart, axes, *asked))
     splits = None if data is None else list(data)
     read = [(task.objective.params, task.chart, task.data if in_memory(task.data) else None) for task in tasks]
-    where = _devices.chosen(devices, read)
+    batches = any(not in_memory(task.data) and not _on_disk(task.data) for task in tasks)
+    where = _devices.chosen(devices, read, batches)
     with jax.default_matmul_precision(precision):
         if store is not None:
             problem = _stored.Problem(tasks, splits, penalties, batch_size, precision)
             surface = _stored.filled(problem, store, share, where, progress)
         else:
-            surface = _in_memory(tasks, splits, penalties, precision, where.devices, progress, started)
+            surface = _in_memory(tasks, splits, penalties, precision, where, progress, started)
     _warn_if_nowhere_finite(surface)
     return surface
+
+
+def _on_disk(data: Any) -> bool:
+    """Whether the data are NumPy's memory maps, which several threads may read; of others nobody knows."""
+    return all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(data)) and not isinstance(data, Batches)
 
 
 def shapes_of(
@@ -138,7 +147,7 @@ def _in_memory(
     splits: Sequence[str] | None,
     penalties: Mapping[str, Penalty] | None,
     precision: str,
-    devices: Sequence[Any],
+    where: _devices.Where,
     progress: bool | None,
     started: float,
 ) -> xarray.Dataset:
@@ -148,8 +157,8 @@ def _in_memory(
     place = Memory(tiling)
     with Progress(math.prod(tiling.grid), "cells", progress) as bar:
         reached = Reached(bar, tiling)
-        work = Work(tasks, tiling, penalties is not None, precision, reached.part)
-        run(work, place, range(tiling.count), devices, reached.tile)
+        work = Work(tasks, tiling, penalties is not None, precision, reached.part, where.together)
+        run(work, place, range(tiling.count), where.devices, reached.tile)
     arrays = _dataset.expanded(place.arrays, tasks[0].measures.units)
     attributes = _dataset.attributes(tasks, splits, arrays, penalties, precision) | {
         "cells_in_flight": work.plans[0].in_flight,

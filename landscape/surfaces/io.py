@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -15,12 +16,14 @@ from landscape.surfaces.provenance import made_with
 from landscape.tiles import chunks
 from landscape.tiles import manifest as _manifest
 from landscape.tiles.files import files
-from landscape.tiles.manifest import FORMAT, UNTILED, Manifest, Named
+from landscape.tiles.manifest import FORMAT, Manifest, Named
 from landscape.tiles.store import Record, Store, check_free, make_store, open_store
-from landscape.tiles.tiling import Tiling
+from landscape.tiles.tiling import Tiling, tile_shape
 
 if TYPE_CHECKING:
     import xarray
+
+CHUNK = 2**26  # bytes of a variable in a tile of what is saved as a whole
 
 
 def save(result: xarray.Dataset | Trajectory, path: str | os.PathLike[str]) -> None:
@@ -34,9 +37,32 @@ def save(result: xarray.Dataset | Trajectory, path: str | os.PathLike[str]) -> N
     check_free(files(path))
     dataset = flattened(result)
     arrays, described = named(dataset)
-    new = manifest_of(UNTILED, arrays, described, dataset.coords, dataset.attrs, {}, {})
-    if make_store(path, *new, tiles={0: arrays}) is None:
+    tiling = _tiling(arrays)
+    new = manifest_of(tiling, arrays, described, dataset.coords, dataset.attrs, {}, {})
+    tiles = ((tile, _part(arrays, tiling, tile)) for tile in range(tiling.count))
+    if make_store(path, *new, tiles=tiles) is None:
         raise FileExistsError(f"{os.fspath(path)!r} has just been written by somebody else; choose another name.")
+
+
+def _tiling(arrays: Mapping[str, Named]) -> Tiling:
+    """Tiles of a result that is there as a whole: chunks of at most CHUNK bytes, as far as dimensions are shared."""
+    lengths = {dim: n for array in arrays.values() for dim, n in zip(array.dims, array.values.shape, strict=True)}
+    shared = [dim for dim in lengths if sum(dim in array.dims for array in arrays.values()) > len(arrays) / 2]
+    grid = tuple(lengths[dim] for dim in shared)
+    most = max((array.values.nbytes for array in arrays.values()), default=0)
+    return Tiling(tuple(shared), grid, tile_shape(grid, math.prod(grid) * CHUNK // max(most, CHUNK)))
+
+
+def _part(arrays: Mapping[str, Named], tiling: Tiling, tile: int) -> dict[str, Named]:
+    """A tile of whole arrays, filled up at the far edge."""
+    sizes, covered = dict(zip(tiling.dims, tiling.shape, strict=True)), tiling.slices(tile)
+
+    def part(array: Named) -> Named:
+        inside = array.values[tuple(covered.get(dim, slice(None)) for dim in array.dims)]
+        lacks = [(0, sizes[dim] - n if dim in sizes else 0) for dim, n in zip(array.dims, inside.shape, strict=True)]
+        return Named(array.dims, np.pad(inside, lacks, mode="edge") if np.any(lacks) else inside)
+
+    return {name: part(array) for name, array in arrays.items()}
 
 
 def manifest_of(
@@ -86,16 +112,17 @@ def open_surface(path: str | os.PathLike[str]) -> xarray.Dataset:
     return surface_of(_open(path, "surface"))
 
 
-def surface_of(store: Store) -> xarray.Dataset:
-    """The surface in a store."""
-    records = store.records()
+def surface_of(store: Store, complete: bool = False) -> xarray.Dataset:
+    """The surface in a store, which is known to be complete or not."""
+    records = store.all_records() if complete else store.records()
     surface = store.dataset(records)
     if not store.manifest.identity:
         return surface
-    planned = surface.attrs["cells_in_flight"]
-    least = min([planned, *(record.get("in_flight", planned) for record in records.values())])
-    halved = "" if least == planned else f"cells in flight halved from {planned}"
-    return surface.assign_attrs(out_of_memory=halved, cells_in_flight=least, wall_seconds=_seconds(records))
+    halved = [record for record in records.values() if "in_flight" in record]
+    if halved:
+        surface.attrs["cells_in_flight"] = min(record["in_flight"] for record in halved)
+    said = f"cells in flight halved from {halved[0]['planned']}" if halved else ""
+    return surface.assign_attrs(out_of_memory=said, wall_seconds=_seconds(records))
 
 
 def open_trajectory(path: str | os.PathLike[str]) -> Trajectory:
@@ -103,9 +130,9 @@ def open_trajectory(path: str | os.PathLike[str]) -> Trajectory:
     return trajectory_of(_open(path, "trajectory"))
 
 
-def trajectory_of(store: Store) -> Trajectory:
-    """The trajectory in a store."""
-    records = store.records()
+def trajectory_of(store: Store, complete: bool = False) -> Trajectory:
+    """The trajectory in a store, which is known to be complete or not."""
+    records = store.all_records() if complete else store.records()
     dataset = store.dataset(records)
     if store.manifest.identity:
         dataset = dataset.assign_attrs(wall_seconds=_seconds(records))

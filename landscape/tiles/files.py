@@ -1,14 +1,15 @@
-"""Files under one folder, local or at any URL that fsspec knows: read whole, written whole or not at all."""
+"""Files under one folder, local or at a URL: read whole, written whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
 import glob
-import itertools
 import os
 import shutil
 import socket
-from collections.abc import Callable, Collection, Mapping
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +17,7 @@ from typing import Any, Protocol
 PARTIAL = ".partial"  # where local files are until they are whole
 BINARY = getattr(os, "O_BINARY", 0)  # of Windows
 AT_ONCE = 8  # files that are forced to disk at a time
-_numbers = itertools.count()
+LEFT_FOR = 60.0  # seconds, after which what a process that is gone was writing is removed
 
 
 class UnwritableError(OSError):
@@ -32,6 +33,10 @@ class Files(Protocol):
         """Whether anything is there."""
         ...
 
+    def is_free(self) -> bool:
+        """Whether a store can be made here."""
+        ...
+
     def read(self, name: str) -> bytes:
         """The bytes; FileNotFoundError if there are none of that name."""
         ...
@@ -44,7 +49,11 @@ class Files(Protocol):
         """Write files, each whole or not at all; they last when this returns. Raises: UnwritableError."""
         ...
 
-    def create(self, files: Mapping[str, bytes], last: str) -> bool:
+    def add(self, name: str, data: bytes) -> bool:
+        """Write a file if there is none of that name; False if there is. Raises: UnwritableError."""
+        ...
+
+    def create(self, parts: Iterable[Mapping[str, bytes]], last: str) -> bool:
         """Write all files where there is nothing yet, the one called `last` last; False if somebody was faster."""
         ...
 
@@ -58,10 +67,6 @@ class Files(Protocol):
 
     def names(self, folder: str) -> list[str]:
         """Names of all files under a folder, at any depth."""
-        ...
-
-    def zarr(self) -> Any:
-        """What zarr and xarray open."""
         ...
 
     def sweep(self) -> None:
@@ -79,7 +84,9 @@ def files(path: str | os.PathLike[str]) -> Files:
         return _Local(Path(text))
     if text.startswith("file://"):
         return _Local(Path(text.removeprefix("file://")))
-    return _Remote(text)
+    from landscape.tiles.remote import Remote
+
+    return Remote(text)
 
 
 class _Local:
@@ -87,9 +94,13 @@ class _Local:
 
     def __init__(self, path: Path) -> None:
         self.name, self._path = str(path), path
+        self._made: set[Path] = set()  # folders that are known to be there
 
     def exists(self) -> bool:
         return self._path.exists() or self._path.is_symlink()
+
+    def is_free(self) -> bool:
+        return not self.exists() or (self._path.is_dir() and not any(self._path.iterdir()))
 
     def read(self, name: str) -> bytes:
         number = os.open(f"{self.name}/{name}", os.O_RDONLY | BINARY)  # `open` takes half as long again
@@ -111,35 +122,68 @@ class _Local:
         return found
 
     def write(self, files: Mapping[str, bytes]) -> None:
-        waiting = {self._path / PARTIAL / _mine(): name for name in files}
+        def place(path: Path, target: Path) -> None:
+            os.replace(path, target)
+
+        self._written(files, place)
+
+    def add(self, name: str, data: bytes) -> bool:
         try:
-            (self._path / PARTIAL).mkdir(parents=True, exist_ok=True)
-            _at_once(_write_through, waiting, [files[name] for name in waiting.values()])
-            for path, name in waiting.items():
-                (self._path / name).parent.mkdir(parents=True, exist_ok=True)
-                os.replace(path, self._path / name)
+            self._written({name: data}, os.link)
+        except UnwritableError as error:
+            if isinstance(error.__cause__, FileExistsError):
+                return False
+            if not isinstance(error.__cause__, PermissionError | NotImplementedError):
+                raise
+            # A file system without links: nearly as good.
+            if (self._path / name).exists():
+                return False
+            self.write({name: data})
+        return True
+
+    def _written(self, files: Mapping[str, bytes], place: Callable[[Path, Path], None]) -> None:
+        """Write files elsewhere, then place(path, target)."""
+        waiting = {self._path / PARTIAL / _mine(): self._path / name for name in files}
+        try:
+            changed = self._make({self._path / PARTIAL, *(target.parent for target in waiting.values())})
+            _at_once(_write_through, waiting, files.values())
+            for path, target in waiting.items():
+                place(path, target)
+            _at_once(_sync_folder, changed | {target.parent for target in waiting.values()})
         except OSError as error:
             raise UnwritableError(error.errno, error.strerror, self.name) from error
         finally:
             for path in waiting:
                 with contextlib.suppress(OSError):
                     path.unlink()
-        _at_once(_sync_folder, {(self._path / name).parent for name in files})
 
-    def create(self, files: Mapping[str, bytes], last: str) -> bool:
+    def _make(self, folders: set[Path]) -> set[Path]:
+        """Make folders, and say in which others their names are new."""
+        changed = set()
+        for folder in folders - self._made:
+            above = folder
+            while not above.exists():
+                above = above.parent
+                changed.add(above)
+            folder.mkdir(parents=True, exist_ok=True)
+            self._made.add(folder)
+        return changed
+
+    def create(self, parts: Iterable[Mapping[str, bytes]], last: str) -> bool:
         target = self._path.absolute()
         _sweep(target.parent, prefix=f".{target.name}.")
         whole = _Local(target.with_name(f".{target.name}.{_mine()}"))
         try:
-            whole.write(files)
+            for part in parts:
+                whole.write(part)
             os.rename(whole._path, target)
+            _sync_folder(target.parent)
         except OSError as error:
-            if target.is_dir() and any(target.iterdir()):
+            if not self.is_free() and target.is_dir():
                 return False
             raise UnwritableError(error.errno, error.strerror, self.name) from error
         finally:
             shutil.rmtree(whole._path, ignore_errors=True)
-        _sync_folder(target.parent)
         return True
 
     def move(self, name: str, to: str) -> None:
@@ -154,73 +198,8 @@ class _Local:
         found = (path for path in (self._path / folder).rglob("*") if path.is_file())
         return [path.relative_to(self._path).as_posix() for path in found]
 
-    def zarr(self) -> Any:
-        return str(self._path)
-
     def sweep(self) -> None:
         _sweep(self._path / PARTIAL)
-
-
-class _Remote:
-    """A folder at a URL. Object stores write a file whole or not at all by themselves."""
-
-    def __init__(self, url: str) -> None:
-        from fsspec.core import url_to_fs
-
-        self.name = url
-        self._fs, self._root = url_to_fs(url)
-
-    def _at(self, name: str) -> str:
-        return f"{self._root.rstrip('/')}/{name}"
-
-    def exists(self) -> bool:
-        self._fs.invalidate_cache()
-        return self._fs.exists(self._root)
-
-    def read(self, name: str) -> bytes:
-        return self._fs.cat_file(self._at(name))
-
-    def read_all(self, folder: str) -> dict[str, bytes]:
-        self._fs.invalidate_cache()
-        if not self._fs.exists(self._at(folder)):
-            return {}
-        found = self._fs.cat([entry for entry in self._fs.ls(self._at(folder), detail=False)])
-        return {name.rsplit("/", 1)[-1]: data for name, data in found.items()}
-
-    def write(self, files: Mapping[str, bytes]) -> None:
-        try:
-            self._fs.pipe({self._at(name): data for name, data in files.items()})
-        except OSError as error:
-            raise UnwritableError(error.errno, error.strerror or str(error), self.name) from error
-
-    def create(self, files: Mapping[str, bytes], last: str) -> bool:
-        self.write({name: data for name, data in files.items() if name != last})
-        try:
-            self._fs.pipe_file(self._at(last), files[last], mode="create")
-        except FileExistsError:
-            return False
-        return True
-
-    def move(self, name: str, to: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            self._fs.mv(self._at(name), self._at(to))
-
-    def remove(self, name: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            self._fs.rm_file(self._at(name))
-
-    def names(self, folder: str) -> list[str]:
-        self._fs.invalidate_cache()
-        start = len(self._at(""))
-        return [name[start:] for name in self._fs.find(self._at(folder))]
-
-    def zarr(self) -> Any:
-        from zarr.storage import FsspecStore
-
-        return FsspecStore.from_url(self.name, read_only=True)
-
-    def sweep(self) -> None:
-        """Nothing is ever half-written here."""
 
 
 def is_running(pid: int) -> bool:
@@ -238,16 +217,20 @@ def is_running(pid: int) -> bool:
 
 def _mine() -> str:
     """A name that no other thread, process or machine gives to what it writes."""
-    return f"{socket.gethostname()}-{os.getpid()}-{next(_numbers)}"
+    return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex}"
 
 
 def _sweep(folder: Path, prefix: str = "") -> None:
-    """Remove what processes of this machine that are no more left in a folder under such names."""
+    """Remove what processes of this machine that are no more left in a folder under such names.
+
+    After a while: in a container the others of this machine look as if they were no more.
+    """
     start = f"{prefix}{socket.gethostname()}-"
     for path in folder.glob(f"{glob.escape(start)}*"):
         pid = path.name.removeprefix(start).partition("-")[0]
-        if pid.isdecimal() and not is_running(int(pid)):
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > LEFT_FOR and pid.isdecimal() and not is_running(int(pid)):
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def _at_once(action: Callable[..., None], *arguments: Collection[Any]) -> None:
@@ -259,7 +242,7 @@ def _at_once(action: Callable[..., None], *arguments: Collection[Any]) -> None:
 
 
 def _write_through(path: Path, data: bytes) -> None:
-    with open(path, "wb", buffering=0) as file:
+    with open(path, "xb", buffering=0) as file:
         view = memoryview(data)
         while view:
             view = view[file.write(view) :]

@@ -16,25 +16,28 @@ if TYPE_CHECKING:
     from landscape.tiles.files import Files
 
 EVERY = 5.0  # seconds
+PLAN = "plan"
 SHARE = 0.02  # of the time may go into keeping it
 
 
 class Halfway:
     """Of one tile; where there are no files, nothing is kept."""
 
-    def __init__(self, files: Files | None, tile: int) -> None:
-        self._files, self._name = files, f"landscape/halfway/{tile}.npz"
+    def __init__(self, files: Files | None, name: str = "") -> None:
+        self._files, self._name = files, name
         self._next = time.monotonic() + EVERY
         self._kept = False
 
-    def load(self) -> dict[str, np.ndarray] | None:
-        """The arrays that were kept last; None if there are none, or they are damaged."""
+    def load(self, plan: str) -> dict[str, np.ndarray] | None:
+        """The arrays that were kept last; None if there are none, they are damaged, or of another plan."""
         if self._files is None:
             return None
         try:
             packed = chunks.opened(self._files.read(self._name))
             with np.load(io.BytesIO(packed), allow_pickle=False) as stored:
                 arrays = dict(stored)
+                if str(arrays.pop(PLAN)) != plan:
+                    return None
         except FileNotFoundError:
             return None
         except (zipfile.BadZipFile, ValueError, EOFError, KeyError):  # the tile is begun anew
@@ -42,13 +45,16 @@ class Halfway:
         self._kept = True
         return arrays
 
-    def keep(self, arrays: Callable[[], Mapping[str, np.ndarray]]) -> None:
-        """Keep what there is, if it is time to, or if the run is to stop: then raise `stopping.Stopped`."""
+    def keep(self, plan: str, arrays: Callable[[], Mapping[str, np.ndarray]]) -> None:
+        """Keep what there is, if it is time to, or if the run is to stop: then raise `stopping.Stopped`.
+
+        plan: all that must be the same for the rest to fit.
+        """
         asked, now = stopping.asked(), time.monotonic()
         if self._files is None or (now < self._next and not asked):
             return
         packed = io.BytesIO()
-        np.savez(packed, **arrays())  # type: ignore[arg-type]
+        np.savez(packed, **{PLAN: np.array(plan)}, **arrays())  # type: ignore[arg-type]
         self._files.write({self._name: chunks.sealed(packed.getvalue())})
         self._kept = True
         if asked:

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from landscape._callers import outside
 from landscape.tiles.files import Files, is_running
 
 WRITERS = "landscape/writers"
@@ -76,7 +77,7 @@ def lease(files: Files, shard: Shard) -> Iterator[None]:
                 f"{other} is writing shard {shard.index} of {shard.count} of {files.name!r} too; nothing is lost, but "
                 "work is done twice. Give each process its own shard, or stop one.",
                 UserWarning,
-                stacklevel=2,
+                stacklevel=outside(),
             )
 
     def beat() -> None:
@@ -95,6 +96,6 @@ def lease(files: Files, shard: Shard) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
-        if any(w.shard == shard and (w.host, w.pid) == (mine["host"], mine["pid"]) for w in writers(files)):
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(Exception):  # it must not hide what went wrong
+            if any(w.shard == shard and (w.host, w.pid) == (mine["host"], mine["pid"]) for w in writers(files)):
                 files.remove(name)

@@ -23,6 +23,7 @@ from landscape.tiles.tiling import Shape, Tiling
 
 FORMAT = 2
 ROOT = "zarr.json"
+OURS = ("labels", "manifest", "coordinates")  # attributes of the group that are none of the data set's
 UNTILED = Tiling((), (), ())
 FILL = {"f": math.nan, "b": False, "c": math.nan}
 
@@ -86,6 +87,8 @@ def files_of(manifest: Manifest, coordinates: Mapping[str, np.ndarray]) -> dict[
     tiling, out = manifest.tiling, {}
     attributes = dict(manifest.attributes) | {
         "format": FORMAT,
+        # For xarray.open_zarr: coordinates that no dimension is called after.
+        "coordinates": " ".join(n for n, own in manifest.coordinates.items() if own.dims != (n,)),
         "labels": json.dumps(manifest.labels, ensure_ascii=False),
         "manifest": {
             "identity": manifest.identity,
@@ -179,7 +182,9 @@ def _parsed(attributes: Mapping[str, Any], arrays: Mapping[str, Any]) -> Manifes
         variables={name: stored[name] for name in own["variables"]},
         coordinates={name: stored[name] for name, checksum in own["coordinates"].items() if checksum},
         labels=json.loads(attributes["labels"]),
-        attributes={name: value for name, value in attributes.items() if name not in ("labels", "manifest")},
+        attributes={
+            name: value for name, value in attributes.items() if name not in ("labels", "manifest", "coordinates")
+        },
         identity=own["identity"],
         run=own["run"],
         made_with=own["made_with"],

@@ -7,20 +7,23 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from landscape._callers import outside
 from landscape.tiles import stopping
 from landscape.tiles.files import UnwritableError
 from landscape.tiles.halfway import Halfway
-from landscape.tiles.leases import Shard, lease
+from landscape.tiles.leases import Shard, lease, writers
 from landscape.tiles.manifest import Named
 from landscape.tiles.store import DAMAGED, Store, place
 from landscape.tiles.tiling import Tiling
 
 WHOLE = Shard(0, 1)
+EACH = 2  # tiles, from which on a further device pays: it compiles, and holds the data, for itself
+AGAIN = 1.0  # seconds, after which what looks damaged is looked at again
+ROUNDS = 3  # in which a store must become complete
 
 
 class Tile(NamedTuple):
@@ -73,7 +76,7 @@ class Memory:
 
     def halfway(self, tile: int) -> Halfway:
         """Nothing is kept."""
-        return Halfway(None, tile)
+        return Halfway(None)
 
 
 def order(tiles: Sequence[int], count: int, shard: Shard) -> list[int]:
@@ -93,11 +96,12 @@ def run(work: Work, place: Place, tiles: Iterable[int], devices: Sequence[Any], 
     Raises: what `work` raises, after the tiles in hand; `stopping.Stopped` if the run was asked to stop.
     """
     tiles = list(tiles)
-    waiting, lock, failed = iter(tiles), threading.Lock(), threading.Event()
-    devices = devices[: max(1, len(tiles))]
+    waiting, lock = iter(tiles), threading.Lock()
+    failed: list[BaseException] = []
+    devices = devices[: max(1, len(tiles) // EACH)]
 
     def following() -> Iterator[int]:
-        while not failed.is_set():
+        while not failed:
             if stopping.asked():
                 stopping.stop()
             with lock:
@@ -113,27 +117,37 @@ def run(work: Work, place: Place, tiles: Iterable[int], devices: Sequence[Any], 
                     halfway = place.halfway(tile)
                     new = computed(work, tile, device, halfway)
                     with lock if isinstance(place, Memory) else contextlib.nullcontext():
-                        if not place.has(tile):  # else another process was faster; its chunks fit its record
+                        if not place.has(tile):  # else another process was faster
                             place.put(tile, *new)
                     halfway.drop()
                 with lock:
                     done(tile)
-        except BaseException:
-            failed.set()
-            raise
+        except BaseException as error:
+            failed.append(error)
 
     if len(devices) == 1:
         on(devices[0])
-        return
-    with ThreadPoolExecutor(len(devices), "tiles") as pool:
-        running = [pool.submit(on, device) for device in devices]
-        try:
-            wait(running)
-        except BaseException:  # an interruption: the tiles in hand are finished first
-            failed.set()
-            raise
-    for one in running:
-        one.result()
+    else:
+        _in_threads(on, devices, failed)
+    if failed:
+        raise failed[0]
+
+
+def _in_threads(on: Callable[[Any], None], devices: Sequence[Any], failed: list[BaseException]) -> None:
+    """on(device) of all at once. An interruption is a failure: what is in hand is finished; a second one ends that."""
+    # Not a pool: at its end, and at that of the interpreter, threads would be waited for.
+    threads = [
+        threading.Thread(target=on, args=(device,), daemon=True, name=f"tiles on {device}") for device in devices
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        for thread in threads:
+            thread.join()
+    except BaseException as error:
+        failed.insert(0, error)
+        for thread in threads:
+            thread.join()
 
 
 def computed(work: Work, tile: int, device: Any, halfway: Halfway) -> Tile:
@@ -145,35 +159,53 @@ def computed(work: Work, tile: int, device: Any, halfway: Halfway) -> Tile:
 
 def lacking(store: Store) -> list[int]:
     """The tiles that a store lacks. A damaged chunk is set aside, with a warning, and its tile is one of them."""
-    tiling, records = store.manifest.tiling, store.records()
+    records = store.records()
     damaged = store.damaged(records)
+    if damaged:  # or just being written, by another process that was as fast
+        time.sleep(AGAIN if writers(store.files) else 0)
+        found = {tile: store.record(tile) for tile in damaged}
+        records |= {tile: record for tile, record in found.items() if record is not None}
+        damaged = store.damaged({tile: records[tile] for tile in damaged})
     for tile, names in damaged.items():
         store.set_aside(tile, names)
         warnings.warn(
             f"{store.name!r}: tile {tile} is damaged ({', '.join(names)}); it is computed again, and what was there "
             f"is kept under {DAMAGED}/.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=outside(),
         )
-    return [tile for tile in range(tiling.count) if tile not in records or tile in damaged]
+    return [tile for tile in range(store.manifest.tiling.count) if tile not in records or tile in damaged]
 
 
 def fill(store: Store, work: Work, shard: Shard, devices: Sequence[Any], done: Callable[[int], None]) -> None:
-    """Compute what a store lacks; `done(tile)` is called of each, those that are there at once.
+    """Compute what a store lacks, until it is complete; `done(tile)` is called of each, those that are there at once.
 
     A complete store is not written to.
-    Raises: as `run`; OSError where the store cannot be written to (any more), with what is safe.
+    Raises: as `run`; UnwritableError where the store cannot be written to (any more), with what is safe.
     """
-    count = store.manifest.tiling.count
+    tiles = range(store.manifest.tiling.count)
     missing = lacking(store)
-    for tile in sorted(set(range(count)) - set(missing)):
+    for tile in sorted(set(tiles) - set(missing)):
         done(tile)
     if not missing:
         return
     try:
         with lease(store.files, shard), stopping.possible():
             store.files.sweep()
-            run(work, store, order(missing, count, shard), devices, done)
+            for _ in range(ROUNDS):  # another process may set a damaged tile aside
+                run(work, store, order(missing, len(tiles), shard), devices, done)
+                missing = [tile for tile in tiles if not store.has(tile)]
+                if not missing:
+                    store.tidy()
+                    return
     except UnwritableError as error:
-        safe = f"{len(store.records())} of {count} tiles are safe; mend that and repeat the call to go on"
-        raise UnwritableError(error.errno, f"{error.strerror} ({safe})", store.name) from error
+        raise with_safe(store, error) from error
+    raise RuntimeError(f"{store.name!r} lacks {len(missing)} tiles although they were computed: somebody removes them.")
+
+
+def with_safe(store: Store, error: UnwritableError) -> UnwritableError:
+    """The error, with how many tiles are safe."""
+    safe = f"{len(store.records())} of {store.manifest.tiling.count} tiles are safe"
+    return UnwritableError(
+        error.errno, f"{error.strerror} ({safe}; mend that and repeat the call to go on)", store.name
+    )

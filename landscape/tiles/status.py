@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from landscape.tiles.leases import Writer, writers
 from landscape.tiles.store import DAMAGED, Store
 
 RECENT = 50  # tiles, whose times give the rate
+PAUSE = 20  # times the usual time between two tiles: nobody was at work
 
 
 @dataclass(frozen=True)
@@ -49,16 +51,15 @@ class Status:
         if not self.writers:
             lines.append("  writing       nobody")
         if self.damaged:
-            lines.append(f"  failures      {self.damaged} damaged chunks were set aside, in {DAMAGED}/")
+            lines.append(f"  failures      damaged chunks set aside in {DAMAGED}/: {self.damaged}")
         if self.halved:
-            lines.append(f"  failures      {self.halved} tiles ran out of memory and had fewer cells in flight")
+            lines.append(f"  failures      tiles that ran out of memory, and had fewer cells in flight: {self.halved}")
         return "\n".join(lines)
 
 
 def status(store: Store) -> Status:
     """How far a store is."""
     records, files = store.records(), store.files
-    planned = store.manifest.attributes.get("cells_in_flight")
     return Status(
         name=store.name,
         kind=store.manifest.attributes["kind"],
@@ -67,16 +68,17 @@ def status(store: Store) -> Status:
         rate=_lately(records),
         writers=tuple(writers(files)),
         damaged=len(files.names(DAMAGED)),
-        halved=sum(record.get("in_flight", planned) != planned for record in records.values()),
-        halfway=len(files.names("landscape/halfway")),
+        halved=sum("in_flight" in record for record in records.values()),
+        halfway=len(store.begun()),
     )
 
 
 def _lately(records: Mapping[int, Mapping[str, Any]]) -> float | None:
     """Tiles a second, from when the last ones were finished."""
     times = sorted(record["finished"] for record in records.values())[-RECENT:]
-    took = times[-1] - times[0] if len(times) > 1 else 0.0
-    return (len(times) - 1) / took if took > 0 else None
+    gaps = sorted(b - a for a, b in itertools.pairwise(times))
+    usual = [gap for gap in gaps if gap <= PAUSE * gaps[len(gaps) // 2]]  # not the night between two runs
+    return len(usual) / sum(usual) if sum(usual) > 0 else None
 
 
 def _rate(rate: float) -> str:

@@ -6,7 +6,8 @@ import threading
 from collections.abc import Iterator
 from typing import NoReturn
 
-_running = threading.Event()
+_lock = threading.Lock()
+_running: list[None] = []  # an entry a run
 _asked: list[int] = []  # by which signals
 
 
@@ -19,9 +20,9 @@ class Stopped(BaseException):
 
 def ask(number: int) -> bool:
     """Ask the run in hand to stop after the tile in hand; False if there is none that could."""
-    if _running.is_set():
+    if _running:  # no lock: a signal may have come while it is held
         _asked.append(number)
-    return _running.is_set()
+    return bool(_running)
 
 
 def asked() -> bool:
@@ -37,9 +38,12 @@ def stop() -> NoReturn:
 @contextlib.contextmanager
 def possible() -> Iterator[None]:
     """A run that keeps its tiles: it can be asked to stop."""
-    _running.set()
+    with _lock:
+        _running.append(None)
     try:
         yield
     finally:
-        _running.clear()
-        _asked.clear()
+        with _lock:
+            _running.pop()
+            if not _running:
+                _asked.clear()

@@ -10,12 +10,13 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from landscape._callers import outside
 from landscape.tiles import chunks, manifest
 from landscape.tiles.chunks import DamagedError
 from landscape.tiles.files import Files, files
@@ -26,7 +27,8 @@ from landscape.tiles.manifest import ROOT, Manifest, Named
 if TYPE_CHECKING:
     import xarray
 
-COMPLETE, DAMAGED = "landscape/complete", "landscape/damaged"
+COMPLETE, DAMAGED, HALFWAY = "landscape/complete", "landscape/damaged", "landscape/halfway"
+TRIES = 3  # to end with chunks and a record that fit, where two processes write one tile
 Record = dict[str, Any]
 
 
@@ -53,19 +55,54 @@ class Store:
 
     def has(self, tile: int) -> bool:
         """Whether a tile is complete, its chunks unread."""
+        return self.record(tile) is not None
+
+    def all_records(self) -> dict[int, Record]:
+        """As `records`; what the list of a network's file system does not show yet is asked for by name."""
+        found = self.records()
+        for tile in set(range(self.manifest.tiling.count)) - set(found):
+            record = self.record(tile)
+            if record is not None:
+                found[tile] = record
+        return found
+
+    def record(self, tile: int) -> Record | None:
+        """The record of a tile; None where there is none, or it cannot be read."""
         try:
-            return _understood(self.files.read(_record(tile))) is not None
+            return _understood(self.files.read(_record(tile)))
         except FileNotFoundError:
-            return False
+            return None
 
     def put(self, tile: int, arrays: Mapping[str, Named], said: Mapping[str, Any]) -> None:
         """Write a tile's chunks, then its record, with what is `said` of it."""
-        for part in tile_files(self.manifest, tile, arrays, said):
-            self.files.write(part)
+        written, record = tile_files(self.manifest, tile, arrays, said)
+        ((name, data),) = record.items()
+        self.files.write(written)
+        for _ in range(TRIES):
+            if self.files.add(name, data):
+                return
+            # Another process was faster. Where its last digits are others, its record may not be that of the chunks
+            # which are there now: then all of them are written again.
+            there = self.record(tile)
+            if there is not None and not self.damaged({tile: there}):
+                return
+            self.files.write(written)
+            self.files.write(record)
 
     def halfway(self, tile: int) -> Halfway:
         """What a tile that takes long has so far."""
-        return Halfway(self.files, tile)
+        return Halfway(self.files, f"{HALFWAY}/{tile}.npz")
+
+    def begun(self) -> list[int]:
+        """The tiles of which something is kept and that are not complete."""
+        kept = [name.rpartition("/")[2].removesuffix(".npz") for name in self.files.names(HALFWAY)]
+        return [int(tile) for tile in kept if tile.isdecimal() and not self.has(int(tile))]
+
+    def tidy(self) -> None:
+        """Remove what was kept of tiles that somebody else has completed."""
+        begun = {f"{HALFWAY}/{tile}.npz" for tile in self.begun()}
+        for name in set(self.files.names(HALFWAY)) - begun:
+            self.files.remove(name)
 
     def damaged(self, records: Mapping[int, Record]) -> dict[int, list[str]]:
         """Tiles whose chunks are not what their record says, with the variables."""
@@ -100,7 +137,9 @@ class Store:
             self.files.write({key: chunks.encode(values[name]) for name, key in keys.items()})
             are, they = ("is", "it is") if len(wrong) == 1 else ("are", "they are")
             warnings.warn(
-                f"{self.name!r}: {', '.join(wrong)} {are} damaged; {they} written again.", UserWarning, stacklevel=3
+                f"{self.name!r}: {', '.join(wrong)} {are} damaged; {they} written again.",
+                UserWarning,
+                stacklevel=outside(),
             )
 
     def dataset(self, records: Mapping[int, Record]) -> xarray.Dataset:
@@ -225,6 +264,10 @@ def check_same(store: Store, identity: Mapping[str, str], made_with: Mapping[str
     differ = [what for what in {**there, **identity} if there.get(what) != identity.get(what)]
     versions = [what for what in made_with if before.get(what) != made_with[what]]
     made = ", ".join(f"{what} {before.get(what)} there, {made_with[what]} here" for what in versions)
+    if not there:
+        raise ValueError(
+            f"`store` {store.name!r} was saved as a whole; there is nothing to go on with. Take another path."
+        )
     if differ:
         listed = "; ".join(f"{w}: {there.get(w)} there, {identity.get(w)} here" for w in differ)
         hint = f" (Fingerprints of programs may change with versions: {made}.)" if versions else ""
@@ -232,12 +275,12 @@ def check_same(store: Store, identity: Mapping[str, str], made_with: Mapping[str
             f"`store` {store.name!r} holds another problem; {', '.join(differ)} differ ({listed}). Going on never "
             f"changes the problem: take another path, or what was asked for then.{hint}"
         )
-    if versions:
+    if versions and len(store.records()) < store.manifest.tiling.count:
         warnings.warn(
             f"`store` {store.name!r} was begun with {made}: numbers of new tiles may differ from the others' in their "
             "last digits.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=outside(),
         )
 
 
@@ -245,15 +288,16 @@ def make_store(
     path: str | os.PathLike[str],
     new: Manifest,
     coordinates: Mapping[str, np.ndarray],
-    tiles: Mapping[int, Mapping[str, Named]] | None = None,
+    tiles: Iterable[tuple[int, Mapping[str, Named]]] = (),
 ) -> Store | None:
-    """A new store, there as a whole with its first tiles or not at all; None if there is one already."""
-    target = files(path)
-    whole = manifest.files_of(new, coordinates)
-    for tile, arrays in (tiles or {}).items():
-        for part in tile_files(new, tile, arrays, {}):
-            whole |= part
-    return open_store(path) if target.create(whole, last=ROOT) else None
+    """A new store, there as a whole with its first tiles or not at all; None if somebody else has just made one."""
+
+    def parts() -> Iterator[Mapping[str, bytes]]:
+        yield manifest.files_of(new, coordinates)
+        for tile, arrays in tiles:
+            yield from tile_files(new, tile, arrays, {})
+
+    return open_store(path) if files(path).create(parts(), last=ROOT) else None
 
 
 def check_free(target: Files) -> None:
