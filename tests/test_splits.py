@@ -90,3 +90,13 @@ def test_a_split_that_does_not_fit_the_losses():
     """The error is JAX's own about shapes, out of the losses."""
     with pytest.raises(TypeError):
         ls.evaluate(OBJECTIVE, PLANE, AXES, data={"train": DATA["train"], "test": (jnp.ones((4, 5)), jnp.ones(4))})
+
+
+def test_integers_are_labels_of_a_neuron_too():
+    """As `neuron` itself takes them: derivatives are those of the same numbers as floats."""
+    x, y = ls.datasets.pair()
+    pair = ls.neuron(x, y)
+    plane, axes = ls.axes_plane(pair.params, "w", "b"), {"w": [0.0, 1.0], "b": [0.5]}
+    found = ls.evaluate(pair, plane, axes, quantities=("slope",), data={"all": (x, y)})
+    assert x.dtype.kind == y.dtype.kind == "i"
+    assert np.array_equal(found.slope[0], ls.evaluate(pair, plane, axes, quantities=("slope",)).slope)

@@ -271,13 +271,17 @@ def test_a_place_where_nothing_can_be_written_is_found_before_anything_is_comput
 
 
 def test_a_place_that_is_taken_is_refused(tmp_path):
-    """Whatever is there stays as it is."""
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "file").write_text("mine")
+    """Whatever is there stays as it is; an empty folder is free."""
+    for name in ("folder", "empty"):
+        (tmp_path / name).mkdir()
+    for name in ("file", "folder/file"):
+        (tmp_path / name).write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
     for name in ("folder", "file"):
         with pytest.raises(ValueError, match=f"{name}' is no store: results are folders that"):
             surface(store=tmp_path / name)
-    assert [path.name for path in sorted(tmp_path.rglob("*"))] == ["file", "folder"]
+    assert sorted(tmp_path.rglob("*")) == before
+    assert surface(store=tmp_path / "empty").equals(surface())
 
 
 # ---- many tiles

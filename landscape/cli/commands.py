@@ -191,7 +191,9 @@ def _check_targets(args: Namespace) -> None:
         raise ValueError(f"-o {args.output!r} takes the numbers, a zarr store; the picture is --plot {args.output}.")
     if "://" in args.output:
         return
-    if output.exists():
+    from landscape.tiles.files import files
+
+    if not files(output).is_free():
         from landscape.tiles.store import open_store
 
         try:

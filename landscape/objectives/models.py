@@ -26,6 +26,8 @@ class NeuronLosses:
     def __call__(self, params: Params, batch: tuple[Array, ...]) -> Any:
         """The losses of a batch: x (n,) or (n, d), y (n,), optionally weights (n,)."""
         x, y, *weights = batch
+        # Other data may come as integers, which no derivative goes through.
+        x, y = (v if jnp.issubdtype(v.dtype, jnp.floating) else v.astype(params["w"].dtype) for v in (x, y))
         losses = self.loss(preactivation(params, x), y)
         return (losses, weights[0]) if weights else losses
 
