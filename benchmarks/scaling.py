@@ -219,8 +219,8 @@ def _overhead(tiles: tuple[int, int, int, int], repeats: int) -> Found:
     claim = f"time in a store over that in memory, tiles of {times['memory'].median / tiles[-1]:.2f} s"
     target = Target(f"{claim} ({_spread(shares)})", ratio(times["store"], times["memory"]), 1.03, "×")
     note = (
-        f"in those stores {np.median(between):.2%} of the time passes between tiles ({_spread(between, '.2%')}), and the"
-        f" core time of a run is {np.median(by_cores):.2f}× that in memory ({_spread(by_cores)});"
+        f"in those stores {np.median(between):.2%} of the time passes between tiles ({_spread(between, '.2%')}), and"
+        f" the core time of a run is {np.median(by_cores):.2f}× that in memory ({_spread(by_cores)});"
         f" `put` forces chunks and record to disk (file system: {files}). In memory the tiles are cut as in the store"
     )
     return Found(rows, [target], [note], {name: costs[name] for name in ("put", "has")})
