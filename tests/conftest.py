@@ -82,9 +82,7 @@ def compilations():
 @pytest.fixture
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stored tiles of a few cells or two runs, as if each took a second."""
-    backend = jax.default_backend()
-    monkeypatch.setattr("landscape.surfaces._plan.CHUNK_BYTES", {backend: 32})
-    monkeypatch.setattr("landscape.surfaces._plan.STORED_WORK", {backend: 20})
+    monkeypatch.setattr("landscape.surfaces._plan.stored_cells", lambda sizes, n: 7)
     monkeypatch.setattr("landscape.analysis._blocks.VECTORIZED", 2)
     monkeypatch.setattr("landscape.analysis._blocks.STORED_WORK", 1)
 

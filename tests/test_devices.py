@@ -29,7 +29,7 @@ import numpy as np, optax
 import landscape as ls
 from landscape.analysis import _blocks
 from landscape.surfaces import _plan
-_plan.CHUNK_BYTES, _plan.STEP_WORK, _plan.STORED_WORK = {{"cpu": 2**12}}, 2**12, {{"cpu": 2**12}}
+_plan.CHUNK_BYTES, _plan.STEP_WORK, _plan.stored_cells = {{"cpu": 2**12}}, 2**12, lambda sizes, n: 12
 _blocks.STORED_WORK, _blocks.VECTORIZED = 1, 2
 
 draw = np.random.default_rng(0).normal
@@ -85,6 +85,13 @@ def said(process: subprocess.Popen) -> dict:
 def test_numbers_do_not_depend_on_the_devices(tmp_path):
     """One or all three, in memory and in a store; of surfaces and of runs. Sharded params: to rounding."""
     script = """
+def settings():  # of this thread, such as how random numbers are drawn
+    global losses
+    plain = losses
+    losses = lambda params, batch: plain(params, batch) + jax.random.normal(jax.random.key(0), batch[1].shape)
+    with jax.threefry_partitionable(False):
+        return same(measured(weights), measured(weights, devices=jax.devices()[:1]))
+
 one = measured(weights, devices=jax.devices()[:1])
 runs = descended(weights, devices=jax.devices()[:1], store=sys.argv[1] + "/one.zarr")
 mesh = jax.make_mesh((2,), ("model",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:2])
@@ -95,6 +102,7 @@ print(json.dumps({
     "runs": same(descended(weights, store=sys.argv[1] + "/runs.zarr"), runs),
     "committed": same(measured(jax.device_put(weights, jax.devices()[2])), one),
     "sharded": worst(measured(sharded(mesh), store=sys.argv[1] + "/sharded.zarr"), one),
+    "settings": settings(),
 }))
 """
     found = said(start(script, tmp_path, devices=3))

@@ -36,7 +36,7 @@ from landscape.analysis import _blocks, _runs
 from landscape.cli import main
 from landscape.surfaces import _plan, _work
 
-_plan.CHUNK_BYTES = _plan.STORED_WORK = {"cpu": 1}
+_plan.stored_cells = lambda sizes, n: 1
 _blocks.VECTORIZED = _blocks.STORED_WORK = 1
 seconds, room = float(os.environ.get("SECONDS", 0)), int(os.environ.get("ROOM", -1))
 tiles = []
@@ -75,8 +75,7 @@ TILES = {SURFACE: 40, DESCEND: 20}
 @pytest.fixture(autouse=True)
 def tiles(monkeypatch, tmp_path):
     """In this process too a tile is a cell or a run; and its folder is where the others are at work."""
-    for name in ("CHUNK_BYTES", "STORED_WORK"):
-        monkeypatch.setattr(f"landscape.surfaces._plan.{name}", {"cpu": 1})
+    monkeypatch.setattr("landscape.surfaces._plan.stored_cells", lambda sizes, n: 1)
     for name in ("VECTORIZED", "STORED_WORK"):
         monkeypatch.setattr(f"landscape.analysis._blocks.{name}", 1)
     monkeypatch.chdir(tmp_path)

@@ -24,7 +24,7 @@ from tests.stored import AXES, PAIR, PLANE, TILES, beside, chunks, complete, sto
 pytestmark = pytest.mark.usefixtures("small_tiles")
 
 X, Y = (np.asarray(column, np.float32) for column in ls.datasets.pair())
-OWN = {"tile_shape", "wall_seconds"}  # attributes in which a store may differ
+OWN = {"cells_in_flight", "tile_shape", "wall_seconds"}  # attributes in which a store may differ
 
 
 def distance(params: Any, batch: Any) -> Any:

@@ -89,8 +89,7 @@ def filled(
             computed = work(tile, device, halfway)
             return Tile(io.named(_flat(runs, computed.arrays, labels, attributes))[0], computed.said)
 
-        _filling.fill(store, flattened, shard, where, reached.tile)
-    return io.trajectory_of(store, complete=True)
+        return _filling.filled(store, flattened, shard, where, reached.tile, io.trajectory_of)
 
 
 def _flat(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import numpy as np
 
@@ -11,10 +13,13 @@ from landscape.surfaces import _together
 from landscape.surfaces._devices import Where
 from landscape.surfaces.provenance import made_with
 from landscape.tiles import run
+from landscape.tiles.chunks import DamagedError
 from landscape.tiles.files import files
 from landscape.tiles.leases import Shard
 from landscape.tiles.manifest import Manifest
 from landscape.tiles.store import Store, check_same, make_store, open_store
+
+Result = TypeVar("Result")
 
 
 def begun(
@@ -42,9 +47,20 @@ def begun(
     return _together.in_turn(lambda: begin(lambda: ready))
 
 
-def fill(store: Store, work: run.Work, shard: Shard, where: Where, done: Callable[[int], None]) -> None:
-    """Compute what a store lacks; raises as `tiles.run.fill`."""
+def filled(
+    store: Store,
+    work: run.Work,
+    shard: Shard,
+    where: Where,
+    done: Callable[[int], None],
+    read: Callable[[Store, bool], Result],
+) -> Result:
+    """What `read(store, complete=True)` returns once nothing is lacking; raises as `tiles.run.fill`."""
     if where.together:
         _together.fill(store, work, done)
-    else:
-        run.fill(store, work, shard, where.devices, done)
+        return read(store, True)
+    if len(store.records()) == store.manifest.tiling.count:
+        with contextlib.suppress(DamagedError):  # reading finds damage as well as looking for it does
+            return read(store, True)
+    run.fill(store, work, shard, where.devices, done)
+    return read(store, True)

@@ -13,10 +13,10 @@ TERMS_BYTES = {"cpu": 3 * 2**19}
 MANY = 64  # cells, from which on this pays for running sums between the batches
 CHUNK_BYTES_ACCELERATOR = 2**28
 STEP_WORK = 2**28  # values computed in one step: a fraction of a second, the step of the progress bar
-# Values computed in a tile that is stored: some ten of those steps, so that writing it costs nothing to speak of, and
-# a run that is stopped loses no more than that.
-STORED_WORK = {"cpu": 2**31}
-STORED_WORK_ACCELERATOR = 2**36
+# Operations of a fused loop, as `_cost` counts them, in a tile that is stored: one to three seconds, so that writing it
+# costs nothing to speak of, and a run that is stopped loses no more than that. (A GPU's is not measured.)
+STORED_WORK = {"cpu": 2**35}
+STORED_WORK_ACCELERATOR = 2**41
 LEAST_BATCH = 256  # examples: smaller ones cost more to hand over than to compute
 MEMORY = {"cpu": 2**31}  # bytes of temporaries that are let live at a time
 MEMORY_ACCELERATOR = 2**33
@@ -50,6 +50,7 @@ class Sizes(NamedTuple):
     params: int  # its own params, and their gradient where one is wanted
     sums: int  # its running sums between batches
     grouped: bool  # a convolution whose kernel differs between cells
+    work: float  # an example: operations of a fused loop
 
     @property
     def shared(self) -> float:
@@ -91,6 +92,8 @@ def plan(
             examples = max(1, int(min(examples, fits)))
         elif resident and cells >= MANY:
             examples = _in_cache(examples, sizes.terms)
+        if parts:  # where one cell on all examples is more than a tile's work
+            examples = min(examples, max(1, int(_stored_work() / max(1.0, sizes.work))))
     hoist = sizes.shared * examples <= limit / 2  # else by a batch_size that was asked for
     left = max(limit - sizes.shared * examples, limit / 2) / (2 if examples < n else 1)
     in_flight = int(
@@ -99,16 +102,26 @@ def plan(
     if sizes.grouped and backend == "cpu":
         in_flight = 1  # a convolution with a kernel for each cell runs many times slower there
     tile_cells = cells
-    if resident:
-        work = STORED_WORK.get(backend, STORED_WORK_ACCELERATOR) / n if parts else STEP_WORK / examples
-        tile_cells = max(in_flight, min(cells, int(work / max(1 / examples, sizes.largest / 4))))
-    if parts:
-        tile_cells = min(tile_cells, -(-cells // parts))
+    if parts:  # of data that are read a batch at a time, by the work of a batch: reading it again is little beside that
+        tile_cells = min(cells, stored_cells(sizes, n if resident else examples), -(-cells // parts))
+    elif resident:
+        tile_cells = max(in_flight, min(cells, int(STEP_WORK / max(1, sizes.largest / 4 * examples))))
     if examples < n:  # the other half: running sums are held for the whole tile, twice where a copy is made
         tile_cells = max(1, min(tile_cells, int(left / (2 * sizes.sums))))
     at_a_time = max(1, int(STEP_WORK / (sizes.largest / 4 * examples * tile_cells)))
+    if parts:  # what is halfway is kept between calls
+        at_a_time = max(1, min(at_a_time, int(_stored_work() / max(1.0, sizes.work * examples * tile_cells))))
     at_once = max(examples, int((limit / 2 - sizes.params) / (sizes.live + sizes.shared)))
     return Plan(min(in_flight, tile_cells), tile_cells, examples, at_a_time, hoist, at_once)
+
+
+def stored_cells(sizes: Sizes, n: float) -> int:
+    """Cells whose work on n examples makes up a tile that is stored: one at least."""
+    return max(1, int(_stored_work() / max(1.0, sizes.work * n)))
+
+
+def _stored_work() -> float:
+    return STORED_WORK.get(jax.default_backend(), STORED_WORK_ACCELERATOR)
 
 
 def _in_cache(n: int, terms: float) -> int:

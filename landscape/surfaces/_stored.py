@@ -72,8 +72,7 @@ def filled(
             computed = work(tile, device, halfway)
             return computed._replace(arrays=_dataset.expanded(computed.arrays, tasks[0].measures.units))
 
-        _filling.fill(store, expanded, shard, where, reached.tile)
-    return io.surface_of(store, complete=True)
+        return _filling.filled(store, expanded, shard, where, reached.tile, io.surface_of)
 
 
 def _store_of(problem: Problem, path: str | os.PathLike[str], where: Where) -> tuple[Store, Problem]:

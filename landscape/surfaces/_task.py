@@ -149,6 +149,7 @@ def _sizes(objective: Objective, measures: Measures, cost: _cells.Cost, examples
         params=params * (1 + risk.gradient_norm),
         sums=max(4, sum(math.prod(s.shape) * s.dtype.itemsize for s in jax.tree.leaves(cost.sums))),
         grouped=cost.grouped,
+        work=count.weighted / examples,
     )
 
 

@@ -224,10 +224,10 @@ class Store:
         except (DamagedError, FileNotFoundError) as error:
             raise self._damage(name, error) from None
 
-    def _damage(self, name: str, error: Exception) -> ValueError:
+    def _damage(self, name: str, error: Exception) -> DamagedError:
         why = "a chunk is missing" if isinstance(error, FileNotFoundError) else str(error)
         cure = "The call that made it, repeated, sets it aside and computes it again." if self.manifest.identity else ""
-        return ValueError(f"{self.name!r} is damaged: {name!r} cannot be read ({why}). {cure}".strip())
+        return DamagedError(f"{self.name!r} is damaged: {name!r} cannot be read ({why}). {cure}".strip())
 
     def _chunk(self, tile: int, name: str, record: Record) -> bytes:
         data = self.files.read(self._key(tile, name))
