@@ -817,7 +817,7 @@ MISTAKES = {
 @pytest.mark.parametrize("message", MISTAKES)
 def test_mistakes_are_one_line_and_leave_nothing_behind(shell, message):
     shell.path.joinpath("t.csv").write_text("t,t2,t3,c,y\n1,2,5,7,0\n2,3,4,7,1\n")
-    shell.path.joinpath("taken.zarr").mkdir()
+    shell.path.joinpath("taken.zarr/mine").mkdir(parents=True)
     assert message in shell.fails(*MISTAKES[message])
 
 
