@@ -21,6 +21,7 @@ class Plan(NamedTuple):
     block: tuple[int, int]  # penalties and starts
     params_bytes: int  # what moves of one run's params
     memory: int
+    work: float  # of a step of one run on all data, in operations of a fused loop
 
 
 STORED_WORK = 2**31  # losses computed in a block that is stored: about a second on a CPU
@@ -40,7 +41,8 @@ def plan(objective: Objective, grid: tuple[int, int], memory: int | None, steps:
     if parts:
         runs = min(runs, max(VECTORIZED, STORED_WORK // (steps * objective.n)), -(-grid[0] * grid[1] // parts))
     starts = _evenly(grid[1], runs)
-    return Plan((_evenly(grid[0], max(1, runs // starts)), starts), own, limit)
+    work = _cost.count(_traced(objective.traced_losses, *shapes)).weighted
+    return Plan((_evenly(grid[0], max(1, runs // starts)), starts), own, limit, work)
 
 
 def _evenly(count: int, most: int) -> int:
@@ -49,15 +51,19 @@ def _evenly(count: int, most: int) -> int:
 
 
 @lru_cache(maxsize=256)
-def _computed(losses: Losses, params: _trees.Shapes, data: _trees.Shapes) -> int:
-    """Bytes of every array on the way to risk and gradient of one run. XLA needs fewer: it fuses."""
+def _traced(losses: Losses, params: _trees.Shapes, data: _trees.Shapes) -> Any:
+    """The program of risk and gradient of one run."""
 
     def risk(moving: Params, example: Params, batch: Batch) -> Array:
         return weighted_sum(losses, _trees.merged(moving, example), batch)[0]
 
     example = _trees.from_shapes(params)
-    traced = jax.make_jaxpr(jax.value_and_grad(risk))(_trees.floating(example), example, _trees.from_shapes(data))
-    return sum(_sizes(traced.jaxpr))
+    return jax.make_jaxpr(jax.value_and_grad(risk))(_trees.floating(example), example, _trees.from_shapes(data))
+
+
+def _computed(losses: Losses, params: _trees.Shapes, data: _trees.Shapes) -> int:
+    """Bytes of every array on the way to risk and gradient of one run. XLA needs fewer: it fuses."""
+    return sum(_sizes(_traced(losses, params, data).jaxpr))
 
 
 def _sizes(jaxpr: Any) -> Iterator[int]:

@@ -79,7 +79,7 @@ def filled(
     asked = identity(runs, labels, attributes)
     store = _filling.begun(path, asked, lambda: _new(runs, labels, attributes, asked), where)
     begun = store.manifest.run["plan"]
-    runs = runs._replace(plan=_blocks.Plan(tuple(begun["block"]), begun["params_bytes"], begun["memory"]))
+    runs = runs._replace(plan=_blocks.Plan(**begun | {"block": tuple(begun["block"])}))
     tiling = runs.tiling
     with Progress(math.prod(tiling.grid) * runs.steps, "steps", progress) as bar:
         reached = Reached(bar, tiling, runs.steps)

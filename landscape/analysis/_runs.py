@@ -21,7 +21,8 @@ from landscape.surfaces import _devices, _together
 from landscape.tiles.halfway import Halfway
 from landscape.tiles.tiling import Tiling
 
-SEGMENT_WORK = 2**28  # losses computed in one compiled call: a fraction of a second on a CPU, the step of the bar
+# Operations of a fused loop in one compiled call: about a second on a CPU. The step of the bar, and what a stop loses.
+SEGMENT_WORK = 2**33
 DIMS = ("optimizer", "penalty", "start")
 
 
@@ -137,7 +138,9 @@ def _segments(program: Program, runs: Runs) -> list[tuple[int, int]]:
     count = math.prod(plan.block)
     whole, rest = divmod(runs.steps, every)
     kept = count * (plan.params_bytes if runs.inputs.chart is None else 1)
-    segment = max(1, min(SEGMENT_WORK // (every * program.num_examples * count), plan.memory // kept))
+    share = (program.batch_size or program.num_examples) / program.num_examples
+    work = max(1.0, plan.work * (every * share + 1) * count)  # of a block of steps, and of what is measured between
+    segment = max(1, min(int(SEGMENT_WORK / work), plan.memory // kept))
     blocks = [(every, min(segment, whole - i)) for i in range(0, whole, segment)]
     return [*blocks, (rest, 1)] if rest else blocks
 

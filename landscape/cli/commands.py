@@ -189,6 +189,10 @@ def _check_targets(args: Namespace) -> None:
     output = Path(args.output)
     if output.suffix.lower() in PICTURES:
         raise ValueError(f"-o {args.output!r} takes the numbers, a zarr store; the picture is --plot {args.output}.")
+    if args.output.startswith("memory:"):
+        raise ValueError(
+            f"-o {args.output!r} is memory of this process, and gone with it; name a folder or another URL."
+        )
     if "://" in args.output:
         return
     from landscape.tiles.files import files

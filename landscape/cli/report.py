@@ -97,8 +97,8 @@ def runs(trajectory: "Trajectory") -> str:
         last = run.isel(step=-1)
         finite = run["finite"].to_numpy()
         note = "" if finite.all() else f"became non-finite at step {int(run['step'][int(finite.argmin())])}"
-        if "computed" in run and not run["computed"]:
-            note = "not computed yet"
+        if "computed" in run and not run["computed"].all():
+            note = "not all computed yet" if run["computed"].any() else "not computed yet"
         reached = _value(steps.isel(at))
         rows.append(
             [

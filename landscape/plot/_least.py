@@ -17,6 +17,7 @@ NOTES = {
     "minimum": "",
     "border": "no minimum in this window",
     "flat": "least value reaches the border",  # several cells share it: a valley or a plateau
+    "so far": "not computed to the end",
     "": "nothing finite in this window",
 }
 _STAR: dict[str, Any] = {
@@ -52,6 +53,7 @@ def find(surface: xr.Dataset, variable: str) -> tuple[str, dict[str, float]]:
         return "", {}
     least = minimum(surface, variable)
     kind = "minimum" if bool(least["interior"]) else "border" if int(least["ties"]) == 1 else "flat"
+    kind = kind if "computed" not in surface else "so far"
     return kind, {name: float(least[name]) for name in _panels.coordinates(surface, variable)}
 
 
@@ -76,4 +78,6 @@ def handles(kinds: Sequence[str]) -> list[Line2D]:
         found.append(Line2D([], [], linestyle="none", label="minimizer on the grid", **_STAR))
     if {"border", "flat"} & set(kinds):
         found.append(Line2D([], [], linestyle="none", label="least value, at the border", **_BORDER))
+    if "so far" in kinds:
+        found.append(Line2D([], [], linestyle="none", label="least value so far", **_BORDER))
     return found

@@ -32,10 +32,15 @@ def save(result: xarray.Dataset | Trajectory, path: str | os.PathLike[str]) -> N
     `xarray.open_zarr(path)` reads it too; labels (penalties, optimizers) are then JSON in the attribute `labels`. A
     store appears whole or not at all.
     Raises: FileExistsError if the path is taken: nothing is overwritten. ValueError for a trajectory whose params are
-    not nested dictionaries; TypeError for anything else.
+    not nested dictionaries, and for a result that is not complete; TypeError for anything else.
     """
     check_free(files(path))
     dataset = flattened(result)
+    if "tiles_complete" in dataset.attrs:
+        raise ValueError(
+            f"`result` is not complete, {dataset.attrs['tiles_complete']} of {dataset.attrs['tiles']} tiles; its store "
+            "can be gone on with, and a copy of that too: copy the folder."
+        )
     arrays, described = named(dataset)
     tiling = _tiling(arrays)
     new = manifest_of(tiling, arrays, described, dataset.coords, dataset.attrs, {}, {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from importlib import metadata
@@ -57,7 +58,14 @@ def made_with() -> dict[str, str]:
     import landscape
 
     versions = {"landscape": landscape.__version__, "JAX": jax.__version__, "jaxlib": metadata.version("jaxlib")}
-    return versions | {"NumPy": np.__version__, "device": device()}
+    return versions | {"NumPy": np.__version__, "device": device(), "cores": cores()}
+
+
+def cores() -> str:
+    """How many threads XLA has on a CPU, on which last digits depend."""
+    if jax.default_backend() != "cpu":
+        return "any"
+    return str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
 
 
 def device() -> str:

@@ -77,7 +77,7 @@ class Files(Protocol):
 def files(path: str | os.PathLike[str]) -> Files:
     """The files at a path or URL.
 
-    Raises: ValueError where fsspec does not know the URL's kind; ImportError where it lacks a package for it.
+    Raises: ValueError where fsspec does not know the URL's kind, or lacks a package for it.
     """
     text = os.fspath(path)
     if "://" not in text:

@@ -19,7 +19,10 @@ class Remote:
         from fsspec.core import url_to_fs
 
         self.name = url
-        self._fs, self._root = url_to_fs(url)
+        try:
+            self._fs, self._root = url_to_fs(url)
+        except ImportError as error:
+            raise ValueError(f"{url!r} is of a kind that needs another package ({error}): pip install it.") from error
 
     def _at(self, name: str) -> str:
         return f"{self._root.rstrip('/')}/{name}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,21 +60,25 @@ class Status:
 def status(store: Store) -> Status:
     """How far a store is."""
     records, files = store.records(), store.files
+    seen = tuple(writers(files))
     return Status(
         name=store.name,
         kind=store.manifest.attributes["kind"],
         complete=len(records),
         tiles=store.manifest.tiling.count,
-        rate=_lately(records),
-        writers=tuple(writers(files)),
+        rate=_lately(records, [writer.since for writer in seen if writer.alive]),
+        writers=seen,
         damaged=len(files.names(DAMAGED)),
         halved=sum("in_flight" in record for record in records.values()),
         halfway=len(store.begun()),
     )
 
 
-def _lately(records: Mapping[int, Mapping[str, Any]]) -> float | None:
-    """Tiles a second, from when the last ones were finished."""
+def _lately(records: Mapping[int, Mapping[str, Any]], since: Sequence[float]) -> float | None:
+    """Tiles a second: of those who are at work, since they began; else from when the last tiles were finished."""
+    if since:
+        done = sum(record["finished"] > min(since) for record in records.values())
+        return done / (time.time() - min(since)) if done else None
     times = sorted(record["finished"] for record in records.values())[-RECENT:]
     gaps = sorted(b - a for a, b in itertools.pairwise(times))
     usual = [gap for gap in gaps if gap <= PAUSE * gaps[len(gaps) // 2]]  # not the night between two runs
