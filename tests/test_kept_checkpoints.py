@@ -9,6 +9,7 @@ import pytest
 
 import landscape as ls
 from landscape.analysis.checkpoints import StepsMismatch
+from landscape.tiles.files import UnwritableError
 from tests import problems
 
 PAIR = ls.neuron(*ls.datasets.pair(), penalty=ls.l2(0.1))
@@ -119,3 +120,15 @@ def test_a_network_under_mini_batches(tmp_path):
     assert same(run, ls.trajectory(NETWORK, points, batch_size=4))
     records = [json.loads(p.read_text()) for p in (tmp_path / "run.zarr" / "landscape" / "complete").iterdir()]
     assert len({record["checkpoint"] for record in records}) == 3 and all(record["seconds"] > 0 for record in records)
+
+
+def test_a_full_disk_says_what_is_safe(tmp_path, puts):
+    """And nothing before it is lost."""
+    puts.stop_after(3, lambda text: UnwritableError(28, "No space left on device", "here"))
+    with pytest.raises(
+        OSError, match=r"No space left on device \(3 of 7 tiles are safe; mend that and repeat the call"
+    ):
+        ls.trajectory(PAIR, POINTS, STEPS, store=tmp_path / "run.zarr")
+    puts.stop_after(99)
+    again = ls.trajectory(PAIR, POINTS, STEPS, store=tmp_path / "run.zarr")
+    assert len(puts.tiles) == 4 and same(again, ls.trajectory(PAIR, POINTS, STEPS))

@@ -19,9 +19,10 @@ from landscape.surfaces import _devices, _filling, io
 from landscape.surfaces._identity import digest, penalties_identity, random_numbers, record_identity
 from landscape.surfaces.progress import Progress
 from landscape.tiles import stopping
+from landscape.tiles.files import UnwritableError
 from landscape.tiles.leases import lease
 from landscape.tiles.manifest import Manifest, Named
-from landscape.tiles.run import lacking
+from landscape.tiles.run import lacking, with_safe
 from landscape.tiles.store import Store
 from landscape.tiles.tiling import Tiling
 
@@ -69,7 +70,10 @@ def filled(
                     started = time.perf_counter()
                     arrays = _named(one(look(i, params), steps[i : i + 1]))
                     seconds = round(time.perf_counter() - started, 6)
-                    store.put(i, arrays, {"seconds": seconds, "checkpoint": fingerprint})
+                    try:
+                        store.put(i, arrays, {"seconds": seconds, "checkpoint": fingerprint})
+                    except UnwritableError as error:
+                        raise with_safe(store, error) from error
                 elif there is None or there.get("checkpoint") != fingerprint:
                     raise _other(store, i, int(steps[i]))
             bar.update(1)

@@ -182,9 +182,7 @@ def _parsed(attributes: Mapping[str, Any], arrays: Mapping[str, Any]) -> Manifes
         variables={name: stored[name] for name in own["variables"]},
         coordinates={name: stored[name] for name, checksum in own["coordinates"].items() if checksum},
         labels=json.loads(attributes["labels"]),
-        attributes={
-            name: value for name, value in attributes.items() if name not in ("labels", "manifest", "coordinates")
-        },
+        attributes={name: value for name, value in attributes.items() if name not in OURS},
         identity=own["identity"],
         run=own["run"],
         made_with=own["made_with"],

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from landscape.tiles.files import UnwritableError
-
-ROOT = "zarr.json"
+from landscape.tiles.manifest import ROOT
 
 
 class Remote:

@@ -23,7 +23,7 @@ class Status:
     kind: str
     complete: int
     tiles: int
-    rate: float | None  # tiles a second, lately, by all writers; None where fewer than two are complete
+    rate: float | None  # tiles a second, lately, by all writers; None where that is not known
     writers: tuple[Writer, ...]
     damaged: int  # chunks that were set aside
     halved: int  # tiles with fewer cells in flight than planned, for lack of memory

@@ -319,7 +319,7 @@ def tile_files(
             data = chunks.encode(values)
             written[manifest.key(name, variable, own.tiling, tile)] = data
             checksums[name] = chunks.checksum(data)
-    record = {"checksums": checksums, "finished": time.time(), "by": str(me()), **said}
+    record = {"checksums": checksums, "finished": time.time(), "by": me(), **said}
     return written, {_record(tile): json.dumps(record).encode()}
 
 
