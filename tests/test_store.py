@@ -17,7 +17,7 @@ import pytest
 import xarray as xr
 
 import landscape as ls
-from landscape.tiles import leases
+from landscape.tiles import leases, stopping
 from landscape.tiles.store import Store
 from tests.stored import AXES, PAIR, PLANE, TILES, beside, chunks, complete, stopped, surface
 
@@ -332,3 +332,16 @@ def test_the_lease_is_held_while_tiles_are_computed(tmp_path, monkeypatch):
     monkeypatch.setattr(Store, "put", put)
     surface(store=tmp_path / "s.zarr")
     assert len(seen) > 1 and not any((tmp_path / "s.zarr" / leases.WRITERS).iterdir())
+
+
+def test_a_request_to_stop_that_came_before_the_run_counts(tmp_path):
+    """The exception that a signal raises is lost where it comes in the middle of a callback; the request is not."""
+    assert not stopping.ask(15)
+    with pytest.raises(stopping.Stopped, match="15"):
+        surface(store=tmp_path / "s.zarr")
+    assert complete(tmp_path / "s.zarr") == set()
+    assert not stopping.ask(2)
+    with pytest.raises(stopping.Stopped, match="2"):
+        surface()
+    stopping.forget()
+    assert surface(store=tmp_path / "s.zarr").equals(surface(store=tmp_path / "whole.zarr"))

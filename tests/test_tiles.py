@@ -148,6 +148,9 @@ def test_a_run_that_is_asked_to_stop_finishes_the_tiles_in_hand(devices):
     assert 1 <= len(done) <= devices
     assert not issubclass(stopping.Stopped, Exception)
     assert not stopping.asked() and not stopping.ask(15), "nobody is there to stop"
+    assert stopping.asked(), "the next run will"
+    stopping.forget()
+    assert not stopping.asked()
 
 
 @given(count=st.integers(0, 40), shards=st.integers(1, 6), data=st.data())

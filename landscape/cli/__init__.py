@@ -125,6 +125,7 @@ def signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        stopping.forget()
 
 
 @contextlib.contextmanager

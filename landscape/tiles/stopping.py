@@ -19,14 +19,21 @@ class Stopped(BaseException):
 
 
 def ask(number: int) -> bool:
-    """Ask the run in hand to stop after the tile in hand; False if there is none that could."""
-    if _running:  # no lock: a signal may have come while it is held
-        _asked.append(number)
+    """Ask the run in hand, or the next one, to stop; False if none is in hand that could, after its tile.
+
+    The next one, because an exception that a signal raises is lost where Python calls back from a library.
+    """
+    _asked.append(number)  # no lock: a signal may have come while it is held
     return bool(_running)
 
 
+def forget() -> None:
+    """Whoever asked is done."""
+    _asked.clear()
+
+
 def asked() -> bool:
-    """Whether the run in hand is to stop."""
+    """Whether a run is to stop."""
     return bool(_asked)
 
 
