@@ -45,7 +45,10 @@ void risk_and_gradient(const float *w, const float *b, long cells, const float *
     }
 }
 """
-FLAGS = ("-Ofast", "-march=native", "-fopenmp", "-shared", "-fPIC")
+FLAGS = ("-Ofast", "-march=native", "-fopenmp", "-fPIC")
+# Linked without -Ofast: older compilers then add start-up code which, on loading, flushes the denormal numbers of the
+# whole process to zero, NumPy's and Python's own among them.
+LINKING = ("-shared", "-fopenmp")
 
 
 @dataclass(frozen=True)
@@ -76,14 +79,14 @@ def compile_c() -> CLoop:
     if compiler is None:
         return CLoop(None, f"skipped: no C compiler ({name} is not on the path)")
     with tempfile.TemporaryDirectory() as folder:
-        source, library = Path(folder, "loop.c"), Path(folder, "loop.so")
-        source.write_text(SOURCE)
-        # The math library comes after the source: it holds the vector functions that the loop turns out to need.
-        command = [compiler, *FLAGS, "-o", str(library), str(source), "-lm"]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            reason = (done.stderr.strip() or "no message").splitlines()[0]
-            return CLoop(None, f"skipped: {name} {' '.join(FLAGS)} failed ({reason})")
-        loaded = ctypes.CDLL(str(library))  # stays loaded when the file is gone
+        source, compiled, library = (str(Path(folder, f"loop.{ending}")) for ending in ("c", "o", "so"))
+        Path(source).write_text(SOURCE)
+        # The math library comes last: it holds the vector functions that the loop turns out to need.
+        for step in ((*FLAGS, "-c", "-o", compiled, source), (*LINKING, "-o", library, compiled, "-lm")):
+            done = subprocess.run([compiler, *step], capture_output=True, text=True)
+            if done.returncode:
+                reason = (done.stderr.strip() or "no message").splitlines()[0]
+                return CLoop(None, f"skipped: {name} {' '.join(FLAGS)} failed ({reason})")
+        loaded = ctypes.CDLL(library)  # stays loaded when the file is gone
     described = subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout.splitlines()
     return CLoop(loaded, f"{described[0] if described else name} {' '.join(FLAGS)}")

@@ -72,6 +72,11 @@ def test_numpy_and_c_agree_with_the_plain_formula():
         np.testing.assert_allclose(loop.run("risk", grid.cells, grid.x, grid.y)[0], wanted[0], rtol=2e-5)
 
 
+def test_the_c_loop_leaves_denormal_numbers_alone():
+    _c_loop.compile_c()
+    assert np.float64(5e-324) * np.float64(1) > 0
+
+
 def test_errors_are_against_the_right_answer_and_nan_is_wrong():
     columns = _report.errors([1.0, 2.002], [1.0, 2.0], relative=1e-4, absolute=1e-6)
     assert columns["absolute_error"] == pytest.approx(2e-3)

@@ -5,12 +5,13 @@ import json
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import landscape as ls
 from landscape.analysis.checkpoints import StepsMismatch
 from landscape.tiles.files import UnwritableError
-from tests import problems
+from tests import pictures, problems
 
 PAIR = ls.neuron(*ls.datasets.pair(), penalty=ls.l2(0.1))
 PLANE = ls.axes_plane(PAIR.params, "w", "b")
@@ -132,3 +133,37 @@ def test_a_full_disk_says_what_is_safe(tmp_path, puts):
     puts.stop_after(99)
     again = ls.trajectory(PAIR, POINTS, STEPS, store=tmp_path / "run.zarr")
     assert len(puts.tiles) == 4 and same(again, ls.trajectory(PAIR, POINTS, STEPS))
+
+
+@pytest.mark.parametrize("record", [None, PLANE], ids=["params", "coordinates"])
+def test_a_run_that_is_not_complete_has_not_failed(tmp_path, record):
+    """Its pictures end where it is, without a cross; its principal components are refused."""
+    path = tmp_path / "run.zarr"
+    with pytest.raises(RuntimeError):
+        ls.trajectory(PAIR, stopped(POINTS, 3), STEPS, record=record, store=path)
+    part = ls.open_trajectory(path)
+    surface = ls.evaluate(PAIR, PLANE, {"w": np.linspace(-1, 1, 5), "b": np.linspace(-2, 1, 5)})
+    (curves,) = ls.plot.trajectory(part, "risk").axes
+    assert "became non-finite" not in pictures.legend_labels(curves.figure)
+    assert {str(line.get_marker()) for line in curves.lines}.isdisjoint("x")
+    figure = ls.plot.contour(surface, runs=part)
+    assert "became non-finite" not in pictures.legend_labels(figure)
+    if record is None:
+        with pytest.raises(ValueError, match=r"`points` is a trajectory that is not complete: 3 of 7 steps"):
+            ls.pca(part)
+
+
+def test_a_run_that_is_not_begun_has_not_failed(tmp_path, puts):
+    """In pictures of a store that is being filled it is not drawn, beside one that is there."""
+    path = tmp_path / "runs.zarr"
+    optimizers, starts = {"slow": optax.sgd(0.1), "fast": optax.sgd(0.5)}, {"w": np.ones(2), "b": np.zeros(2)}
+    puts.stop_after(1)
+    with pytest.raises(KeyboardInterrupt):
+        ls.descend(PAIR, optimizers, starts, 5, store=path)
+    part = ls.open_trajectory(path)
+    assert part.data.computed.to_numpy().any() and not part.data.computed.to_numpy().all()
+    figure = ls.plot.trajectory(part)
+    assert "became non-finite" not in pictures.legend_labels(figure)
+    surface = ls.evaluate(PAIR, PLANE, {"w": np.linspace(-1, 1, 5), "b": np.linspace(-2, 1, 5)})
+    figure = ls.plot.contour(surface, runs=part)
+    assert {"slow", "fast"} & pictures.legend_labels(figure) == {"slow"}

@@ -167,7 +167,7 @@ def test_an_accuracy_of_ones_own_is_not_verified_as_the_built_in():
     """The name is free where the built-in one is not asked for; `verify` knows which of the two it was."""
     objective = classifier(LABELS)
     own, built_in = surface(objective, ls.Metric("accuracy", margin)), surface(objective, "accuracy")
-    assert own.attrs["own_quantities"] == ["accuracy"] and built_in.attrs["own_quantities"] == []
+    assert own.attrs["own_quantities"] == '["accuracy"]' and built_in.attrs["own_quantities"] == "[]"
     assert "accuracy" not in {cell.variable for cell in verify(own, objective, cells=2)}
     assert "accuracy" in {cell.variable for cell in verify(built_in, objective, cells=2)}
 

@@ -137,8 +137,11 @@ def test_a_missing_manifest_is_told(store):
 
 
 def edited(store, *path, value=None, drop=False):
-    """The manifest with one entry changed or left out."""
+    """The root with one entry changed or left out, the manifest, which is a text, opened."""
     root = json.loads((store / "zarr.json").read_text())
+    manifest = path[:2] == ("attributes", "manifest") and len(path) > 2
+    if manifest:
+        root["attributes"]["manifest"] = json.loads(root["attributes"]["manifest"])
     at = root
     for name in path[:-1]:
         at = at[name]
@@ -146,6 +149,8 @@ def edited(store, *path, value=None, drop=False):
         del at[path[-1]]
     else:
         at[path[-1]] = value
+    if manifest:
+        root["attributes"]["manifest"] = json.dumps(root["attributes"]["manifest"])
     (store / "zarr.json").write_text(json.dumps(root))
 
 

@@ -91,7 +91,8 @@ def pca(points: Trajectory | Mapping[str, Trajectory] | Params | Sequence[Any], 
         random_walkₖ = 3 / (2 (T² − 1) sin²(πk/(2T)))  →  6/(πk)²:  61%, 15%, 7%, …
 
     Raises: ValueError for a trajectory of several runs (select one: `run.sel(optimizer="adam")`); fewer than n + 1
-    points; points that are all equal, or span fewer than n dimensions; numbers that are not finite; leaves of different
+    points; points that are all equal, or span fewer than n dimensions; a trajectory that is not complete; numbers that
+    are not finite; leaves of different
     length; trajectories of different params. TypeError for a generator, and for other things among Trajectories.
 
         >>> import jax.numpy as jnp, landscape as ls
@@ -264,6 +265,11 @@ def _one_run(name: str, run: Any) -> Params:
         raise ValueError(
             f"`{name}` is a trajectory over {', '.join(map(str, dims))}; select one run: "
             f"ls.pca(trajectory.sel({first})). Several go into one list or mapping."
+        )
+    if "computed" in run.data:
+        raise ValueError(
+            f"`{name}` is a trajectory that is not complete: {int(run.data['computed'].sum())} of {len(run.data.step)} "
+            "steps are computed. Repeat the call that began it: it goes on."
         )
     return run.params
 

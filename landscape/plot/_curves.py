@@ -17,17 +17,24 @@ FEW = 8  # runs up to which each is drawn; beyond, their median and a band
 THIN: dict[str, Any] = {"linewidth": 0.7, "alpha": 0.8, "linestyle": (0, (1.0, 1.2))}
 
 
-def runs(axes: Axes, steps: np.ndarray, values: np.ndarray, line: dict[str, Any], marker: dict[str, Any]) -> None:
-    """Runs against the step, `values` of shape (runs, steps), NaN from where one is not finite any more: a cross."""
+def runs(
+    axes: Axes,
+    steps: np.ndarray,
+    values: np.ndarray,
+    computed: np.ndarray,
+    line: dict[str, Any],
+    marker: dict[str, Any],
+) -> None:
+    """Runs against the step, `values` and `computed` of shape (runs, steps); a cross where one stopped being finite."""
     if len(values) > FEW:
         band(axes, steps, values, (0.1, 0.9), line | marker)
     else:
         for row in values:
             whole(axes, axes.plot(steps, row, linewidth=1.1 if len(values) == 1 else 0.7, **line, **marker))
-    for row in values:
+    for row, there in zip(values, computed, strict=True):
         good = np.isfinite(row)
-        if good.any() and not good[-1]:
-            last = int(np.flatnonzero(good)[-1])
+        last = int(np.flatnonzero(good).max(initial=-1))
+        if last >= 0 and there[last + 1 :].any():
             whole(axes, axes.plot(steps[last], row[last], markersize=4, zorder=5, **_paths.FAILED))
 
 

@@ -33,7 +33,7 @@ class Run:
 
 
 def read(runs: Any, surface: xr.Dataset, names: Sequence[str]) -> list[Run]:
-    """The runs on the surface's chart, each with the label of its panel.
+    """The runs on the surface's chart, each with the label of its panel; those that are not yet computed left out.
 
     `runs` is a Trajectory, what its `on(surface)` returns, or a mapping from labels to either. Where the surface is of
     one split of the data and they descended another, their values, which are not of this surface, are left out.
@@ -172,16 +172,19 @@ def _named(label: str, formula: str) -> str:
 
 def _each(data: xr.Dataset, names: Sequence[str], panels: dict[str, str]) -> Iterable[Run]:
     leading = [d for d in ("optimizer", "penalty", "start") if d in data.dims]
-    data = data.transpose(*leading, "step", ...)
+    data = data.assign(computed=computed(data)).transpose(*leading, "step", ...)
     arrays = {str(v): data[v].to_numpy() for v in data.data_vars if data[v].dims == (*leading, "step")}
     good = arrays["finite"].astype(bool) & np.all([np.isfinite(arrays[n]) for n in names], axis=0)
     defaults = {"optimizer": UNNAMED, "penalty": next(iter(panels)), "strength": np.nan}
     labels = {name: _spread(data, name, default, leading) for name, default in defaults.items()}
-    measured = [v for v in arrays if v not in (*names, "finite", "residual")]
+    measured = [v for v in arrays if v not in (*names, "finite", "computed", "residual")]
     for index in np.ndindex(good.shape[:-1]):
         optimizer, penalty = str(labels["optimizer"][index]), str(labels["penalty"][index])
         alive = good[index]
         count = len(alive) if alive.all() else int(np.argmin(alive))
+        there = arrays["computed"][index]
+        if not there[0]:
+            continue
         yield Run(
             name=optimizer,
             optimizer=optimizer,
@@ -193,9 +196,15 @@ def _each(data: xr.Dataset, names: Sequence[str], panels: dict[str, str]) -> Ite
             off=np.nan_to_num(arrays["residual"][index][:count].astype(float))
             if "residual" in arrays
             else np.zeros(count),
-            finite=count == len(alive),
+            finite=count == len(alive) or not there[count],
             steps=data["step"].to_numpy()[:count],
         )
+
+
+def computed(data: xr.Dataset) -> xr.DataArray:
+    """Whether each step of each run is computed: all are, but in a store that is still being filled."""
+    finite = data["finite"]
+    return data["computed"].broadcast_like(finite) if "computed" in data else xr.ones_like(finite)
 
 
 def _spread(data: xr.Dataset, name: str, default: object, leading: list[str]) -> np.ndarray:

@@ -88,7 +88,7 @@ def _parts(runs: Any, variable: str) -> list[xr.Dataset]:
     parts: list[xr.Dataset] = []
     for name, label, some in _runs.entries(runs):
         data = _runs.data_of(name, label, some)
-        known = [str(v) for v in data.data_vars if "step" in data[v].dims and v != "finite"]
+        known = [str(v) for v in data.data_vars if "step" in data[v].dims and v not in ("finite", "computed")]
         if variable not in known:
             raise ValueError(f"`variable` is {variable!r}; the runs recorded {', '.join(known)}.")
         each = [data.isel(optimizer=i) for i in range(data.sizes["optimizer"])] if "optimizer" in data.dims else [data]
@@ -185,7 +185,9 @@ def _draw(axes: Axes, parts: Sequence[xr.Dataset], variable: str, by_penalty: bo
         look = looks[i] if by_penalty else {"color": shown.color, "linestyle": shown.linestyle}
         line = {"color": look["color"], "linestyle": look["linestyle"]}
         values = np.atleast_2d(group[variable].where(group["finite"]).to_numpy())
-        _curves.runs(axes, steps, values, line, {} if by_penalty else _curves.markers(shown, steps, log_steps))
+        computed = np.atleast_2d(_runs.computed(group).to_numpy())
+        marks = {} if by_penalty else _curves.markers(shown, steps, log_steps)
+        _curves.runs(axes, steps, values, computed, line, marks)
 
 
 def _name(part: xr.Dataset) -> str:
@@ -213,6 +215,6 @@ def _handles(parts: Sequence[xr.Dataset], by_penalty: bool) -> list[list[Any]]:
     starts = max(part.sizes.get("start", 1) for part in parts)
     if starts > _curves.FEW:
         signs.append(_curves.band_handle(f"{starts} starts"))
-    if not all(bool(part["finite"].all()) for part in parts):
+    if not all(bool((part["finite"] | ~_runs.computed(part)).all()) for part in parts):
         signs.append(Line2D([], [], markersize=4, label="became non-finite", **_paths.FAILED))
     return [entries, signs]

@@ -96,7 +96,7 @@ def attributes(
         "tile_shape": list(task.tile_shape),
         "batch_size": task.plan.batch_size,
         "hoisted": task.hoists,
-        "own_quantities": _own(task, arrays),
+        "own_quantities": json.dumps(_own(task, arrays)),
     }
     if splits is not None:
         ids = {label: task.objective.id for label, task in zip(splits, tasks, strict=True)}

@@ -113,7 +113,7 @@ def unchecked(surface: xarray.Dataset, objective: Objective) -> list[str]:
 
 def _is_built_in(surface: xarray.Dataset, name: str) -> bool:
     """Whether a variable is a quantity of this package's, and none of the user's of that name."""
-    return name in BUILT_IN and name not in surface.attrs.get("own_quantities", [])
+    return name in BUILT_IN and name not in json.loads(surface.attrs.get("own_quantities", "[]"))
 
 
 def _splits(surface: xarray.Dataset) -> list[str]:

@@ -89,15 +89,18 @@ def files_of(manifest: Manifest, coordinates: Mapping[str, np.ndarray]) -> dict[
         "format": FORMAT,
         # For xarray.open_zarr: coordinates that no dimension is called after.
         "coordinates": " ".join(n for n, own in manifest.coordinates.items() if own.dims != (n,)),
-        "labels": json.dumps(manifest.labels, ensure_ascii=False),
-        "manifest": {
-            "identity": manifest.identity,
-            "tiles": {"dims": tiling.dims, "grid": tiling.grid, "shape": tiling.shape},
-            "variables": list(manifest.variables),
-            "coordinates": manifest.checksums,
-            "run": manifest.run,
-            "made_with": manifest.made_with,
-        },
+        # Texts, because netCDF, which xarray may write this to, knows no nested attributes.
+        "labels": _text(manifest.labels),
+        "manifest": _text(
+            {
+                "identity": manifest.identity,
+                "tiles": {"dims": tiling.dims, "grid": tiling.grid, "shape": tiling.shape},
+                "variables": list(manifest.variables),
+                "coordinates": manifest.checksums,
+                "run": manifest.run,
+                "made_with": manifest.made_with,
+            }
+        ),
     }
     group = zarr.group(MemoryStore(out), zarr_format=3, attributes=_plain(attributes))
     for name, own in manifest.coordinates.items():
@@ -174,7 +177,7 @@ def read(name: str, data: bytes) -> Manifest:
 
 
 def _parsed(attributes: Mapping[str, Any], arrays: Mapping[str, Any]) -> Manifest:
-    own = attributes["manifest"]
+    own = json.loads(attributes["manifest"])
     tiles = own["tiles"]
     stored = {name: _variable(array) for name, array in arrays.items()}
     return Manifest(
@@ -193,6 +196,10 @@ def _parsed(attributes: Mapping[str, Any], arrays: Mapping[str, Any]) -> Manifes
 def _variable(array: Mapping[str, Any]) -> Variable:
     dims = array.get("dimension_names") or ()
     return Variable(tuple(dims), tuple(array["shape"]), np.dtype(array["data_type"]), array.get("attributes", {}))
+
+
+def _text(value: Any) -> str:
+    return json.dumps(_plain(value), ensure_ascii=False)
 
 
 def _plain(value: Any) -> Any:
