@@ -21,20 +21,20 @@ def runs(
     axes: Axes,
     steps: np.ndarray,
     values: np.ndarray,
-    computed: np.ndarray,
+    failed: Sequence[bool],
     line: dict[str, Any],
     marker: dict[str, Any],
 ) -> None:
-    """Runs against the step, `values` and `computed` of shape (runs, steps); a cross where one stopped being finite."""
+    """Runs against the step, `values` of shape (runs, steps), NaN from where one ends; a cross there if it failed."""
     if len(values) > FEW:
         band(axes, steps, values, (0.1, 0.9), line | marker)
     else:
         for row in values:
             whole(axes, axes.plot(steps, row, linewidth=1.1 if len(values) == 1 else 0.7, **line, **marker))
-    for row, there in zip(values, computed, strict=True):
-        good = np.isfinite(row)
-        last = int(np.flatnonzero(good).max(initial=-1))
-        if last >= 0 and there[last + 1 :].any():
+    for row in (row for row, cross in zip(values, failed, strict=True) if cross):
+        good = np.flatnonzero(np.isfinite(row))
+        if good.size:
+            last = int(good[-1])
             whole(axes, axes.plot(steps[last], row[last], markersize=4, zorder=5, **_paths.FAILED))
 
 

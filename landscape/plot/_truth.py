@@ -111,9 +111,8 @@ def _draw(axes: Axes, runs: Sequence[Run], row: Callable[[Run], np.ndarray]) -> 
     for group in by_name(runs).values():
         look, steps = group[0].look, max((run.steps for run in group), key=len)
         rows = _runs.aligned([row(run) for run in group], len(steps))
-        _curves.runs(
-            axes, steps, rows, {"color": look.color, "linestyle": look.linestyle}, _curves.markers(look, steps, log)
-        )
+        line, marks = {"color": look.color, "linestyle": look.linestyle}, _curves.markers(look, steps, log)
+        _curves.runs(axes, steps, rows, [not run.finite for run in group], line, marks)
 
 
 def _log_axis(axes: Axes) -> None:

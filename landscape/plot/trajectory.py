@@ -185,9 +185,13 @@ def _draw(axes: Axes, parts: Sequence[xr.Dataset], variable: str, by_penalty: bo
         look = looks[i] if by_penalty else {"color": shown.color, "linestyle": shown.linestyle}
         line = {"color": look["color"], "linestyle": look["linestyle"]}
         values = np.atleast_2d(group[variable].where(group["finite"]).to_numpy())
-        computed = np.atleast_2d(_runs.computed(group).to_numpy())
         marks = {} if by_penalty else _curves.markers(shown, steps, log_steps)
-        _curves.runs(axes, steps, values, computed, line, marks)
+        _curves.runs(axes, steps, values, _failed(group).any("step").to_numpy().ravel().tolist(), line, marks)
+
+
+def _failed(part: xr.Dataset) -> xr.DataArray:
+    """Where runs are not finite, for another reason than that they are not computed yet."""
+    return ~part["finite"] & _runs.computed(part)
 
 
 def _name(part: xr.Dataset) -> str:
@@ -215,6 +219,6 @@ def _handles(parts: Sequence[xr.Dataset], by_penalty: bool) -> list[list[Any]]:
     starts = max(part.sizes.get("start", 1) for part in parts)
     if starts > _curves.FEW:
         signs.append(_curves.band_handle(f"{starts} starts"))
-    if not all(bool((part["finite"] | ~_runs.computed(part)).all()) for part in parts):
+    if any(bool(_failed(part).any()) for part in parts):
         signs.append(Line2D([], [], markersize=4, label="became non-finite", **_paths.FAILED))
     return [entries, signs]
