@@ -1,13 +1,11 @@
 """The figures of the repository: captions assert what claims check and nothing else, claims hold and could fail."""
 
 import ast
-import importlib.util
 import io
-import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 import jax
 import matplotlib.pyplot as plt
@@ -17,6 +15,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from landscape import _figure_cache, figure_set
 from landscape.figure_set import METADATA, find_figures
 from landscape.plot import style
 
@@ -36,16 +35,13 @@ CORRUPTIONS = {
 
 
 @pytest.fixture(params=FIGURES)
-def figure(request, monkeypatch) -> ModuleType:
-    """A figure's program, with the helpers of its folder in reach."""
-    monkeypatch.syspath_prepend(str(FOLDER))
-    for helper in FOLDER.glob("_*.py"):
-        monkeypatch.delitem(sys.modules, helper.stem, raising=False)
-    spec = importlib.util.spec_from_file_location(f"_figure_{request.param}", FIGURES[request.param])
-    assert spec is not None and spec.loader is not None
-    program = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(program)
-    return program
+def figure(request) -> Iterator[tuple[Any, Any]]:
+    """A figure's program and its data: those that `make figures-all` has computed from the same code, or new ones."""
+    path = FIGURES[request.param]
+    with figure_set._alone(path), jax.numpy_rank_promotion("allow"):
+        program = figure_set._load(path)
+        kept = FOLDER / "out" / ".cache" / path.stem / f"{program.key}.npz"
+        yield program, _figure_cache.fetch(kept, program.compute, False, print)[0]
 
 
 def paragraphs(path: Path) -> list[str]:
@@ -87,16 +83,12 @@ def test_caption_asserts_what_is_claimed_and_nothing_else(name):
 
 @pytest.mark.lenient("a figure is a user's program: it runs under JAX's standard promotion")
 def test_claims_hold_and_could_fail_and_the_figure_is_fit_for_print(figure):
-    with jax.numpy_rank_promotion("allow"):
-        data = figure.compute()
-    datasets = data if isinstance(data, dict) else {"": data}
-    assert datasets and all(isinstance(dataset, xr.Dataset) for dataset in datasets.values())
-
-    claims = figure.claims(data)
+    program, data = figure
+    claims = program.claims(data)
     assert [sentence for sentence, holds in claims.items() if not holds] == []
-    assert not (cannot_fail := set(claims) - falsified(figure, data)), f"true whatever the data are: {cannot_fail}"
+    assert not (cannot_fail := set(claims) - falsified(program, data)), f"true whatever the data are: {cannot_fail}"
 
-    drawn, again = figure.draw(data), figure.draw(data)
+    drawn, again = program.draw(data), program.draw(data)
     assert isinstance(drawn, Figure)
     widths = [style.SINGLE, style.DOUBLE]
     assert min(abs(drawn.get_figwidth() - width) for width in widths) < 1e-6, "a figure is one or two columns wide"
@@ -109,7 +101,7 @@ def test_claims_hold_and_could_fail_and_the_figure_is_fit_for_print(figure):
     plt.close("all")
 
 
-def falsified(figure: ModuleType, data: dict[str, xr.Dataset] | xr.Dataset) -> set[str]:
+def falsified(program: Any, data: dict[str, xr.Dataset] | xr.Dataset) -> set[str]:
     """The sentences that are false of wrong data."""
     found, rng = set(), np.random.default_rng(7)
     with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -119,7 +111,7 @@ def falsified(figure: ModuleType, data: dict[str, xr.Dataset] | xr.Dataset) -> s
             wrong = (
                 {k: corrupted(d, corrupt, rng) for k, d in data.items()} if several else corrupted(data, corrupt, rng)
             )
-            found |= {sentence for sentence, holds in figure.claims(wrong).items() if not holds}
+            found |= {sentence for sentence, holds in program.claims(wrong).items() if not holds}
     return found
 
 
