@@ -54,8 +54,7 @@ def check(origin: Params, directions: tuple[Params, ...], names: tuple[str, ...]
     origin, directions: floating-point leaves of one structure, with numbers that can be looked at.
     """
     leaves = [jax.tree.leaves(tree) for tree in (origin, *directions)]
-    looked = jax.device_get([_look(*alike) for alike in zip(*leaves, strict=True)])
-    finite = np.array([f for f, _, _ in looked])  # (leaves, 1 + k)
+    finite, peaks, products = _looked(origin, directions)
     for i, name in enumerate(("origin", *(f"directions[{i}]" for i in range(len(directions))))):
         if not finite[:, i].all():
             where = int(np.argmin(finite[:, i]))
@@ -63,16 +62,35 @@ def check(origin: Params, directions: tuple[Params, ...], names: tuple[str, ...]
             _checks.finite(
                 f"{name} {path!r}" if path else name, np.asarray(leaves[i][where]), "Give finite params and directions"
             )
-    peaks = np.array([p for _, p, _ in looked], np.float64)  # (leaves, k): no square of these under- or overflows
     largest = peaks.max(axis=0)
     for i, size in enumerate(largest):
         if size == 0:
             raise ValueError(f"{_called(i, names)} is zero: its coordinate would move nothing. Leave it out.")
-    shares = peaks / largest
-    gram = np.einsum("li,lij,lj->ij", shares, np.array([g for _, _, g in looked], np.float64), shares)
+    gram = _gram(peaks / largest, products)
     sizes = np.sqrt(np.diag(gram))
     if not _clearly_independent(gram / np.outer(sizes, sizes)):
         _check_closely(directions, names)
+
+
+def lengths(origin: Params, directions: tuple[Params, ...]) -> list[float]:
+    """The norms of the directions, with the programs that `check` has compiled. Arguments as there."""
+    _, peaks, products = _looked(origin, directions)
+    largest = peaks.max(axis=0)
+    return (largest * np.sqrt(np.diag(_gram(peaks / largest, products)))).tolist()
+
+
+def _looked(origin: Params, directions: tuple[Params, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What `_look` finds of each leaf: (leaves, 1 + k), (leaves, k), (leaves, k, k). No square of these is 0 or inf."""
+    leaves = [jax.tree.leaves(tree) for tree in (origin, *directions)]
+    with jax.default_matmul_precision(None):  # nothing here depends on it, but another one would compile `_look` again
+        looked = jax.device_get([_look(*alike) for alike in zip(*leaves, strict=True)])
+    finite, peaks, products = zip(*looked, strict=True)
+    return np.array(finite), np.array(peaks, np.float64), np.array(products, np.float64)
+
+
+def _gram(shares: np.ndarray, products: np.ndarray) -> np.ndarray:
+    """⟨dᵢ, dⱼ⟩ (k, k) of directions whose leaves' largest entries are `shares` (leaves, k)."""
+    return np.einsum("li,lij,lj->ij", shares, products, shares)
 
 
 @jax.jit

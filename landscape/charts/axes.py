@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from landscape import _checks, _trees
+from landscape.charts import _span
 from landscape.charts import chart as _chart
 from landscape.charts.chart import Chart
 from landscape.charts.plane import Plane
@@ -31,7 +32,7 @@ def described(chart: Chart) -> dict[str, dict[str, Any]]:
 
 @_chart.once
 def _lengths(plane: Plane) -> tuple[float, ...]:
-    return tuple(float(_trees.norm(direction)) for direction in plane.directions)
+    return tuple(_span.lengths(_trees.floating(plane.origin), plane.directions))
 
 
 def axes_around(*paths: xarray.Dataset, points: int = 41, margin: float = 0.2) -> dict[str, np.ndarray]:

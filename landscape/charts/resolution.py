@@ -27,7 +27,8 @@ def resolutions(plane: Plane) -> tuple[tuple[Resolution, ...], ...]:
     origin = _trees.named_leaves(_trees.floating(plane.origin))
     along = (zip(origin.items(), jax.tree.leaves(direction), strict=True) for direction in plane.directions)
     return tuple(
-        tuple(_resolution(path, leaf, moves) for (path, leaf), moves in leaves if np.any(moves)) for leaves in along
+        tuple(_resolution(path, leaf, moves) for (path, leaf), moves in leaves if _trees.as_numbers(moves).any())
+        for leaves in along
     )
 
 
