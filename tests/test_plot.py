@@ -31,6 +31,7 @@ from problems import PAIR_L2
 
 import landscape as ls
 from landscape.plot import _paths, _runs, style
+from landscape.plot._mesh import AWAITED, HATCH
 
 # ---- dark_minimum
 
@@ -168,6 +169,20 @@ def test_cells_that_are_not_finite_are_masked_hatched_and_named(draw):
         box = patch.get_path().get_extents()
         np.testing.assert_allclose([box.x0, box.y0], [4.0, 2.5])  # half way to the finite neighbors 3 and 2
     assert "not finite" in legend_labels(figure)
+
+
+@pytest.mark.parametrize("draw", [ls.plot.dark_minimum, ls.plot.gradient_norm, lambda s: ls.plot.contour(s, "risk")])
+def test_cells_that_are_not_computed_yet_are_dotted(draw):
+    """Apart from those that are not finite."""
+    there = (pair_surface().w > -2) | (pair_surface().b > 100)
+    surface = pair_surface(bad=corner).assign(computed=there)
+    figure = draw(surface.where(there).assign(computed=there, finite=surface.finite & there))
+    for ax in panels(figure):
+        boxes = {p.get_hatch(): p.get_path().get_extents() for p in ax.patches if isinstance(p, PathPatch)}
+        np.testing.assert_allclose([boxes[HATCH["hatch"]].x0, boxes[HATCH["hatch"]].y0], [4.0, 2.5])
+        np.testing.assert_allclose(boxes[AWAITED["hatch"]].x1, -2.0)  # half way from −3 to −1
+        assert len(boxes) == 2
+    assert {"not finite", "not computed yet"} <= legend_labels(figure)
 
 
 def test_infinity_and_the_finite_flag_count_as_not_finite():

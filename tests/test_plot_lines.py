@@ -16,6 +16,7 @@ from pictures import (
 
 import landscape as ls
 from landscape.plot import style
+from landscape.plot._mesh import AWAITED
 
 
 def interpolation(bad=None):
@@ -74,6 +75,15 @@ def test_gaps_are_hatched_on_both_axes():
     (patch,) = (p for p in figure.axes[0].patches if p.get_hatch())
     np.testing.assert_allclose([patch.get_x(), patch.get_x() + patch.get_width()], [0.125, 0.375])
     assert "not finite" in legend_labels(figure)
+
+
+def test_what_is_not_computed_yet_is_dotted():
+    surface = interpolation()
+    there = surface.alpha <= 0.5
+    figure = ls.plot.line(surface.where(there).assign(computed=there, finite=surface.finite & there))
+    (patch,) = (p for p in figure.axes[0].patches if p.get_hatch())
+    assert patch.get_hatch() == AWAITED["hatch"]
+    assert {"not finite", "not computed yet"} & legend_labels(figure) == {"not computed yet"}
 
 
 def test_contour_of_one_coordinate_is_this_line():

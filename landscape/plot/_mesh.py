@@ -13,13 +13,14 @@ from matplotlib.path import Path
 from landscape.plot._numbers import Numbers
 from landscape.plot._panels import Panel
 
-NOT_FINITE, NOT_COMPUTED = "not finite", "not finite, or not computed yet"
 HATCH: dict[str, Any] = {"facecolor": "#DDDDDD", "edgecolor": "#666666", "hatch": "//////", "linewidth": 0.0}
+AWAITED: dict[str, Any] = {"facecolor": "#FFFFFF", "edgecolor": "#888888", "hatch": "....", "linewidth": 0.0}
 SMOOTH_CELLS = 20_000  # colors are interpolated on grids of fewer cells, all finite; else each cell is flat
 
 
 def mesh(axes: Axes, panel: Panel, values: np.ndarray, norm: Normalize, colors: Colormap) -> QuadMesh:
-    """The colors, at the grid's own positions (of any spacing), and hatching over what is not finite."""
+    """The colors, at the grid's own positions (of any spacing), hatching over what is not finite, dots over what is
+    not computed yet."""
     smooth = values.size < SMOOTH_CELLS and bool(np.isfinite(values).all())
     drawn = axes.pcolormesh(
         panel.x,
@@ -30,7 +31,9 @@ def mesh(axes: Axes, panel: Panel, values: np.ndarray, norm: Normalize, colors: 
         rasterized=True,
         shading="gouraud" if smooth else "nearest",
     )
-    hatch(axes, panel.x, panel.y, ~np.isfinite(values))
+    hatch(axes, panel.x, panel.y, panel.gaps, HATCH)
+    if panel.missing is not None:
+        hatch(axes, panel.x, panel.y, panel.missing, AWAITED)
     return drawn
 
 
@@ -40,7 +43,7 @@ def edges(positions: np.ndarray) -> np.ndarray:
     return np.concatenate([[2 * positions[0] - middle[0]], middle, [2 * positions[-1] - middle[-1]]])
 
 
-def hatch(axes: Axes, x: np.ndarray, y: np.ndarray, bad: np.ndarray) -> None:
+def hatch(axes: Axes, x: np.ndarray, y: np.ndarray, bad: np.ndarray, look: dict[str, Any]) -> None:
     """Hatch the cells where `bad`, of shape (len(y), len(x)), holds."""
     if not bad.any():
         return
@@ -52,7 +55,7 @@ def hatch(axes: Axes, x: np.ndarray, y: np.ndarray, bad: np.ndarray) -> None:
         for left, right, low, high in corners
     ]
     codes = [Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY] * len(pieces)
-    patch = PathPatch(Path(np.concatenate(pieces), codes), zorder=1.5, label=NOT_FINITE, **HATCH)
+    patch = PathPatch(Path(np.concatenate(pieces), codes), zorder=1.5, **look)
     axes.add_patch(patch)
 
 
@@ -71,22 +74,22 @@ def _merged(boxes: list[tuple[int, int, int, int]]) -> list[tuple[int, int, int,
     return sorted(grown.values())
 
 
-def hatch_spans(axes: Axes, x: np.ndarray, bad: np.ndarray) -> None:
+def hatch_spans(axes: Axes, x: np.ndarray, bad: np.ndarray, look: dict[str, Any]) -> None:
     """Hatch the stretches of a curve's axis where `bad`, of shape (len(x),), holds."""
     borders = edges(x) if len(x) > 1 else np.array([x[0] - 0.5, x[0] + 0.5])
     for left, right, _, _ in _stretches(bad, 0):
-        axes.axvspan(borders[left], borders[right], zorder=0.5, **HATCH)
+        axes.axvspan(borders[left], borders[right], zorder=0.5, **look)
 
 
-def hatch_handle(complete: bool = True) -> Patch:
-    """The legend's entry for hatching, of a surface that is complete or not."""
-    return Patch(label=NOT_FINITE if complete else NOT_COMPUTED, **HATCH)
+def hatch_handles(gaps: bool, missing: bool = False) -> list[Patch]:
+    """The legend's entries: for hatching, if there are gaps, and for dots, if cells are missing."""
+    return [Patch(label="not finite", **HATCH)] * gaps + [Patch(label="not computed yet", **AWAITED)] * missing
 
 
-def hatch_handles(panels: Sequence[Panel]) -> list[Patch]:
-    """The same, if any of the panels is hatched."""
-    hatched = not all(np.isfinite(panel.values).all() for panel in panels)
-    return [hatch_handle(all(panel.complete for panel in panels))] if hatched else []
+def handles(panels: Sequence[Panel]) -> list[Patch]:
+    """The same, for what these panels show."""
+    missing = any(panel.missing is not None and panel.missing.any() for panel in panels)
+    return hatch_handles(any(bool(panel.gaps.any()) for panel in panels), missing)
 
 
 def contours(

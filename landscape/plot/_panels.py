@@ -25,12 +25,18 @@ class Panel:
     x_label: str
     y_label: str
     lengths: tuple[float, float] | None = None  # of the window's sides between params; None where the chart has none
-    complete: bool = True  # whether all cells are computed
+    missing: np.ndarray | None = None  # like `values`, where cells are not computed yet; None if all are
 
     @property
     def ratio(self) -> float | None:
         """Height over width of the window as distances between params; None where they are not known, or 0."""
         return self.lengths[1] / self.lengths[0] if self.lengths and min(self.lengths) > 0 else None
+
+    @property
+    def gaps(self) -> np.ndarray:
+        """Where there is no value although it was computed."""
+        bad = ~np.isfinite(self.values)
+        return bad if self.missing is None else bad & ~self.missing
 
     @property
     def finite(self) -> np.ndarray:
@@ -122,7 +128,7 @@ def read(surface: xr.Dataset, variable: str) -> list[Panel]:
             x_label=label_of(surface[x]),
             y_label=label_of(surface[y]),
             lengths=_lengths(surface, (x, y)),
-            complete="computed" not in surface,
+            missing=missing(surface, piece).transpose(y, x).to_numpy() if "computed" in surface else None,
         )
         for piece in slices
     ]
@@ -150,6 +156,12 @@ def masked(surface: xr.Dataset, variable: str) -> xr.DataArray:
     if "finite" in surface and set(surface["finite"].dims) <= set(data.dims):
         good = good & surface["finite"]
     return data.where(good).transpose(*data.dims)
+
+
+def missing(surface: xr.Dataset, like: xr.DataArray) -> xr.DataArray:
+    """Where a surface that is still being computed lacks cells, with the dimensions of `like`; nowhere in others."""
+    computed = surface.get("computed", xr.DataArray(True))
+    return ~computed.broadcast_like(like).astype(bool)
 
 
 def single(surface: xr.Dataset, variable: str, what: str) -> None:

@@ -52,7 +52,8 @@ def contour(
     whose plane this is; the axes then say how much of the path's variance they explain, and how much they would of a
     random walk's. Where the sides of the window are known as distances between params, it has their proportions, up to
     2.5 : 1; beyond, it is a square, and the legend says so. Draws into `ax`, which makes room for the color bar and, if
-    it is high enough, for a legend, or on a new figure `width` inches wide. Cells that are not finite are hatched.
+    it is high enough, for a legend, or on a new figure `width` inches wide. Cells that are not finite are hatched,
+    cells that are not computed yet dotted.
 
     Raises: ValueError for three coordinates, for several penalties or splits over two, for runs that do not belong
     here, for a `pca` of another plane, and for `pca` or `truth` over one coordinate.
@@ -83,7 +84,7 @@ def contour(
         lines, signs = _paths.handles(walks, [axes])
         lines += _truth.handles(label) if known else []
         signs += _least.handles([kind] if ground.excess else [])
-        signs += _mesh.hatch_handles([panel]) + _truth.band_handles(beneath)
+        signs += _mesh.handles([panel]) + _truth.band_handles(beneath)
         remarks = filter(None, [_paths.remark(walks, surface, names, least), _page.scale_remark(panel)])
         _page.finish(figure, axes, [lines, signs], own=ax is None, remark="\n".join(remarks))
         if beneath:

@@ -45,7 +45,7 @@ def dark_minimum(
     The minimizer on the grid is a star; where the least value lies on the border of the window there is no minimum in
     it, or several cells share it up to there; the place is an open diamond. Runs that lie off the plane by more than 1%
     of the window's diagonal, as a distance between params, are said to in the legend. Cells that are not finite are
-    hatched.
+    hatched, cells that are not computed yet dotted.
 
     The color scale, asinh(excess / floor), is linear below `floor` and logarithmic above, and ends at `ceiling`, by
     default where the flattest panel ends (what is higher stays lightest). `shared_scale=False`: each panel has its own,
@@ -97,4 +97,4 @@ def _handles(
     axes: Sequence[Axes], panels: Sequence[Panel], walks: Sequence[_runs.Run], kinds: Sequence[str]
 ) -> list[list[Any]]:
     optimizers, signs = _paths.handles(walks, axes)
-    return [optimizers, signs + _least.handles(kinds) + _mesh.hatch_handles(panels)]
+    return [optimizers, signs + _least.handles(kinds) + _mesh.handles(panels)]

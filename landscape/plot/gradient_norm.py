@@ -49,5 +49,5 @@ def gradient_norm(
         _scales.bar(figure, axes, drawn, _panels.label_of(surface[variable]), values)
         lines, signs = _paths.handles(walks, axes)
         remark = _paths.remark(walks, surface, names)
-        _page.finish(figure, axes[0], [lines, signs + _mesh.hatch_handles(panels)], own=True, remark=remark)
+        _page.finish(figure, axes[0], [lines, signs + _mesh.handles(panels)], own=True, remark=remark)
     return figure

@@ -37,7 +37,8 @@ def line(
     λ.
     `log` puts the left axis on a logarithmic or a linear scale; by default gradient norms, and what is positive with a
     ratio above 20, are logarithmic. The right axis is linear, and logarithmic for gradient norms. Stretches where a
-    curve is not finite are hatched. Draws into `ax`, or on a new figure `width` inches wide.
+    curve is not finite are hatched; they are dotted where it is not computed yet. Draws into `ax`, or on a new figure
+    `width` inches wide.
 
     Raises: ValueError for more than one coordinate or two variables, for a sweep beside a second variable or several
     splits, for runs that do not belong here, and for runs that did not measure the first variable on these data.
@@ -51,13 +52,13 @@ def line(
     surface = surface.sortby(name)
     x = surface[name].to_numpy().astype(float)
     data = [_panels.masked(surface, variable) for variable in variables]
-    bad = ~np.all(
-        [np.isfinite(d.transpose(..., name).to_numpy().reshape(-1, len(x))).all(axis=0) for d in data], axis=0
-    )
+    missing = np.any([_over_curves(_panels.missing(surface, d), name) for d in data], axis=0)
+    gaps = np.any([_over_curves(~np.isfinite(d), name) for d in data], axis=0) & ~missing
     with style.context():
         figure, axes = _page.canvas(ax, width)
         entries = _draw(axes, surface, variables, name, data, log)
-        _mesh.hatch_spans(axes, x, bad)
+        _mesh.hatch_spans(axes, x, gaps, _mesh.HATCH)
+        _mesh.hatch_spans(axes, x, missing, _mesh.AWAITED)
         for run in walks:
             _draw_points(axes, run, variables[0], x)
         axes.set_xlim(x[0], x[-1])
@@ -65,7 +66,7 @@ def line(
         axes.set(xlabel=_panels.label_of(surface[name]))
         said = {entry.get_label() for entry in entries}  # a sweep's curves and their runs share the entries of λ
         others = [entry for entry in _paths.handles(walks, [])[0] if entry.get_label() not in said]
-        others += [_mesh.hatch_handle("computed" not in surface)] if bad.any() else []
+        others += _mesh.hatch_handles(bool(gaps.any()), bool(missing.any()))
         remark = _paths.remark(walks, surface, [name])
         _page.finish(figure, axes, [entries, others], own=ax is None, remark=remark)
     return figure
@@ -109,6 +110,11 @@ def _check_curves(surface: xr.Dataset, variables: Sequence[str]) -> None:
             f"`surface` holds {len(labels)} penalties in {swept[0]!r}, which cannot be told apart beside {other}. "
             f"Select one: surface.sel(penalty={labels[-1]!r})."
         )
+
+
+def _over_curves(where: xr.DataArray, name: str) -> np.ndarray:
+    """Where along the coordinate something holds of one of a variable's curves."""
+    return where.any([dim for dim in where.dims if dim != name]).to_numpy()
 
 
 def _draw(

@@ -70,7 +70,7 @@ def many_planes(
         where = where if flat else f"distance from the center, √({names[0]}² + {names[1]}²)"
         axes.set(xlabel=where, ylabel=label if flat else f"{label} − that at the center")
         panels = [] if flat else _draw_planes(beside, models, variable, label)
-        hatched = [_mesh.hatch_handle()] if bad else _mesh.hatch_handles(panels)
+        hatched = _mesh.hatch_handles(True) if bad else _mesh.handles(panels)
         _page.legend(figure, [_handles(models, "lines" if flat else "planes"), hatched])
         _page.wrap(figure)
     return figure
@@ -217,7 +217,7 @@ def _draw_curves(axes: Axes, x: np.ndarray, models: Sequence[_Model], log: bool)
         axes.plot(x, values.T, color=model.line["color"], **_PLANE)
         _curves.band(axes, x, values, (0.25, 0.75), model.line | {"zorder": 3}, alpha=0.22)
     bad = ~np.all([np.isfinite(model.values).all(axis=0) for model in models], axis=0)
-    _mesh.hatch_spans(axes, x, bad)
+    _mesh.hatch_spans(axes, x, bad, _mesh.HATCH)
     if log:
         axes.set_yscale("log")
     axes.set_xlim(x[0], x[-1])

@@ -28,8 +28,8 @@ def slices(
     `along` is the last coordinate by default; the slices are equally many grid positions apart, the middle one among
     them. The other two are drawn as in `contour`, on one color scale for all:
     black at the least value of the volume. Where the colors are the excess over that, its cell is marked if its slice
-    is drawn, with a star if it is a minimum of the volume. Cells that are not finite are hatched. `log`, `width` and
-    `columns` as in `contour` and `dark_minimum`.
+    is drawn, with a star if it is a minimum of the volume. Cells that are not finite are hatched,
+    cells that are not computed yet dotted. `log`, `width` and `columns` as in `contour` and `dark_minimum`.
 
     Raises: ValueError unless there are three coordinates, or for several penalties or splits (select one).
     """
@@ -60,7 +60,7 @@ def slices(
         for ax, i in zip(axes, places, strict=True):
             ground.lines(ax, panels[i])
         ground.bar(figure, axes, drawn[0], _panels.label_of(surface[variable]))
-        _page.finish(figure, axes[0], [marks + _mesh.hatch_handles([panels[i] for i in places])], own=True)
+        _page.finish(figure, axes[0], [marks + _mesh.handles([panels[i] for i in places])], own=True)
     return figure
 
 

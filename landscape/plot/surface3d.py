@@ -37,7 +37,7 @@ def surface3d(
     Colors as in `dark_minimum`: black at the least value. `ceiling` cuts the heights off at a value of the variable (a
     penalty's walls dwarf the basin): what is higher is left out of the relief and stays on the floor. Runs, as in
     `dark_minimum`, are drawn at their own recorded values. `elevation` and `azimuth` are the view in degrees. Cells
-    that are not finite are holes in the relief and hatched on the floor.
+    that are not finite are holes in the relief and hatched on the floor, or dotted where they are not computed yet.
 
     Raises: ValueError for several penalties (select one) or not two coordinates, or if the runs do not belong here.
     """
@@ -81,7 +81,7 @@ def _thin(count: int) -> np.ndarray:
 
 
 def _floor(axes: Axes3D, panel: Panel, norm: AsinhNorm, height: float) -> None:
-    """Filled contours on the floor, and hatching where nothing is finite."""
+    """Filled contours on the floor, hatching where nothing is finite, and dots where nothing is computed yet."""
     x, y = np.meshgrid(panel.x, panel.y)
     if panel.finite.size and np.ptp(panel.finite) > 0:
         least, greatest = float(panel.finite.min()), float(panel.finite.max())
@@ -91,12 +91,12 @@ def _floor(axes: Axes3D, panel: Panel, norm: AsinhNorm, height: float) -> None:
         axes.contourf(
             x, y, np.ma.masked_invalid(panel.values), levels=steps, colors=colors, zdir="z", offset=height, zorder=0
         )
-    rows, columns = np.nonzero(~np.isfinite(panel.values))
-    if rows.size:
-        xs, ys = (np.clip(_mesh.edges(v), v[0], v[-1]) for v in (panel.x, panel.y))
-        corners = ((0, 0), (1, 0), (1, 1), (0, 1))
-        cells = [[(xs[c + i], ys[r + j], height) for i, j in corners] for r, c in zip(rows, columns, strict=True)]
-        axes.add_collection3d(Poly3DCollection(cells, zorder=0.5, **_mesh.HATCH))
+    xs, ys = (np.clip(_mesh.edges(v), v[0], v[-1]) for v in (panel.x, panel.y))
+    corners = ((0, 0), (1, 0), (1, 1), (0, 1))
+    for bad, look in ((panel.gaps, _mesh.HATCH), (panel.missing, _mesh.AWAITED)):
+        if bad is not None and bad.any():
+            cells = [[(xs[c + i], ys[r + j], height) for i, j in corners] for r, c in np.argwhere(bad)]
+            axes.add_collection3d(Poly3DCollection(cells, zorder=0.5, **look))
 
 
 def _relief(axes: Axes3D, panel: Panel, norm: AsinhNorm, top: float) -> None:
@@ -176,4 +176,4 @@ def _bar(figure: Figure, axes: Axes3D, panel: Panel, norm: AsinhNorm, label: str
 
 def _legend(figure: Figure, walks: list[_runs.Run], panel: Panel, remark: str) -> None:
     optimizers, signs = _paths.handles(walks, [])
-    _page.legend(figure, [optimizers, signs + _mesh.hatch_handles([panel])], remark=remark)
+    _page.legend(figure, [optimizers, signs + _mesh.handles([panel])], remark=remark)
