@@ -53,7 +53,7 @@ def line(
     x = surface[name].to_numpy().astype(float)
     data = [_panels.masked(surface, variable) for variable in variables]
     missing = np.any([_over_curves(_panels.missing(surface, d), name) for d in data], axis=0)
-    gaps = np.any([_over_curves(~np.isfinite(d), name) for d in data], axis=0) & ~missing
+    gaps = np.any([_over_curves(d.isnull(), name) for d in data], axis=0) & ~missing
     with style.context():
         figure, axes = _page.canvas(ax, width)
         entries = _draw(axes, surface, variables, name, data, log)
