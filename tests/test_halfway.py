@@ -10,10 +10,9 @@ import pytest
 
 import landscape as ls
 from landscape.tiles import stopping
-from landscape.tiles.files import files
 from landscape.tiles.halfway import Halfway
 from landscape.tiles.status import status
-from landscape.tiles.store import open_store
+from landscape.tiles.store import files_at, open_store
 from tests import problems
 from tests.stored import beside, chunks, complete
 
@@ -147,7 +146,7 @@ def test_damage_to_what_was_kept_is_found(tmp_path):
     path, kept = tmp_path / "7.npz", {"calls": np.array(3), "sum0": np.arange(5, dtype=np.float32)}
 
     def halfway():
-        return Halfway(files(tmp_path), "7.npz")
+        return Halfway(files_at(tmp_path), "7.npz")
 
     one = halfway()
     one._next = 0.0

@@ -14,9 +14,8 @@ import pytest
 import landscape as ls
 from landscape.cli import main
 from landscape.tiles import leases
-from landscape.tiles.files import files
 from landscape.tiles.status import status
-from landscape.tiles.store import open_store
+from landscape.tiles.store import files_at, open_store
 from tests.stored import PAIR, PLANE, stopped, surface
 
 pytestmark = pytest.mark.usefixtures("small_tiles")
@@ -26,7 +25,7 @@ def lease(path, shard: int, of: int, **said) -> None:
     """As another process on this machine would write it."""
     now = {"pid": os.getppid(), "host": socket.gethostname(), "since": time.time() - 600, "seen": time.time()}
     name = f"{leases.WRITERS}/{shard}-of-{of}.json"
-    files(path).write({name: json.dumps({"shard": shard, "of": of, **now, **said}).encode()})
+    files_at(path).write({name: json.dumps({"shard": shard, "of": of, **now, **said}).encode()})
 
 
 def finished(path, *times: float) -> None:
@@ -42,7 +41,7 @@ def test_a_store_that_grows(tmp_path, puts, capsys):
     finished(tmp_path / "s.zarr", *(time.time() - ago for ago in (500, 300, 100)))
     lease(tmp_path / "s.zarr", 0, 2)
     lease(tmp_path / "s.zarr", 1, 2, host="elsewhere", pid=7, seen=time.time() - 3 * 3600)
-    files(tmp_path / "s.zarr").write({"landscape/damaged/risk/c/0/0-then": b"", "landscape/halfway/4.npz": b""})
+    files_at(tmp_path / "s.zarr").write({"landscape/damaged/risk/c/0/0-then": b"", "landscape/halfway/4.npz": b""})
     record = tmp_path / "s.zarr/landscape/complete/1.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"in_flight": 2}))
     assert main(["status", str(tmp_path / "s.zarr")]) == 0

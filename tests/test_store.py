@@ -113,7 +113,7 @@ def test_an_error_of_the_disk_says_what_is_safe(tmp_path, puts, monkeypatch):
     def full(path, data):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("landscape.tiles.files._write_through", full)
+    monkeypatch.setattr("landscape.tiles.local._write_through", full)
     message = r"No space left on device \(3 of 8 tiles are safe; mend that and repeat the call to go on\): .*s.zarr"
     with pytest.raises(OSError, match=message):
         surface(store=tmp_path / "s.zarr")

@@ -15,12 +15,11 @@ import landscape as ls
 from landscape.surfaces import io as results
 from landscape.tiles import manifest
 from landscape.tiles.chunks import sealed
-from landscape.tiles.files import files
 from landscape.tiles.halfway import Halfway
 from landscape.tiles.leases import Shard
 from landscape.tiles.manifest import Named
 from landscape.tiles.run import Tile, fill
-from landscape.tiles.store import make_store, open_store
+from landscape.tiles.store import files_at, make_store, open_store
 from landscape.tiles.tiling import Tiling
 from tests.stored import AXES, PAIR, PLANE, beside, chunks, surface
 
@@ -207,7 +206,7 @@ def test_a_stranger_s_store_runs_no_code(store, puts, monkeypatch, tmp_path):
     (store / "landscape/halfway").mkdir()
     (store / "landscape/halfway/3.npz").write_bytes(sealed(packed.getvalue()))
     (store / "landscape/complete/3.json").unlink()
-    assert Halfway(files(store), "landscape/halfway/3.npz").load("plan") is None
+    assert Halfway(files_at(store), "landscape/halfway/3.npz").load("plan") is None
     assert surface(store=store).equals(surface())
     assert not Path("sprung").exists()
 
@@ -240,7 +239,7 @@ def test_stores_at_urls(tmp_path, puts, scheme):
     assert ls.open_surface(url).equals(whole)
     alone = xr.open_zarr(url, chunks=None)
     assert np.array_equal(alone.risk, whole.risk) and np.array_equal(alone.slope, whole.slope)
-    files(url).write({"risk/c/0/1": b"12345678"})
+    files_at(url).write({"risk/c/0/1": b"12345678"})
     with pytest.warns(UserWarning, match=r"s.zarr': tile 1 is damaged \(risk\)"):
         assert surface(store=url).equals(whole)
     with pytest.raises(ValueError, match="axes differ"):

@@ -195,9 +195,9 @@ def _check_targets(args: Namespace) -> None:
         )
     if "://" in args.output:
         return
-    from landscape.tiles.files import files
+    from landscape.tiles.store import files_at
 
-    if not files(output).is_free():
+    if not files_at(output).is_free():
         from landscape.tiles.store import open_store
 
         try:

@@ -14,10 +14,9 @@ from landscape.surfaces._devices import Where
 from landscape.surfaces.provenance import made_with
 from landscape.tiles import run
 from landscape.tiles.chunks import DamagedError
-from landscape.tiles.files import files
 from landscape.tiles.leases import Shard
 from landscape.tiles.manifest import Manifest
-from landscape.tiles.store import Store, check_same, make_store, open_store
+from landscape.tiles.store import Store, check_same, files_at, make_store, open_store
 
 Result = TypeVar("Result")
 
@@ -34,7 +33,7 @@ def begun(
     """
 
     def begin(new: Callable[[], tuple[Manifest, dict[str, np.ndarray]]]) -> Store:
-        made = make_store(path, *new()) if files(path).is_free() else None
+        made = make_store(path, *new()) if files_at(path).is_free() else None
         store = made or open_store(path)  # where somebody else was faster, theirs
         check_same(store, identity, made_with())
         if made is None:

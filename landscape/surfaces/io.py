@@ -15,9 +15,8 @@ from landscape.charts.trajectory import Trajectory
 from landscape.surfaces.provenance import made_with
 from landscape.tiles import chunks
 from landscape.tiles import manifest as _manifest
-from landscape.tiles.files import files
 from landscape.tiles.manifest import FORMAT, Manifest, Named
-from landscape.tiles.store import Record, Store, check_free, make_store, open_store
+from landscape.tiles.store import Record, Store, check_free, files_at, make_store, open_store
 from landscape.tiles.tiling import Tiling, tile_shape
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def save(result: xarray.Dataset | Trajectory, path: str | os.PathLike[str]) -> N
     Raises: FileExistsError if the path is taken: nothing is overwritten. ValueError for a trajectory whose params are
     not nested dictionaries, and for a result that is not complete; TypeError for anything else.
     """
-    check_free(files(path))
+    check_free(files_at(path))
     dataset = flattened(result)
     if "tiles_complete" in dataset.attrs:
         raise ValueError(

@@ -14,8 +14,7 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 
 from landscape import _checks
-from landscape.tiles.files import files
-from landscape.tiles.store import check_free
+from landscape.tiles.store import check_free, files_at
 
 if TYPE_CHECKING:
     import xarray
@@ -46,7 +45,7 @@ def save_vtk(surface: xarray.Dataset, path: str | os.PathLike[str]) -> None:
         raise ValueError(
             f"`path` is {str(path)!r}; a rectilinear grid's file ends in .vtr: {str(target.with_suffix('.vtr'))!r}."
         )
-    check_free(files(target))
+    check_free(files_at(target))
     surface = surface.sortby(list(names))
     partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
     try:

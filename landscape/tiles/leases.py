@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from landscape._callers import outside
-from landscape.tiles.files import Files, is_running
+from landscape.tiles.files import Files
+from landscape.tiles.local import is_running
 
 WRITERS = "landscape/writers"
 BEAT = 15.0  # seconds between signs of life

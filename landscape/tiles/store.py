@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,10 +20,12 @@ import numpy as np
 from landscape._callers import outside
 from landscape.tiles import chunks, manifest
 from landscape.tiles.chunks import DamagedError
-from landscape.tiles.files import Files, files
+from landscape.tiles.files import Files
 from landscape.tiles.halfway import Halfway
 from landscape.tiles.leases import me
+from landscape.tiles.local import Local
 from landscape.tiles.manifest import ROOT, Manifest, Named
+from landscape.tiles.remote import Remote
 
 if TYPE_CHECKING:
     import xarray
@@ -243,13 +246,26 @@ class Store:
         return [name for name, variable in own.variables.items() if manifest.owns(variable, own.tiling, tile)]
 
 
+def files_at(path: str | os.PathLike[str]) -> Files:
+    """The files at a path or URL.
+
+    Raises: ValueError where fsspec does not know the URL's kind, or lacks a package for it.
+    """
+    text = os.fspath(path)
+    if "://" not in text:
+        return Local(Path(text))
+    if text.startswith("file://"):
+        return Local(Path(text.removeprefix("file://")))
+    return Remote(text)
+
+
 def open_store(path: str | os.PathLike[str]) -> Store:
     """The store at a path or URL.
 
     Raises: FileNotFoundError if nothing is there; ValueError if that is no store of this package, if its manifest is
     damaged, or of another format.
     """
-    found = files(path)
+    found = files_at(path)
     try:
         return Store(found, manifest.read(found.name, found.read(ROOT)))
     except (FileNotFoundError, NotADirectoryError):
@@ -297,7 +313,7 @@ def make_store(
         for tile, arrays in tiles:
             yield from tile_files(new, tile, arrays, {})
 
-    return open_store(path) if files(path).create(parts(), last=ROOT) else None
+    return open_store(path) if files_at(path).create(parts(), last=ROOT) else None
 
 
 def check_free(target: Files) -> None:
