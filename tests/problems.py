@@ -13,7 +13,7 @@ from landscape.surfaces._task import planned
 
 
 def reals(low: float, high: float, **options: Any) -> strategies.SearchStrategy[float]:
-    """Floats of a range, none subnormal: XLA flushes those to 0, and so does NumPy once C code has asked for it."""
+    """Floats of a range, none subnormal: XLA flushes those to 0."""
     return strategies.floats(low, high, allow_subnormal=False, **options)
 
 
