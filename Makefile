@@ -36,6 +36,7 @@ lint: $(READY) ## Check style and types
 
 bench: $(READY) ## Measure speed against NumPy, C, plain JAX and (if installed: '.[peers]') PyTorch
 	$(BIN)/python -m benchmarks neuron
+	$(BIN)/python -m benchmarks compression
 	$(BIN)/python -m benchmarks planes
 	$(BIN)/python -m benchmarks scaling
 

@@ -1,13 +1,13 @@
-"""`python -m benchmarks neuron [--out DIR]`, `planes`, `scaling`: run a workload, print its table, write it as JSON."""
+"""`python -m benchmarks neuron [--out DIR]`: run a workload, print its table, write it as JSON."""
 
 import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import _report, neuron, planes, scaling
+from benchmarks import _report, compression, neuron, planes, scaling
 
 RESULTS = Path(__file__).parent / "results"
-WORKLOADS = {"neuron": neuron, "planes": planes, "scaling": scaling}
+WORKLOADS = {"neuron": neuron, "compression": compression, "planes": planes, "scaling": scaling}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -73,7 +73,7 @@ def run(sizes: Sizes, repeats: int, progress: Progress) -> Report:
     rows: list[Row] = []
     targets: list[Target] = []
     for shape in sizes.grids:
-        grid = _grid(*shape)
+        grid = make_grid(*shape)
         for quantities in (RISK, GRADIENT):
             progress(f"{grid.name}: {_named(quantities)}")
             _add(rows, targets, _on_grid(grid, quantities, c, repeats))
@@ -96,7 +96,8 @@ def _add(rows: list[Row], targets: list[Target], found: tuple[Sequence[Row], Seq
     targets.extend(found[1])
 
 
-def _grid(along_w: int, along_b: int, examples: int) -> Grid:
+def make_grid(along_w: int, along_b: int, examples: int) -> Grid:
+    """Labels drawn from a neuron, and the square that holds its minimum."""
     random = np.random.default_rng(0)
     x = random.normal(size=examples).astype(np.float32)
     y = (random.random(examples) < 1 / (1 + np.exp(-2 * x))).astype(np.float32)
@@ -143,7 +144,10 @@ def _evaluation(grid: Grid, quantities: tuple[str, ...], dtype: str, penalties: 
     def call() -> np.ndarray:
         with jax.enable_x64(x64):
             axes = {"w": grid.w.astype(dtype), "b": grid.b.astype(dtype)}
-            surface = ls.evaluate(objective, plane, axes, quantities=quantities, penalties=penalties, progress=False)
+            asked = {"quantities": quantities, "penalties": penalties, "progress": False}
+            surface = ls.evaluate(
+                objective, plane, axes, **asked, exact=True
+            )  # all examples in all cells, as the others
         if penalties is not None:
             return surface.objective.values.reshape(len(penalties), -1)
         return np.stack([surface[name].values.ravel() for name in quantities])

@@ -148,7 +148,7 @@ def plan(objective, grid, batch_size, memory, quantities=()):
     """What is chosen for a grid of this shape."""
     plane = ls.Plane(objective.params, _directions(objective.params, len(grid)), names=tuple("abc"[: len(grid)]))
     axes = {name: np.linspace(0, 1, size, dtype=np.float32) for name, size in zip(plane.names, grid, strict=True)}
-    return planned(objective, plane, axes, quantities, None, batch_size, memory).plan
+    return planned(objective, plane, axes, quantities, None, batch_size, memory, exact=True).plan
 
 
 def _directions(params, count):

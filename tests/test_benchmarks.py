@@ -28,6 +28,15 @@ def test_a_quick_run_prints_a_table_and_writes_json_with_small_errors(tmp_path, 
         assert row["absolute_error"] < (1e-12 if row["by"] == "JAX float64" else 1e-3), row
 
 
+@lenient
+def test_a_quick_run_of_compression(tmp_path, capsys):
+    assert main(["compression", "--quick", "--out", str(tmp_path)]) == 0
+    (path,) = tmp_path.iterdir()
+    rows = json.loads(path.read_text())["rows"]
+    assert {row["by"] for row in rows} >= {"JAX float32, compressed", "JAX float64, compressed", "JAX float32, exact"}
+    assert all(row["right"] for row in rows)
+
+
 def test_without_a_compiler_the_c_loop_is_skipped_with_a_word(monkeypatch):
     monkeypatch.setenv("CC", "no-such-compiler")
     for other in ("_sweep", "_descent", "_starting"):
@@ -60,7 +69,7 @@ def test_a_wrong_answer_is_shown_as_wrong_and_fails_the_run(monkeypatch, capsys)
 
 
 def test_numpy_and_c_agree_with_the_plain_formula():
-    grid = neuron._grid(5, 4, 16)
+    grid = neuron.make_grid(5, 4, 16)
     z = grid.cells[:, :1].astype(np.float64) * grid.x + grid.cells[:, 1:]
     losses = np.logaddexp(0, z) - grid.y * z
     slopes = 1 / (1 + np.exp(-z)) - grid.y

@@ -54,7 +54,7 @@ def broken():
 def slow():
     x = np.random.default_rng(0).normal(size=200_000).astype(np.float32)
     print("ready", flush=True)
-    return ls.neuron(x, (x > 0).astype(np.float32))
+    return ls.neuron(x, (x > 0).astype(np.float32), loss="half_squared_error", activation="relu")  # not compressed
 """
 
 
@@ -884,6 +884,16 @@ def test_exit_status_of_the_program(shell):
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "landscape: error: 'nothing.zarr' does not exist.\n")
 
 
+def test_compressed_examples_are_told_of_unless_exact_ones_are_asked_for(shell):
+    rows = [f"{x:.4f},{int(x > 0.1)}" for x in np.random.default_rng(0).normal(size=20_000)]
+    (shell.path / "d.csv").write_text("\n".join(["x,y", *rows]))
+    command = ["surface", "--data", "d.csv", "--x", "x", "--y", "y", "--axis", "w=-5:5:101", "b=-5:5:101"]
+    assert shell(*command, "-o", "a.zarr") == shell(*command, "-o", "b.zarr", "--exact") == 0
+    assert shell("show", "a.zarr") == 0 and re.search(r"examples +20000 as \d+ nodes of degree 8, error at", shell.out)
+    assert shell("show", "b.zarr") == 0 and "nodes" not in shell.out
+    assert shell("verify", "a.zarr", "--data", "d.csv", "--x", "x", "--y", "y") == 0
+
+
 # ---- interruptions
 
 
@@ -899,8 +909,8 @@ def test_an_interruption_leaves_nothing_half_written(shell, own, number, status)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (status, "")
     if (shell.path / "r.zarr").exists():  # its run had begun, or was about to
-        assert re.search(r"interrupted; \d+ of 256 tiles safe in 'r.zarr', run the same again to resume\n$", err)
-        assert ls.open_surface(shell.path / "r.zarr").attrs["tiles"] == 256
+        found = re.search(r"interrupted; \d+ of (\d+) tiles safe in 'r.zarr', run the same again to resume\n$", err)
+        assert found and ls.open_surface(shell.path / "r.zarr").attrs["tiles"] == int(found[1]) > 10
     else:
         assert err == "landscape: interrupted; nothing was saved\n"
     assert shell.files <= {f"{own}.py", "__pycache__", "r.zarr"}

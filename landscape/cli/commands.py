@@ -36,6 +36,7 @@ def surface(args: Namespace) -> int:
                 axes,
                 quantities=args.quantity,
                 penalties=problem.penalties(args),
+                exact=args.exact,
                 store=args.output,
                 shard=args.shard,
             )

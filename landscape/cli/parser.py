@@ -77,6 +77,7 @@ def _surface(commands: Any) -> None:
         "--quantity", nargs="+", action="extend", type=specs.quantity, default=[], metavar="NAME",
         help=f"measure as well: {', '.join(specs.QUANTITIES)}",
     )  # fmt: skip
+    new.add_argument("--exact", action="store_true", help="sum over all examples, also where a few nodes have that sum")
     _targets(new)
 
 

@@ -146,12 +146,21 @@ def summary(path: str, data: "xarray.Dataset") -> str:
         "dimensions": ",  ".join(_dimension(data, str(dim)) for dim in data.sizes if dim != "coordinate"),
         "held": held(data) if attributes["kind"] == "surface" else "",
         "variables": ", ".join(str(v) for v in data.data_vars),
+        "examples": "; ".join(_compressed(attributes)),
         "made with": _made_with(attributes),
         "fingerprints": ", ".join(
             f"{noun} {attributes[f'{noun}_id']}" for noun in ("objective", "chart") if attributes.get(f"{noun}_id")
         ),
     }
     return "\n".join([f"{attributes['kind']} {path}", *(f"  {name:<14}{text}" for name, text in lines.items() if text)])
+
+
+def _compressed(attributes: dict[str, Any]) -> list[str]:
+    """How examples were compressed, of each split whose were."""
+    from landscape.surfaces._compressed import Compression
+
+    parts = (Compression(**part) for part in json.loads(attributes.get("compression", "[]")))
+    return [str(part) for part in parts if not part.why_not]
 
 
 def _dimension(data: "xarray.Dataset", dim: str) -> str:

@@ -101,8 +101,14 @@ def identity(problem: Problem) -> dict[str, str]:
         "dtype": str(task.positions[0].dtype),
         "precision": problem.precision,
         "batch_size": str(problem.batch_size or "chosen"),
+        "examples": "; ".join(dict.fromkeys(map(_examples, problem.tasks))),
     }
     return {"kind": "surface"} | same
+
+
+def _examples(task: Task) -> str:
+    how = task.compression
+    return "all" if how.why_not else f"{how.nodes} nodes of degree {how.degree}"
 
 
 def _quantities(task: Task) -> str:

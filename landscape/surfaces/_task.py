@@ -24,6 +24,7 @@ from landscape.objectives.objective import Objective, check_objective
 from landscape.objectives.penalties import Penalty
 from landscape.surfaces import _cells, _plan
 from landscape.surfaces._cells import Measures
+from landscape.surfaces._compressed import Compression, checked_tolerance, compressed
 from landscape.surfaces.quantities import (
     BUILT_IN,
     GRADIENTS,
@@ -43,16 +44,17 @@ class Task(NamedTuple):
 
     objective: Objective
     chart: Chart
-    data: Batch  # the objective's; a copy of it where a device has its own
+    data: Batch  # the objective's, or nodes in their place; a copy where a device has its own
     axes: dict[str, np.ndarray]
     positions: tuple[np.ndarray, ...]  # the same in the dtype that is computed in
     measures: Measures
     sweep: Sweep
     plan: _plan.Plan
-    n: float  # examples; infinity where they have not been counted
+    n: float  # examples, or nodes; infinity where they have not been counted
     tile_shape: tuple[int, ...]
     cost: _cells.Cost
     sizes: _plan.Sizes
+    compression: Compression
 
     @property
     def hoists(self) -> bool:
@@ -68,6 +70,8 @@ def planned(
     penalties: Mapping[str, Penalty] | None,
     batch_size: int | None,
     memory: int | None,
+    tolerance: float | None = None,
+    exact: bool = False,
     parts: int = 0,
 ) -> Task:
     """Check what `evaluate` is given and choose how to run it.
@@ -99,15 +103,25 @@ def planned(
     dtype = _dtype(objective)
     positions = tuple(_cast(name, a, dtype) for name, a in grid_axes.items())
     grid = tuple(len(a) for a in grid_axes.values())
-    n = math.inf if isinstance(objective.data, Batches) else objective.n
-    plan, cost, sizes = _plan_for(objective, chart, measures, dtype, math.prod(grid), batch_size, memory, parts)
+    tolerance = checked_tolerance(tolerance, dtype)
+    limits = (dtype, math.prod(grid), batch_size, memory, parts)
+    data = objective.data
+    plan, cost, sizes = _plan_for(objective.params, data, chart, measures, *limits)
+    compression = Compression("as exact=True asks")
+    if not exact:
+        compression, nodes = compressed(objective, chart, positions, measures, sizes.work, tolerance)
+        if nodes is not None:
+            data, measures = nodes, measures._replace(risk=measures.risk.over_nodes(objective.losses))
+            plan, cost, sizes = _plan_for(objective.params, data, chart, measures, *limits)
+    n = math.inf if isinstance(data, Batches) else num_examples(data)
     shape = tile_shape(grid, plan.tile_cells)
     plan = plan._replace(in_flight=min(plan.in_flight, math.prod(shape)))
-    return Task(objective, chart, objective.data, grid_axes, positions, measures, sweep, plan, n, shape, cost, sizes)
+    return Task(objective, chart, data, grid_axes, positions, measures, sweep, plan, n, shape, cost, sizes, compression)
 
 
 def _plan_for(
-    objective: Objective,
+    params: Params,
+    data: Batch,
     chart: Chart,
     measures: Measures,
     dtype: Any,
@@ -116,7 +130,7 @@ def _plan_for(
     memory: int | None,
     parts: int,
 ) -> tuple[_plan.Plan, _cells.Cost, _plan.Sizes]:
-    data, first = objective.data, _data.first_batch(objective.data)
+    first = _data.first_batch(data)
     given = num_examples(first)
     n, most = (math.inf, data.largest) if isinstance(data, Batches) else (given, given)
     if measures.preparation is not None:
@@ -125,7 +139,7 @@ def _plan_for(
     for _ in range(2):  # what pays, and what is held, is counted again on a batch as large as was chosen
         batch = jax.tree.map(lambda leaf, size=size: jax.ShapeDtypeStruct((size, *leaf.shape[1:]), leaf.dtype), first)
         cost = _cells.cost(measures, _trees.shapes(chart), _trees.shapes(batch), np.dtype(dtype))
-        sizes = _sizes(objective, measures, cost, size)
+        sizes = _sizes(params, data, measures, cost, size)
         plan = _plan.plan(sizes, cells, n, batch_size, memory, most, parts)
         if plan.batch_size == size:
             break
@@ -133,20 +147,20 @@ def _plan_for(
     return plan, cost, sizes
 
 
-def _sizes(objective: Objective, measures: Measures, cost: _cells.Cost, examples: int) -> _plan.Sizes:
+def _sizes(params: Params, data: Batch, measures: Measures, cost: _cells.Cost, examples: int) -> _plan.Sizes:
     """What a cell holds, counted on so many examples."""
-    first = _data.first_batch(objective.data)
+    first = _data.first_batch(data)
     rows = sum(math.prod(leaf.shape[1:]) * leaf.dtype.itemsize for leaf in jax.tree.leaves(first))
     risk, count = measures.risk, cost.hoisted
     slope = risk.hessian or (risk.slope and not risk.gradient_norm)
     largest = max(4.0, count.largest / examples)  # at least one float
-    params = sum(leaf.nbytes for leaf in jax.tree.leaves(_trees.floating(objective.params)))
+    own = sum(leaf.nbytes for leaf in jax.tree.leaves(_trees.floating(params)))
     return _plan.Sizes(
         largest=largest,
         live=max(3 * largest, count.live / examples) * (3 if risk.hessian else 2 if slope or risk.gradient_norm else 1),
         terms=sum(math.prod(t.shape) * t.dtype.itemsize for t in cost.terms) / examples,
-        row=0 if _data.in_memory(objective.data) else rows,
-        params=params * (1 + risk.gradient_norm),
+        row=0 if _data.in_memory(data) else rows,
+        params=own * (1 + risk.gradient_norm),
         sums=max(4, sum(math.prod(s.shape) * s.dtype.itemsize for s in jax.tree.leaves(cost.sums))),
         grouped=cost.grouped,
         work=count.weighted / examples,

@@ -72,8 +72,7 @@ class Work:
             if (device, split) not in self._inputs:
                 task = self._tasks[split]
                 chart, sweep = jax.device_put((task.chart, task.sweep), device)
-                data = task.objective.data
-                data = jax.device_put(data, device) if _data.in_memory(data) else data
+                data = jax.device_put(task.data, device) if _data.in_memory(task.data) else task.data
                 self._inputs[device, split] = task._replace(chart=chart, sweep=sweep, data=data)
             return self._inputs[device, split]
 

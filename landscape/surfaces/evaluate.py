@@ -53,6 +53,8 @@ def evaluate(
     store: str | os.PathLike[str] | None = None,
     shard: tuple[int, int] | None = None,
     devices: Sequence[Any] | None = None,
+    tolerance: float | None = None,
+    exact: bool = False,
 ) -> xarray.Dataset:
     """Measure the objective at every point of a grid on a chart.
 
@@ -79,6 +81,14 @@ def evaluate(
     devices:     JAX devices among which tiles are dealt; by default all local ones, or those to which params or data
                  are committed; one where data come as `Batches`. Numbers do not depend on them. Each compiles for
                  itself, and holds a copy of the data that are in memory.
+    tolerance:   of what is summed over the examples, where these are compressed; 2⁻²⁰ in float32 and 2⁻⁴⁰ in float64
+                 by default. The risk's is relative to the mean size of its terms, that of derivatives and of the
+                 standard error to their largest size nearby.
+    exact:       True sums over all examples in every cell.
+
+    The examples of a neuron are compressed where that saves work: on cells that see each through one number, and for a
+    smooth activation, a few weighted nodes have the same risk, standard error and derivatives. `ls.explain` says
+    whether, and so does the attribute `compression`.
 
     Returns a Dataset over the axes:
         risk, objective, penalty_value, penalty_unit (penalty at strength 1), finite            always
@@ -100,7 +110,7 @@ def evaluate(
     _checks.precision(precision)
     parts = _parts(objective, data)
     share = _devices.shard(shard, store)
-    asked = (quantities, penalties, batch_size, memory, share.count if store is not None else 0)
+    asked = (quantities, penalties, batch_size, memory, tolerance, exact, share.count if store is not None else 0)
     tasks: list[Task] = []
     for part in parts.values():  # no comprehension: warnings count the frames up to the caller's
         tasks.append(planned(part, chart, axes, *asked))
@@ -127,7 +137,7 @@ def shapes_of(
     objective: Objective, chart: Chart, axes: Mapping[str, Any], quantities: Sequence[str], options: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Arrays like those that `evaluate` would return, which take no memory: traced, nothing is computed."""
-    task = planned(objective, chart, axes, quantities, None, options["batch_size"], options["memory"])
+    task = planned(objective, chart, axes, quantities, None, options["batch_size"], options["memory"], None, True)
     tiling, tasks = _stored.cut([task], None)
     work = Work(tasks, tiling, False, options["precision"], lambda tile, part: None)
     return {name: values for name, (_, values) in work.shapes().items()}

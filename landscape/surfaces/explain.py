@@ -46,6 +46,7 @@ class Explanation:
     batch_size: int
     memory: int  # bytes of temporaries, estimated
     passes: int  # over the data
+    examples: str  # all, and why, or how they were compressed
     seconds: float  # predicted from a few cells on one batch, without compilation; NaN if the examples are not counted
     advice: tuple[str, ...]  # cheaper routes
 
@@ -60,6 +61,7 @@ class Explanation:
             f"operations a cell: {self.operations:.3g} plain, {self.operations_left:.3g} left ({ratio:.1f}× less)",
             f"memory: about {self.memory / 2**20:.0f} MiB of temporaries; {self.batch_size} examples a batch",
             f"passes over the data: {self.passes}",
+            f"examples: {self.examples}",
             f"predicted: {time}",
         ]
         return "\n".join([*lines, *(f"cheaper: {advice}" for advice in self.advice)])
@@ -75,6 +77,8 @@ def explain(
     batch_size: int | None = None,
     memory: int | None = None,
     precision: str = "highest",
+    tolerance: float | None = None,
+    exact: bool = False,
 ) -> Explanation:
     """Say what `evaluate`, given the same, would do. It compiles the program for one batch and times a few cells.
 
@@ -83,8 +87,8 @@ def explain(
     Raises: as `evaluate`.
     """
     _checks.precision(precision)
-    task = planned(objective, chart, axes, quantities, penalties, batch_size, memory)
-    size, counted = task.plan.batch_size, _known(objective.data)
+    task = planned(objective, chart, axes, quantities, penalties, batch_size, memory, tolerance, exact)
+    size, counted = task.plan.batch_size, _known(task.data)
     batches = (counted or size) / size
     with jax.default_matmul_precision(precision):
         seconds = _seconds(task) * counted if counted else math.nan
@@ -99,7 +103,8 @@ def explain(
         tile_shape=task.tile_shape,
         batch_size=size,
         memory=int(task.sizes.temporaries(task.plan, task.n)),
-        passes=tiles,
+        passes=tiles if task.compression.why_not else 1,
+        examples=str(task.compression),
         seconds=seconds,
         advice=tuple(_advice(task, quantities, tiles, memory)),
     )
@@ -118,7 +123,7 @@ def _listed(terms: Sequence[Any]) -> tuple[str, ...]:
 
 def _seconds(task: Task) -> float:
     """Of all cells on one example: measured on a batch and at most one tile, warm."""
-    plan, batch = task.plan, next(iter(_data.batches(task.objective.data, task.plan.batch_size)))
+    plan, batch = task.plan, next(iter(_data.batches(task.data, task.plan.batch_size)))
     batch = jax.tree.map(lambda leaf: leaf[: plan.batch_size], batch)
     few = max(1, min(task.plan.in_flight * 8, math.prod(task.tile_shape)))
     shape = tile_shape(task.tile_shape, few)
@@ -148,7 +153,7 @@ def _advice(task: Task, quantities: Sequence[str | Quantity], tiles: int, memory
     if task.measures.risk.gradient_norm:
         names = " and ".join(name for name in GRADIENTS if name in quantities)
         out.append(f'the gradient over all params, for {names}, costs more than "slope", that in the chart.')
-    if tiles > 1 and not _data.in_memory(task.objective.data):
+    if tiles > 1 and not _data.in_memory(task.data):
         more = math.ceil(tiles * _plan.budget(memory) / 2**30)
         out.append(f"{tiles} passes over data that are not in memory; memory=2**30 * {more} lets one do.")
     return out

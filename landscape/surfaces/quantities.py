@@ -12,7 +12,7 @@ The engine maps it over cells. For the mean of something per example, `Metric` i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -203,6 +203,11 @@ class Risk:
     gradient_norm: bool = False
     slope: bool = False
     hessian: bool = False
+    counts: bool = False  # weights say how often an example is there, not how much it counts
+
+    def over_nodes(self, losses: Losses) -> Risk:
+        """The same on nodes that stand for examples, whose weights these losses return."""
+        return replace(self, losses=losses, counts=True)
 
     def accumulate(self, values: Values, params: Params, coordinates: Array, batch: Batch) -> RiskSums:
         """The sums over one batch; `values` gives its losses anywhere in the chart, `params` are those of the cell."""
@@ -217,7 +222,7 @@ class Risk:
         squares, *moments = zero, zero, zero
         if self.stderr:
             each = losses_of(self.losses, params, batch) if self.gradient_norm else values(tuple(coordinates))
-            squares, *moments = _moments(each, _mean(loss, weight))
+            squares, *moments = _moments(each, _mean(loss, weight), self.counts)
         sums = {"loss": loss, "weight": weight.astype(loss.dtype), "squares": squares, **sums}
         return RiskSums(sums, jax.tree.map(jnp.zeros_like, sums), *moments)
 
@@ -264,7 +269,8 @@ class Risk:
         if self.stderr:
             # √(n/(n−1)) as for a sample's standard deviation; with unequal weights n is their effective number.
             effective = jnp.square(weight) / squares
-            spread = jnp.sqrt(sums.second * effective / (effective - 1))
+            second = jnp.maximum(sums.second, 0) if self.counts else sums.second  # nodes err, below 0 too
+            spread = jnp.sqrt(second * effective / (effective - 1))
             out["risk_stderr"] = reduced(spread, weight, self.reduction)
         if self.hessian:
             out["plane_hessian"] = mean["hessian"]
@@ -310,11 +316,11 @@ def _derivatives(f: Callable[..., Array], at: tuple[Array, ...], second: bool) -
     return gradient, jnp.stack([jnp.stack([upper[min(i, j), max(i, j)] for j in k]) for i in k])
 
 
-def _moments(values: tuple[Array, Array] | Array, mean: Array) -> tuple[Array, Array, Array]:
+def _moments(values: tuple[Array, Array] | Array, mean: Array, counts: bool) -> tuple[Array, Array, Array]:
     # About the batch's own mean: Σl² − nm² would cancel where the losses are nearly equal.
     values, weights = values if isinstance(values, tuple) else (values, jnp.ones_like(values))
     weights, values = weights.astype(mean.dtype), values.astype(mean.dtype)
-    squares, away = jnp.square(weights), jnp.where(weights == 0, 0, values - mean)
+    squares, away = weights if counts else jnp.square(weights), jnp.where(weights == 0, 0, values - mean)
     return jnp.sum(squares), jnp.sum(squares * away), jnp.sum(squares * jnp.square(away))
 
 

@@ -82,7 +82,8 @@ def verify(
     same_objective: False compares the numbers although the fingerprints differ, as they may between versions of JAX.
     source:         where the objective's examples are from, in the words of the surface's own `source`.
 
-    Numbers agree to 1024 units in the last place of the surface's dtype; or, where the objective is so steep or so
+    Numbers agree to 1024 units in the last place of the surface's dtype, and the error that compressed examples have
+    in units of the largest number of the surface; or, where the objective is so steep or so
     ill-conditioned that rounding costs more, if moving the coordinates by 8 units does as much. Penalties are rebuilt
     from what the surface stores; of one under a mask only the sums are checked. Of a surface with splits the one is
     recomputed that shows the objective given. `unchecked` says what is left out.
@@ -94,11 +95,12 @@ def verify(
         _check_objective(surface, objective, source)
     rebuilt = _chart_of(surface, chart)
     sweep = _same_penalties(surface, objective)
+    allowed = _allowed(surface)
     out = []
     for place in _places(surface, cells, seed):
         stored = surface.isel(place)
         cell = {name: float(stored[name]) for name in rebuilt.names}
-        out += _compare(stored, objective, rebuilt, sweep, cell)
+        out += _compare(stored, objective, rebuilt, sweep, cell, allowed)
     return out
 
 
@@ -220,9 +222,14 @@ def _places(surface: xarray.Dataset, count: int, seed: int) -> Iterator[dict[str
 
 
 def _compare(
-    stored: xarray.Dataset, objective: Objective, chart: Chart, sweep: dict[str, Penalty | None], cell: Cell
+    stored: xarray.Dataset,
+    objective: Objective,
+    chart: Chart,
+    sweep: dict[str, Penalty | None],
+    cell: Cell,
+    allowed: dict[str, float],
 ) -> Iterator[Comparison]:
-    """Every number of one cell; where one differs, its surroundings are measured too."""
+    """Every number of one cell; where one differs by more than allowed, its surroundings are measured too."""
     share = tolerance(stored)
     here = _measured(stored, objective, chart, sweep, cell, ulps=0)
     around = None
@@ -232,7 +239,7 @@ def _compare(
             name = f"{variable}[{', '.join(entry.values())}]" if entry else variable
             value, recomputed = float(values.sel(entry)), float(wanted.sel(entry).squeeze())
             result = Comparison(name, label, cell, value, recomputed, True)
-            if result.difference > share:
+            if result.difference > share and not abs(value - recomputed) <= allowed.get(variable, 0.0):
                 if around is None:
                     around = _measured(stored, objective, chart, sweep, cell, ulps=ULPS)
                 near = _value(around, variable, label).sel(entry).to_numpy()
@@ -251,6 +258,13 @@ def _sums(stored: xarray.Dataset, label: str, cell: Cell, share: float) -> Itera
     for variable, wanted in sums.items():
         result = Comparison(variable, label, cell, float(own[variable]), wanted, True)
         yield replace(result, agrees=result.difference <= share)
+
+
+def _allowed(surface: xarray.Dataset) -> dict[str, float]:
+    """What compressed examples may change: their stated error, in units of each variable's largest size."""
+    error = max((part["error"] for part in json.loads(surface.attrs.get("compression", "[]"))), default=0.0)
+    sizes = {str(name): np.abs(v.to_numpy()) for name, v in surface.data_vars.items() if v.dtype.kind == "f"}
+    return {name: error * float(size[np.isfinite(size)].max(initial=0.0)) for name, size in sizes.items()}
 
 
 def tolerance(surface: xarray.Dataset) -> float:
@@ -279,6 +293,7 @@ def _measured(
             penalties={label: Penalty() if p is None else p for label, p in sweep.items()},
             precision=stored.attrs.get("precision", "highest"),
             progress=False,
+            exact=True,
         )
     chosen = {dim: stored[dim].to_numpy() for dim in ENTRIES if dim in measured.dims}  # maybe one, surface.sel(…)
     return measured.sel(chosen)

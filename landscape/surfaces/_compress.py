@@ -1,0 +1,216 @@
+"""Compressed examples: a few weighted nodes over which a smooth loss has the sum that it has over all examples.
+
+A neuron sees an example only through z = w·x + b. On a piece of the x axis of length 2a/W, with |w| ≤ W, z varies by 2a
+at most, and whatever is summed over the examples is nearly a polynomial in x there; in the label y it is one. So
+
+    Σₙ g(xₙ, yₙ) ≈ Σ_pieces Σₖ Σⱼ ωₖⱼ g(xₖ, yⱼ),        ωₖⱼ = Σₙ Lₖ(xₙ) ℓⱼ(yₙ)
+
+Lₖ the Lagrange polynomials of p + 1 Chebyshev points of the piece, ℓⱼ those of as many labels as g has powers of y, and
+one (labels 0 and 1 are themselves: one set of weights a class, in which nothing cancels). The error is that of
+interpolating g, which falls like ρ^(−p), ρ = π + √(π² + 1) where g's nearest pole is πa away (Trefethen 2013, theorem
+8.2).
+
+The sums come out of Chebyshev moments Σₙ Tᵢ(xₙ) ℓⱼ(yₙ), in one pass over the data. Knows no objective.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+CHUNK = 2**15  # examples whose polynomials are held at a time, so that they stay in cache
+ROOM = 2**23  # moments, beyond which data are too spread out for their compression to save anything
+MOST = 24  # the highest degree: rounding allows no smaller errors
+
+
+class Integrand(NamedTuple):
+    """What is summed over examples: g(u, t) at u on an axis whose pieces have length 2, t in [−1, 1] being the place
+    within the piece."""
+
+    g: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    relative: (
+        bool  # its error counts in units of its least size in the piece, if it keeps its sign there; else greatest
+    )
+
+
+class Nodes(NamedTuple):
+    """Places, labels and weights, (nodes,) each in float64; examples that are alone in their piece stay as they are."""
+
+    x: np.ndarray
+    y: np.ndarray
+    weights: np.ndarray
+
+
+class Moments:
+    """The moments of examples (x, y) that are added batch after batch, in constant memory.
+
+    width:  of the pieces of the x axis.
+    degree: p, of the interpolation in x.
+    labels: how many are nodes: one more than the degree in y of what will be summed.
+    """
+
+    def __init__(self, width: float, degree: int, labels: int) -> None:
+        self.examples = 0
+        self._width, self._degree = width, degree
+        self._labels = _Labels(labels)
+        self._keys = np.zeros(0)  # of the pieces: their middles, in widths; ascending
+        self._counts = np.zeros(0, np.int64)
+        self._sums = np.zeros((0, labels, degree + 1))  # of each piece: Σ ℓⱼ(y) Tᵢ(t)
+        self._few = np.zeros((3, 0))  # x, y and weight of examples in pieces that have few
+
+    def add(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> bool:
+        """Add examples, (n,) each; False if they are too spread out for what there is room for."""
+        for start in range(0, len(x), CHUNK):
+            part = slice(start, start + CHUNK)
+            one = np.ones(len(x[part])) if weights is None else np.asarray(weights[part], np.float64)
+            self._add(np.stack([np.asarray(x[part], np.float64), np.asarray(y[part], np.float64), one]))
+            if self._sums.size > ROOM:
+                return False
+        return True
+
+    def _add(self, examples: np.ndarray) -> None:
+        x, y, weights = examples
+        places = x / self._width
+        keys = np.rint(places)
+        there, which = _distinct(keys)
+        change = self._labels.grown(y)
+        if change is not None:
+            self._sums = np.einsum("pji,jk->pki", self._sums, change)
+        basis = self._labels.basis(y) * weights
+        self._make_room(there)
+        at = np.searchsorted(self._keys, there)
+        for i, polynomial in enumerate(_chebyshev(2 * (places - keys), self._degree)):
+            for j, one in enumerate(basis):
+                self._sums[at, j, i] += np.bincount(which, polynomial * one, len(there))
+        self._counts[at] += np.bincount(which, minlength=len(there))
+        self.examples += len(x)
+        self._few = np.concatenate([self._few, examples[:, (self._counts[at] <= self._degree + 1)[which]]], axis=1)
+        self._few = self._few[:, self._is_in_few()]
+
+    def _is_in_few(self) -> np.ndarray:
+        at = np.searchsorted(self._keys, np.rint(self._few[0] / self._width))
+        return self._counts[at] <= self._degree + 1
+
+    def _make_room(self, there: np.ndarray) -> None:
+        """For pieces that are new."""
+        keys = np.union1d(self._keys, there)
+        if len(keys) == len(self._keys):
+            return
+        at = np.searchsorted(keys, self._keys)
+        sums, counts = np.zeros((len(keys), *self._sums.shape[1:])), np.zeros(len(keys), np.int64)
+        sums[at], counts[at] = self._sums, self._counts
+        self._keys, self._sums, self._counts = keys, sums, counts
+
+    def nodes(self) -> Nodes:
+        """The nodes; few examples of a piece are kept, empty pieces and labels that a piece does not have are not."""
+        many = self._counts > self._degree + 1
+        points = _points(self._degree)
+        basis = _chebyshev(points, self._degree)
+        basis[1:] *= 2
+        weights = np.einsum("pji,ik->pjk", self._sums[many], basis) / len(points)
+        x = (self._keys[many, None, None] + points / 2) * self._width
+        x, y, weights = np.broadcast_arrays(x, self._labels.nodes[:, None], weights)
+        used = np.broadcast_to(self._sums[many].any(axis=2, keepdims=True), weights.shape)
+        kept = (np.concatenate([own[used], few]) for own, few in zip((x, y, weights), self._few, strict=True))
+        return Nodes(*kept)
+
+
+class _Labels:
+    """Nodes on the axis of labels: the labels themselves while there are few, else points that span their range."""
+
+    def __init__(self, count: int) -> None:
+        self.nodes = np.zeros(0)
+        self._count = count
+        self._seen: np.ndarray | None = np.zeros(0)  # different labels; None once there are more than nodes
+        self._range = (np.inf, -np.inf)
+
+    def grown(self, y: np.ndarray) -> np.ndarray | None:
+        """Take up new labels; the matrix (old nodes, new nodes) that carries sums over, or None if nothing changes."""
+        low, high = min(self._range[0], y.min()), max(self._range[1], y.max())
+        wider, self._range = (low, high) != self._range, (low, high)
+        new = y
+        for label in self._seen if self._seen is not None else ():
+            new = new[new != label]
+        if (self._seen is None and not wider) or (self._seen is not None and not new.size):
+            return None
+        if self._seen is not None:
+            seen = np.union1d(self._seen, new)
+            self._seen = seen if len(seen) <= self._count else None
+        before = self.nodes
+        self.nodes = self._chosen(low, high)
+        return self.basis(before).T if before.size else None
+
+    def _chosen(self, low: float, high: float) -> np.ndarray:
+        """The labels there are, and beside them what is farthest from them."""
+        if self._seen is None:
+            return (low + high) / 2 - (high - low) / 2 * np.cos(np.pi * np.arange(self._count) / (self._count - 1))
+        nodes = self._seen
+        while len(nodes) < self._count:
+            gap = int(np.argmax(np.diff(nodes))) if len(nodes) > 1 else 0
+            between = nodes[gap : gap + 2].mean() if len(nodes) > 1 else nodes[0] + max(1.0, abs(nodes[0]))
+            nodes = np.sort(np.append(nodes, between))
+        return nodes
+
+    def basis(self, y: np.ndarray) -> np.ndarray:
+        """ℓⱼ(y), (nodes, n): exactly 1 and 0 at the nodes."""
+        factors = [
+            [(y - other) / (node - other) for k, other in enumerate(self.nodes) if k != j]
+            for j, node in enumerate(self.nodes)
+        ]
+        return np.array([np.prod(own, axis=0) if own else np.ones_like(y) for own in factors])
+
+
+def degree_for(integrands: Sequence[Integrand], tolerance: float) -> tuple[int, float] | None:
+    """The least degree at which each integrand is interpolated within the tolerance on every piece, and the error;
+    None if none is high enough."""
+    middles = np.linspace(-36, 36, 289)[:, None]
+    fine = np.linspace(-1, 1, 129)
+    values = [np.broadcast_to(one.g(middles + fine, fine), (len(middles), len(fine))) for one in integrands]
+    units = [_unit(value, one.relative) for value, one in zip(values, integrands, strict=True)]
+    for degree in range(1, MOST + 1):
+        points = _points(degree)
+        basis = _chebyshev(points, degree)
+        basis[1:] *= 2
+        through = basis.T @ _chebyshev(fine, degree) / len(points)
+        worst = 0.0
+        for one, value, unit in zip(integrands, values, units, strict=True):
+            at_points = np.broadcast_to(one.g(middles + points, points), (len(middles), len(points)))
+            worst = max(worst, float(np.max(np.abs(at_points @ through - value) / unit)))
+        if worst <= tolerance:
+            return degree, worst
+    return None
+
+
+def _unit(values: np.ndarray, relative: bool) -> np.ndarray:
+    sizes = np.abs(values)
+    one_sign = (np.min(values, axis=1) > 0) | (np.max(values, axis=1) < 0)
+    units = np.where(one_sign & relative, sizes.min(axis=1), sizes.max(axis=1))[:, None]
+    return np.where(units > 0, units, 1.0)  # of what is 0 throughout
+
+
+def _points(degree: int) -> np.ndarray:
+    """The degree + 1 Chebyshev points of [−1, 1]."""
+    return np.cos(np.pi * (np.arange(degree + 1) + 0.5) / (degree + 1))
+
+
+def _chebyshev(t: np.ndarray, degree: int) -> np.ndarray:
+    """T₀(t) … T_degree(t), (degree + 1, n)."""
+    out = np.empty((degree + 1, len(t)))
+    out[0] = 1
+    if degree:
+        out[1] = t
+    for i in range(2, degree + 1):
+        out[i] = 2 * t * out[i - 1] - out[i - 2]
+    return out
+
+
+def _distinct(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different keys, ascending, and which of them each is. By counting, where they lie close: it sorts nothing."""
+    low, high = keys.min(), keys.max()
+    if high - low > 4 * len(keys):
+        return np.unique(keys, return_inverse=True)
+    index = (keys - low).astype(np.int64)
+    present = np.bincount(index) > 0
+    return low + np.flatnonzero(present), (np.cumsum(present) - 1)[index]

@@ -1,0 +1,353 @@
+"""Compressed examples: the sums that they replace, within the stated error, for all kinds of data."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import landscape as ls
+from landscape.objectives.activations import activation
+from landscape.objectives.losses import CrossEntropy, HalfSquaredError
+from landscape.surfaces import _compress, _compressed
+from landscape.surfaces._compress import Moments
+from tests.stored import Puts
+
+LOSSES = {"cross_entropy": CrossEntropy()} | {
+    name: HalfSquaredError(activation(name)) for name in ("sigmoid", "tanh", "softplus", "identity")
+}
+ROUNDING = 1e-13  # of sums in float64, relative to the sum of the sizes of their terms
+
+
+def inputs(kind: str, n: int, rng: np.random.Generator) -> np.ndarray:
+    return {
+        "normal": lambda: rng.normal(size=n),
+        "heavy tails": lambda: rng.standard_t(1.2, size=n),
+        "clustered": lambda: rng.choice([-3.0, 0.1, 40.0], size=n) + 1e-3 * rng.normal(size=n),
+        "constant": lambda: np.full(n, 1.7),
+        "discrete": lambda: rng.integers(0, 6, size=n).astype(float),
+        "far away": lambda: 1e4 + rng.normal(size=n),
+    }[kind]()
+
+
+KINDS = ("normal", "heavy tails", "clustered", "constant", "discrete", "far away")
+
+
+def labels(x: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarray:
+    return {
+        "separable": lambda: (x > np.median(x)).astype(float),
+        "noisy": lambda: (rng.random(len(x)) < 0.5 + 0.4 * np.sign(x - np.median(x))).astype(float),
+        "probabilities": lambda: rng.random(len(x)),
+    }[kind]()
+
+
+def terms(loss, z, y):
+    """Losses in float64, and the sizes of the terms of which they are made."""
+    if isinstance(loss, CrossEntropy):
+        each = y * np.logaddexp(0, -z) + (1 - y) * np.logaddexp(0, z)
+        return each, each
+    f = _compressed.CURVES[loss.activation.name][0](z)
+    return 0.5 * (f - y) ** 2, 0.5 * (np.abs(f) + np.abs(y)) ** 2
+
+
+@settings(max_examples=60)
+@given(
+    kind=st.sampled_from(KINDS),
+    label=st.sampled_from(["separable", "noisy", "probabilities"]),
+    loss=st.sampled_from(sorted(LOSSES)),
+    bound=st.sampled_from([0.1, 1.0, 10.0, 1000.0]),
+    tolerance=st.sampled_from([1e-3, 1e-6, 1e-10]),
+    n=st.sampled_from([1, 5, 400, 5000]),
+    seed=st.integers(0, 2**16),
+)
+def test_the_error_is_within_what_is_stated(kind, label, loss, bound, tolerance, n, seed):
+    """At random (w, b), |w| ≤ W, in units of the mean size of the terms."""
+    rng = np.random.default_rng(seed)
+    x = inputs(kind, n, rng)
+    y = labels(x, label, rng)
+    degree, error = _compressed._degree(LOSSES[loss], False, False, False, tolerance)
+    assert error <= tolerance
+    moments = Moments(2 * _compressed._half(LOSSES[loss]) / bound, degree, LOSSES[loss].degree_in_y + 1)
+    assert moments.add(x, y)
+    nodes = moments.nodes()
+    assert np.isclose(nodes.weights.sum(), n, rtol=1e-12)
+    for w, b in rng.uniform(-1, 1, (50, 2)) * [bound, 10.0]:
+        b -= w * np.median(x) * rng.integers(0, 2)  # where the data are, or anywhere
+        each, size = terms(LOSSES[loss], w * x + b, y)
+        found = nodes.weights @ terms(LOSSES[loss], w * nodes.x + b, nodes.y)[0]
+        assert abs(found - each.sum()) <= (error + 20 * ROUNDING * max(1, abs(w * x).max())) * size.sum()
+
+
+@pytest.mark.parametrize("batch", [1, 7, 1000])
+def test_polynomials_are_summed_exactly(batch):
+    """Of degree p in x and J − 1 in y, whatever the batches; examples that are few in a piece stay as they are."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=1000), rng.normal(size=1000)
+    moments = Moments(0.5, 4, 3)
+    for start in range(0, 1000, batch):
+        assert moments.add(x[start : start + batch], y[start : start + batch])
+    nodes = moments.nodes()
+    for i in range(5):
+        for j in range(3):
+            np.testing.assert_allclose(nodes.weights @ (nodes.x**i * nodes.y**j), (x**i * y**j).sum(), rtol=1e-10)
+    assert {*np.unique(x[np.abs(x) > 3.3])} <= {*nodes.x}
+    assert moments.examples == 1000 and len(nodes.x) < 300
+
+
+def test_a_class_that_a_piece_lacks_has_no_nodes_there():
+    """Else the weights of the other class would cancel in it, and with them a risk of 10⁻⁶."""
+    x = np.linspace(-4, 4, 10_000)
+    moments = Moments(0.2, 8, 2)
+    moments.add(x, (x > 0).astype(float))
+    nodes = moments.nodes()
+    assert (nodes.x[nodes.y == 0] < 0.1).all() and (nodes.x[nodes.y == 1] > -0.1).all()
+    w = 10.0
+    each = np.logaddexp(0, (1 - 2 * (x > 0)) * (w * x))
+    found = nodes.weights @ np.logaddexp(0, (1 - 2 * nodes.y) * (w * nodes.x))
+    np.testing.assert_allclose(found, each.sum(), rtol=1e-6)
+
+
+def test_labels_that_come_in_late():
+    """Sorted data: the first batch holds one class, or a small range."""
+    x = np.linspace(-1, 1, 90_000)
+    for y in ((x > 0).astype(float), 100 * (x + 1), np.repeat([0.0, 1.0, 2.0], 30_000)):
+        moments = Moments(0.5, 6, 3)
+        moments.add(x, y)
+        nodes = moments.nodes()
+        np.testing.assert_allclose(nodes.weights @ (nodes.x * nodes.y**2), (x * y**2).sum(), rtol=1e-9)
+        assert len(np.unique(nodes.y)) <= 3 and y.min() - 1e-9 <= nodes.y.min() and nodes.y.max() <= y.max() + 1e-9
+
+
+@pytest.fixture
+def worthwhile(monkeypatch):
+    """Whatever can be compressed is, though examples this few are not worth it."""
+    monkeypatch.setattr(_compressed, "WORTH", 0)
+
+
+RNG = np.random.default_rng(5)
+X = RNG.normal(size=4000)
+Y = (RNG.random(4000) < 1 / (1 + np.exp(-2 * X - 0.5))).astype(float)
+EVERYTHING = ("risk_stderr", "gradient_norm", "slope", "plane_hessian")
+AXES = {"w": np.linspace(-4, 4, 9), "b": np.linspace(-3, 3, 7)}
+
+
+def both(objective, chart, axes, **options):
+    """The surface on compressed examples, and on all."""
+    compressed = ls.evaluate(objective, chart, axes, **options)
+    (how, *_) = json.loads(compressed.attrs["compression"])
+    assert how["why_not"] == "" and how["nodes"] < how["examples"] / 2
+    return compressed, ls.evaluate(objective, chart, axes, **options, exact=True)
+
+
+def assert_alike(compressed, exact, tolerance):
+    """Each variable to within its largest size times the tolerance."""
+    for name, values in exact.data_vars.items():
+        if values.dtype.kind == "f":
+            largest = float(np.abs(values).max())
+            assert float(np.abs(compressed[name] - values).max()) <= tolerance * largest, name
+        else:
+            assert compressed[name].equals(values)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_surfaces_of_all_quantities(loss, worthwhile, x64):
+    """In float64, of which nothing hides in rounding; each of the losses that can be compressed."""
+    options = {} if loss == "cross_entropy" else {"loss": "half_squared_error", "activation": loss}
+    objective = ls.neuron(X, Y if loss != "softplus" else 2 * Y + 0.1 * X, **options)
+    plane = ls.axes_plane(objective.params, "w", "b")
+    penalties = {"none": ls.none(), "l1": ls.l1(0.1)}
+    assert_alike(*both(objective, plane, AXES, quantities=EVERYTHING, penalties=penalties), 1e-10)
+    assert_alike(*both(objective, plane, AXES, quantities=EVERYTHING, tolerance=1e-3), 1e-3)
+
+
+def test_float32_is_as_good_as_the_dtype(worthwhile, dtype):
+    objective = ls.neuron(X.astype(dtype), Y.astype(dtype))
+    compressed, exact = both(objective, ls.axes_plane(objective.params, "w", "b"), AXES, quantities=EVERYTHING)
+    assert compressed.risk.dtype == dtype
+    assert_alike(compressed, exact, {"float32": 2e-5, "float64": 1e-11}[dtype])
+
+
+@pytest.mark.parametrize("chart", ["polar", "boundary", "line", "two features"])
+def test_charts_on_which_one_number_is_seen(chart, worthwhile, x64):
+    objective = ls.neuron(X, Y)
+    plane = ls.axes_plane(objective.params, "w", "b")
+    charts = {
+        "polar": (lambda: ls.Polar(plane), {"log_scale": [-1.0, 0.0, 1.0], "angle": [0.0, 1.0, 2.0]}),
+        "boundary": (lambda: ls.Boundary(plane), {"threshold": [-1.0, 0.5], "w": [0.5, 4.0]}),
+        "line": (lambda: ls.axes_plane(objective.params, "w"), {"w": [-1.0, 0.0, 3.0]}),
+    }
+    if chart == "two features":
+        objective = ls.neuron(np.stack([X, X**2], axis=1), Y)
+        direction = {"w": np.array([2.0, -1.0]), "b": np.array(0.0)}
+        along = ls.Plane(objective.params, (direction, {"w": np.zeros(2), "b": np.array(1.0)}), ("a", "b"))
+        quantities = ("risk_stderr", "slope", "plane_hessian")
+        assert_alike(*both(objective, along, {"a": [-1.0, 0.3], "b": [0.0, 1.0]}, quantities=quantities), 1e-11)
+        return
+    make, axes = charts[chart]
+    assert_alike(*both(objective, make(), axes, quantities=("slope", "gradient_norm")), 1e-11)
+
+
+def test_weights_splits_and_sums(worthwhile, x64):
+    weights = RNG.random(4000)
+    objective = ls.neuron(X, Y, weights=weights, reduction="sum")
+    plane = ls.axes_plane(objective.params, "w", "b")
+    data = {"train": (X[:3000], Y[:3000], weights[:3000]), "test": (X[3000:], Y[3000:], weights[3000:])}
+    compressed, exact = both(objective, plane, AXES, data=data, quantities=("gradient_norm",))
+    assert len(json.loads(compressed.attrs["compression"])) == 2
+    assert_alike(compressed, exact, 1e-11)
+
+
+def test_data_on_disk_and_in_batches_are_read_once(worthwhile, x64, tmp_path, monkeypatch):
+    """Batch by batch, and to the same nodes as from memory, but for the order of the sums."""
+    monkeypatch.setattr(_compressed, "READ", 300)
+    for name, values in (("x", X), ("y", Y)):
+        np.save(tmp_path / f"{name}.npy", values)
+    mapped = tuple(np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in ("x", "y"))
+    memory = ls.neuron(X, Y)
+    plane = ls.axes_plane(memory.params, "w", "b")
+    wanted = ls.evaluate(memory, plane, AXES)
+    for data in (mapped, ls.Batches([(X[:1500], Y[:1500]), (X[1500:], Y[1500:])])):
+        compressed, exact = both(memory.with_data(data), plane, AXES)
+        assert_alike(compressed, wanted, 1e-13)
+        assert_alike(compressed, exact, 1e-11)
+
+
+def test_a_store_goes_on_and_another_tolerance_is_another_problem(worthwhile, tmp_path, puts: Puts, monkeypatch):
+    from landscape.surfaces import _plan
+
+    monkeypatch.setattr(_plan, "stored_cells", lambda sizes, n: 9)
+    objective = ls.neuron(X.astype("float32"), Y.astype("float32"))
+    plane = ls.axes_plane(objective.params, "w", "b")
+    puts.stop_after(3)
+    with pytest.raises(KeyboardInterrupt):
+        ls.evaluate(objective, plane, AXES, store=tmp_path / "s.zarr")
+    puts.stop_after(99)
+    kept = ls.evaluate(objective, plane, AXES, store=tmp_path / "s.zarr")
+    assert kept.risk.equals(ls.evaluate(objective, plane, AXES, store=tmp_path / "t.zarr").risk)
+    for other in ({"exact": True}, {"tolerance": 1e-3}):
+        with pytest.raises(ValueError, match=r"(?s)s.zarr'.*examples"):
+            ls.evaluate(objective, plane, AXES, store=tmp_path / "s.zarr", **other)
+
+
+def test_other_data_of_that_size_compile_nothing(worthwhile, compilations):
+    """The nodes are padded to one of few sizes."""
+
+    def measured(seed):
+        rng = np.random.default_rng(seed)
+        x = rng.uniform(-1, 1, 4000).astype("float32")
+        objective = ls.neuron(x, (x > rng.random(4000)).astype("float32"))
+        return ls.evaluate(objective, ls.axes_plane(objective.params, "w", "b"), AXES, quantities=("slope",))
+
+    measured(0)
+    with compilations() as tally:
+        measured(1)
+    assert tally.count == 0
+
+
+def test_explain_says_what_is_done():
+    x = RNG.normal(size=100_000).astype("float32")
+    objective = ls.neuron(x, (x > 0).astype("float32"))
+    axes = {"w": np.linspace(-10, 10, 401), "b": np.linspace(-10, 10, 401)}
+    plan = ls.explain(objective, ls.axes_plane(objective.params, "w", "b"), axes)
+    assert plan.examples.startswith("100000 as ") and "nodes of degree 8, error at most 1.4e-07" in plan.examples
+    assert f"examples: {plan.examples}" in str(plan)
+    assert ls.explain(objective, ls.axes_plane(objective.params, "w", "b"), axes, exact=True).examples == (
+        "all, as exact=True asks"
+    )
+
+
+def network(params, batch):
+    return (params["w"] * batch[0] + params["b"] - batch[1]) ** 2
+
+
+def relu():
+    return ls.neuron(X, Y, loss="half_squared_error", activation="relu")
+
+
+TWO = np.stack([X, X[::-1]], axis=1)
+WRONG = ls.Metric("wrong", lambda p, batch: (p["w"] * batch[0] + p["b"] > 0) != (batch[1] > 0.5))
+
+
+@pytest.mark.parametrize(
+    ("objective", "options", "reason"),
+    [
+        (lambda: ls.Objective(network, (X, Y), params={"w": 0.0, "b": 0.0}), {}, "not known to be those of a neuron"),
+        (relu, {}, "the activation is not smooth"),
+        (lambda: ls.neuron(X, Y), {"quantities": [WRONG]}, "need not be smooth"),
+        (lambda: ls.neuron(X, Y), {"quantities": ["accuracy"]}, "need not be smooth"),
+        (lambda: ls.neuron(X, Y, weights=Y + 1), {"quantities": ["risk_stderr"]}, "a standard error under weights"),
+        (lambda: ls.neuron(TWO, Y), {}, "more than one number"),
+        (lambda: ls.neuron(X[:40], Y[:40]), {}, "nodes would take their place"),
+    ],
+)
+def test_what_is_not_compressed_says_why(objective, options, reason, worthwhile, x64):
+    objective = objective()
+    width = np.shape(objective.params["w"])
+    moves = ({"w": np.ones(width), "b": 0.0}, {"w": np.zeros(width), "b": 1.0})
+    if width:
+        moves = ({"w": np.array([1.0, 0.0]), "b": 0.0}, {"w": np.array([0.0, 1.0]), "b": 0.0})
+    moves = tuple(jax.tree.map(np.asarray, move) for move in moves)
+    plane = ls.Plane(objective.params, moves, ("first", "second"))
+    axes = {"first": [-50.0, 1.0], "second": [-1.0, 1.0]}
+    assert reason in ls.explain(objective, plane, axes, **options).examples
+    surface = ls.evaluate(objective, plane, axes, **options)
+    assert reason in json.loads(surface.attrs["compression"])[0]["why_not"]
+
+
+def test_little_work_is_done_at_once():
+    objective = ls.neuron(X.astype("float32"), Y.astype("float32"))
+    assert "too little to save" in ls.explain(objective, ls.axes_plane(objective.params, "w", "b"), AXES).examples
+
+
+def test_data_that_are_spread_too_wide(worthwhile, monkeypatch):
+    """Stop taking room."""
+    monkeypatch.setattr(_compress, "ROOM", 1000)
+    objective = ls.neuron(X.astype("float32"), Y.astype("float32"))
+    axes = {"w": [-1e3, 1e3], "b": [0.0]}
+    assert "they are spread too wide" in ls.explain(objective, ls.axes_plane(objective.params, "w", "b"), axes).examples
+
+
+def test_an_input_of_all_weights_needs_all_of_each_input(worthwhile, x64):
+    objective = ls.neuron(TWO, Y)
+    line = ls.Plane(objective.params, ({"w": np.ones(2), "b": np.array(0.0)},), ("a",))
+    plan = ls.explain(objective, line, {"a": [0.0, 1.0]}, quantities=["gradient_norm"])
+    assert "a gradient over all weights" in plan.examples
+
+
+@pytest.mark.parametrize("tolerance", [1e-9, 0.0, -1.0, 1.0, np.nan])
+def test_bad_tolerance(tolerance):
+    objective = ls.neuron(X.astype("float32"), Y.astype("float32"))
+    with pytest.raises(ValueError, match=r"`tolerance` is .*; in float32 it is at least 9.5e-07, and below 1"):
+        ls.evaluate(objective, ls.axes_plane(objective.params, "w", "b"), AXES, tolerance=tolerance)
+
+
+def test_a_compressed_surface_is_verified(worthwhile, x64):
+    """To within the error that it states."""
+    objective = ls.neuron(X, Y)
+    plane = ls.axes_plane(objective.params, "w", "b")
+    surface = ls.evaluate(objective, plane, AXES, quantities=EVERYTHING, tolerance=1e-2)
+    from landscape.surfaces.verify import verify
+
+    assert all(number.agrees for number in verify(surface, objective, cells=10))
+    wrong = surface.assign(risk=surface.risk * 1.1)
+    assert not all(number.agrees for number in verify(wrong, objective, cells=10))
+
+
+def test_examples_that_are_not_finite_stay_so(worthwhile, tmp_path, x64):
+    """On disk nobody has looked at them."""
+    bad = X.copy()
+    bad[17] = np.nan
+    np.save(tmp_path / "x.npy", bad)
+    objective = ls.neuron(X, Y).with_data((np.load(tmp_path / "x.npy", mmap_mode="r"), Y))
+    with pytest.warns(UserWarning, match="finite at none of the cells"):
+        surface = ls.evaluate(objective, ls.axes_plane(objective.params, "w", "b"), AXES)
+    assert "some are not finite" in surface.attrs["compression"] and not surface.finite.any()
+
+
+def test_inputs_that_are_all_0_and_weights_that_are(worthwhile, x64):
+    for x, w in ((0 * X, 3.0), (X, 0.0)):
+        objective = ls.neuron(x, Y)
+        plane = ls.axes_plane(objective.params, "w", "b")
+        assert_alike(*both(objective, plane, {"w": [w], "b": [-1.0, 2.0]}, quantities=EVERYTHING), 1e-11)
