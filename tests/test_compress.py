@@ -3,6 +3,7 @@
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -69,7 +70,7 @@ def test_the_error_is_within_what_is_stated(kind, label, loss, bound, tolerance,
     y = labels(x, label, rng)
     degree, error = _compressed._degree(LOSSES[loss], False, False, False, tolerance)
     assert error <= tolerance
-    moments = Moments(2 * _compressed._half(LOSSES[loss]) / bound, degree, LOSSES[loss].degree_in_y + 1)
+    moments = Moments(_compressed._width(LOSSES[loss], bound, x), degree, LOSSES[loss].degree_in_y + 1)
     assert moments.add(x, y)
     nodes = moments.nodes()
     assert np.isclose(nodes.weights.sum(), n, rtol=1e-12)
@@ -275,6 +276,7 @@ WRONG = ls.Metric("wrong", lambda p, batch: (p["w"] * batch[0] + p["b"] > 0) != 
     [
         (lambda: ls.Objective(network, (X, Y), params={"w": 0.0, "b": 0.0}), {}, "not known to be those of a neuron"),
         (relu, {}, "the activation is not smooth"),
+        (lambda: ls.neuron(jnp.asarray(X, "bfloat16"), jnp.asarray(Y, "bfloat16")), {}, "bfloat16 is too narrow"),
         (lambda: ls.neuron(X, Y), {"quantities": [WRONG]}, "need not be smooth"),
         (lambda: ls.neuron(X, Y), {"quantities": ["accuracy"]}, "need not be smooth"),
         (lambda: ls.neuron(X, Y, weights=Y + 1), {"quantities": ["risk_stderr"]}, "a standard error under weights"),
@@ -288,7 +290,8 @@ def test_what_is_not_compressed_says_why(objective, options, reason, worthwhile,
     moves = ({"w": np.ones(width), "b": 0.0}, {"w": np.zeros(width), "b": 1.0})
     if width:
         moves = ({"w": np.array([1.0, 0.0]), "b": 0.0}, {"w": np.array([0.0, 1.0]), "b": 0.0})
-    moves = tuple(jax.tree.map(np.asarray, move) for move in moves)
+    dtype = objective.params["w"].dtype
+    moves = tuple(jax.tree.map(lambda leaf: np.asarray(leaf, dtype), move) for move in moves)
     plane = ls.Plane(objective.params, moves, ("first", "second"))
     axes = {"first": [-50.0, 1.0], "second": [-1.0, 1.0]}
     assert reason in ls.explain(objective, plane, axes, **options).examples

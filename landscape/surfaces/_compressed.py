@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from landscape import _checks
+from landscape import _checks, _trees
 from landscape.charts.chart import Chart
 from landscape.charts.plane import Plane
 from landscape.objectives import data as _data
@@ -115,9 +115,7 @@ def _moments(objective: Objective, loss: PointwiseLoss, scalar: Scalar, degree: 
             return "because some are not finite"
         s = x if x.ndim == 1 else x @ scalar.direction
         if moments is None:
-            # No longer than the data reach: in a piece that is, their differences would be lost in rounding.
-            reach = 4 * float(np.abs(s).max()) or 1.0
-            width = min(reach, 2 * _half(loss) / scalar.bound if scalar.bound else reach)
+            width = _width(loss, scalar.bound, s)
             moments = Moments(width, degree, loss.degree_in_y * (2 if stderr else 1) + 1)
         if not moments.add(s, y, *weights):
             return "because they are spread too wide"
@@ -132,6 +130,8 @@ def _obstacle(objective: Objective, measures: Measures, work: float) -> str:
         return "because the losses are not known to be those of a neuron (`structure`)"
     if not losses.loss.pole_distance:
         return "because the activation is not smooth"
+    if objective.params["w"].dtype.name not in TOLERANCE:
+        return f"because {objective.params['w'].dtype} is too narrow for weights of nodes"
     if measures.own:
         return "because a quantity other than of the risk need not be smooth"
     if measures.risk.stderr and len(_data.first_batch(objective.data)) > 2:
@@ -168,7 +168,8 @@ def _weights(chart: Chart, coordinates: Sequence[np.ndarray]) -> np.ndarray:
         corners = np.stack(np.meshgrid(*([p.min(), p.max()] for p in coordinates)), axis=-1).reshape(
             -1, len(coordinates)
         )
-        start, *moves = (np.asarray(tree["w"], np.float64) for tree in (chart.origin, *chart.directions))
+        trees = (chart.origin, *chart.directions)
+        start, *moves = (_trees.as_numbers(tree["w"]).astype(np.float64) for tree in trees)
         return start + np.tensordot(corners.astype(np.float64), np.stack(moves), axes=1)
     grid = jnp.stack([c.ravel() for c in jnp.meshgrid(*map(jnp.asarray, coordinates))], axis=1)
     return np.asarray(jax.jit(jax.vmap(lambda c: chart.point(tuple(c))["w"]))(grid), np.float64)
@@ -184,6 +185,12 @@ def _degree(loss: PointwiseLoss, stderr: bool, first: bool, second: bool, tolera
 
     each = ((values, power, relative) for values, most, relative in powers for power in range(most + 1))
     return _compress.degree_for([integrand(*one) for one in each], tolerance)
+
+
+def _width(loss: PointwiseLoss, bound: float, first: np.ndarray) -> float:
+    """The length of a piece: no more than a few times what the first data reach, whose places rounding would blur."""
+    reach = 4 * float(np.abs(first).max()) or 1.0
+    return min(reach, 2 * _half(loss) / bound if bound else reach)
 
 
 def _half(loss: PointwiseLoss) -> float:

@@ -81,6 +81,7 @@ def explain(
     exact: bool = False,
 ) -> Explanation:
     """Say what `evaluate`, given the same, would do. It compiles the program for one batch and times a few cells.
+    Examples that are compressed are so here too, in one pass over the data.
 
     Operations are counted in the traced program: of a matrix product 2 an entry and term, of a loop as often as it
     runs, where that is known.
