@@ -71,8 +71,8 @@ def test_the_error_is_within_what_is_stated(kind, label, loss, bound, tolerance,
     degree, error = _compressed._degree(LOSSES[loss], False, False, False, tolerance)
     assert error <= tolerance
     moments = Moments(_compressed._width(LOSSES[loss], bound, x), degree, LOSSES[loss].degree_in_y + 1)
-    assert moments.add(x, y)
-    nodes = moments.nodes()
+    moments.add(x, y)
+    nodes = moments.nodes(np.float64)
     assert np.isclose(nodes.weights.sum(), n, rtol=1e-12)
     for w, b in rng.uniform(-1, 1, (50, 2)) * [bound, 10.0]:
         b -= w * np.median(x) * rng.integers(0, 2)  # where the data are, or anywhere
@@ -88,8 +88,8 @@ def test_polynomials_are_summed_exactly(batch):
     x, y = rng.normal(size=1000), rng.normal(size=1000)
     moments = Moments(0.5, 4, 3)
     for start in range(0, 1000, batch):
-        assert moments.add(x[start : start + batch], y[start : start + batch])
-    nodes = moments.nodes()
+        moments.add(x[start : start + batch], y[start : start + batch])
+    nodes = moments.nodes(np.float64)
     for i in range(5):
         for j in range(3):
             np.testing.assert_allclose(nodes.weights @ (nodes.x**i * nodes.y**j), (x**i * y**j).sum(), rtol=1e-10)
@@ -102,7 +102,7 @@ def test_a_class_that_a_piece_lacks_has_no_nodes_there():
     x = np.linspace(-4, 4, 10_000)
     moments = Moments(0.2, 8, 2)
     moments.add(x, (x > 0).astype(float))
-    nodes = moments.nodes()
+    nodes = moments.nodes(np.float64)
     assert (nodes.x[nodes.y == 0] < 0.1).all() and (nodes.x[nodes.y == 1] > -0.1).all()
     w = 10.0
     each = np.logaddexp(0, (1 - 2 * (x > 0)) * (w * x))
@@ -116,7 +116,7 @@ def test_labels_that_come_in_late():
     for y in ((x > 0).astype(float), 100 * (x + 1), np.repeat([0.0, 1.0, 2.0], 30_000)):
         moments = Moments(0.5, 6, 3)
         moments.add(x, y)
-        nodes = moments.nodes()
+        nodes = moments.nodes(np.float64)
         np.testing.assert_allclose(nodes.weights @ (nodes.x * nodes.y**2), (x * y**2).sum(), rtol=1e-9)
         assert len(np.unique(nodes.y)) <= 3 and y.min() - 1e-9 <= nodes.y.min() and nodes.y.max() <= y.max() + 1e-9
 
@@ -139,6 +139,7 @@ def both(objective, chart, axes, **options):
     compressed = ls.evaluate(objective, chart, axes, **options)
     (how, *_) = json.loads(compressed.attrs["compression"])
     assert how["why_not"] == "" and how["nodes"] < how["examples"] / 2
+    options.pop("tolerance", None)
     return compressed, ls.evaluate(objective, chart, axes, **options, exact=True)
 
 
@@ -156,7 +157,7 @@ def assert_alike(compressed, exact, tolerance):
 def test_surfaces_of_all_quantities(loss, worthwhile, x64):
     """In float64, of which nothing hides in rounding; each of the losses that can be compressed."""
     options = {} if loss == "cross_entropy" else {"loss": "half_squared_error", "activation": loss}
-    objective = ls.neuron(X, Y if loss != "softplus" else 2 * Y + 0.1 * X, **options)
+    objective = ls.neuron(X, Y if loss != "softplus" else 3 * Y - 1, **options)
     plane = ls.axes_plane(objective.params, "w", "b")
     penalties = {"none": ls.none(), "l1": ls.l1(0.1)}
     assert_alike(*both(objective, plane, AXES, quantities=EVERYTHING, penalties=penalties), 1e-10)
@@ -181,7 +182,7 @@ def test_charts_on_which_one_number_is_seen(chart, worthwhile, x64):
     }
     if chart == "two features":
         objective = ls.neuron(np.stack([X, X**2], axis=1), Y)
-        direction = {"w": np.array([2.0, -1.0]), "b": np.array(0.0)}
+        direction = {"w": np.array([2.0, -1.0]), "b": np.array(0.5)}
         along = ls.Plane(objective.params, (direction, {"w": np.zeros(2), "b": np.array(1.0)}), ("a", "b"))
         quantities = ("risk_stderr", "slope", "plane_hessian")
         assert_alike(*both(objective, along, {"a": [-1.0, 0.3], "b": [0.0, 1.0]}, quantities=quantities), 1e-11)
@@ -263,6 +264,11 @@ def network(params, batch):
     return (params["w"] * batch[0] + params["b"] - batch[1]) ** 2
 
 
+def prepared():
+    neuron = ls.neuron(X, Y)
+    return ls.Objective(neuron.losses, neuron.data, params=neuron.params, prepare=lambda params, batches: params)
+
+
 def relu():
     return ls.neuron(X, Y, loss="half_squared_error", activation="relu")
 
@@ -275,13 +281,19 @@ WRONG = ls.Metric("wrong", lambda p, batch: (p["w"] * batch[0] + p["b"] > 0) != 
     ("objective", "options", "reason"),
     [
         (lambda: ls.Objective(network, (X, Y), params={"w": 0.0, "b": 0.0}), {}, "not known to be those of a neuron"),
+        (prepared, {}, "not known to be those of a neuron"),
+        (lambda: ls.neuron(X, X + Y, loss="half_squared_error"), {}, "residuals of more than 3 different labels"),
         (relu, {}, "the activation is not smooth"),
-        (lambda: ls.neuron(jnp.asarray(X, "bfloat16"), jnp.asarray(Y, "bfloat16")), {}, "bfloat16 is too narrow"),
+        (
+            lambda: ls.neuron(jnp.asarray(X, "bfloat16"), jnp.asarray(Y, "bfloat16")),
+            {},
+            "dtype bfloat16 are too narrow",
+        ),
         (lambda: ls.neuron(X, Y), {"quantities": [WRONG]}, "need not be smooth"),
         (lambda: ls.neuron(X, Y), {"quantities": ["accuracy"]}, "need not be smooth"),
         (lambda: ls.neuron(X, Y, weights=Y + 1), {"quantities": ["risk_stderr"]}, "a standard error under weights"),
         (lambda: ls.neuron(TWO, Y), {}, "more than one number"),
-        (lambda: ls.neuron(X[:40], Y[:40]), {}, "nodes would take their place"),
+        (lambda: ls.neuron(X[:40], Y[:40]), {}, "would take their place"),
     ],
 )
 def test_what_is_not_compressed_says_why(objective, options, reason, worthwhile, x64):
@@ -307,6 +319,8 @@ def test_little_work_is_done_at_once():
 def test_data_that_are_spread_too_wide(worthwhile, monkeypatch):
     """Stop taking room."""
     monkeypatch.setattr(_compress, "ROOM", 1000)
+    monkeypatch.setattr(_compress, "CHUNK", 100)
+    monkeypatch.setattr(_compressed, "READ", 200)
     objective = ls.neuron(X.astype("float32"), Y.astype("float32"))
     axes = {"w": [-1e3, 1e3], "b": [0.0]}
     assert "they are spread too wide" in ls.explain(objective, ls.axes_plane(objective.params, "w", "b"), axes).examples
@@ -322,7 +336,9 @@ def test_an_input_of_all_weights_needs_all_of_each_input(worthwhile, x64):
 @pytest.mark.parametrize("tolerance", [1e-9, 0.0, -1.0, 1.0, np.nan])
 def test_bad_tolerance(tolerance):
     objective = ls.neuron(X.astype("float32"), Y.astype("float32"))
-    with pytest.raises(ValueError, match=r"`tolerance` is .*; in float32 it is at least 9.5e-07, and below 1"):
+    with pytest.raises(
+        ValueError, match=r"`tolerance` is .*; in float32 it must be at least 9.54e-07, .* and less than 1"
+    ):
         ls.evaluate(objective, ls.axes_plane(objective.params, "w", "b"), AXES, tolerance=tolerance)
 
 
@@ -344,7 +360,10 @@ def test_examples_that_are_not_finite_stay_so(worthwhile, tmp_path, x64):
     bad[17] = np.nan
     np.save(tmp_path / "x.npy", bad)
     objective = ls.neuron(X, Y).with_data((np.load(tmp_path / "x.npy", mmap_mode="r"), Y))
-    with pytest.warns(UserWarning, match="finite at none of the cells"):
+    none, why = (
+        pytest.warns(UserWarning, match=m) for m in ("finite at none of the cells", "`data` hold numbers that")
+    )
+    with none, why:
         surface = ls.evaluate(objective, ls.axes_plane(objective.params, "w", "b"), AXES)
     assert "some are not finite" in surface.attrs["compression"] and not surface.finite.any()
 
@@ -354,3 +373,89 @@ def test_inputs_that_are_all_0_and_weights_that_are(worthwhile, x64):
         objective = ls.neuron(x, Y)
         plane = ls.axes_plane(objective.params, "w", "b")
         assert_alike(*both(objective, plane, {"w": [w], "b": [-1.0, 2.0]}, quantities=EVERYTHING), 1e-11)
+
+
+def test_derivatives_along_what_is_held_are_of_the_whole_input(worthwhile, x64):
+    """Cells on a line, of a plane: the slope across it needs more than the line."""
+    objective = ls.neuron(TWO, Y)
+    plane = ls.axes_plane(objective.params, "w[0]", "w[1]")
+    axes = {"w[0]": np.linspace(-3, 3, 5), "w[1]": [0.0]}
+    surface = ls.evaluate(objective, plane, axes, quantities=("slope", "plane_hessian"))
+    assert "more than one number" in surface.attrs["compression"]
+    assert_alike(surface, ls.evaluate(objective, plane, axes, quantities=("slope", "plane_hessian"), exact=True), 0)
+
+
+def test_along_a_line_through_0(worthwhile, x64):
+    """At w = 0 too the direction is the line's."""
+    objective = ls.neuron(TWO, Y)
+    line = ls.Plane(objective.params, ({"w": np.array([3.0, 4.0]), "b": np.array(1.0)},), ("a",))
+    assert_alike(*both(objective, line, {"a": [0.0]}, quantities=("slope", "plane_hessian")), 1e-11)
+
+
+@pytest.mark.parametrize(("offset", "said"), [(2e3, ""), (1e6, "too close together for float32")])
+def test_places_of_nodes_are_rounded_before_they_are_weighted(worthwhile, offset, said):
+    """Far from 0 float32 is coarse: all examples lie on its grid, and so must the nodes."""
+    x = (offset + X).astype("float32")
+    y = (x > offset).astype("float32")
+    objective = ls.neuron(x, y)
+    line = ls.Plane(
+        {"w": jnp.float32(1), "b": jnp.float32(-offset)}, ({"w": jnp.float32(1), "b": jnp.float32(-offset)},)
+    )
+    surface = ls.evaluate(objective, line, {"alpha": [0.0, 1.0]}, quantities=("slope",))
+    assert said in json.loads(surface.attrs["compression"])[0]["why_not"]
+    z = np.array([[1.0], [2.0]]) * (x.astype(float) - offset)
+    np.testing.assert_allclose(surface.risk, np.logaddexp(0, (1 - 2 * y) * z).mean(axis=1), rtol=3e-6)
+
+
+@pytest.mark.parametrize("change", ["columns", "more arrays", "lists", "integers", "zero weights", "no bias"])
+def test_data_in_other_forms(worthwhile, x64, change):
+    objective = ls.neuron(X, Y, bias=change != "no bias")
+    grid = RNG.integers(0, 6, 4000)
+    data = {
+        "columns": (X[:, None], Y),
+        "more arrays": (X, Y, np.ones(4000), np.arange(4000)),
+        "lists": [X, Y],
+        "integers": (grid, (grid > 2).astype(int)),
+        "zero weights": (X, Y, (X > 0).astype(float)),
+        "no bias": (X, Y),
+    }[change]
+    names = ("w",) if change == "no bias" else ("w", "b")
+    axes = {name: AXES[name] for name in names}
+    plane = ls.axes_plane(objective.params, *names)
+    assert_alike(*both(objective.with_data(data), plane, axes, quantities=("slope", "gradient_norm")), 1e-11)
+
+
+def test_without_any_weight_there_is_no_risk(worthwhile, x64):
+    grid = RNG.integers(0, 6, 4000).astype(float)
+    objective = ls.neuron(X, Y).with_data((grid, Y, 0 * Y))
+    with pytest.warns(UserWarning, match="finite at none of the cells"):
+        surface = ls.evaluate(objective, ls.axes_plane(objective.params, "w", "b"), AXES)
+    assert "because 0 nodes" in surface.attrs["compression"] and np.isnan(surface.risk).all()
+
+
+def test_small_batches_are_taken_together(worthwhile, x64, monkeypatch):
+    """A chunk at a time, whatever the batches."""
+    calls = []
+    monkeypatch.setattr(Moments, "_add", lambda self, examples, real=Moments._add: calls.append(real(self, examples)))
+    batches = ls.Batches([(X[i : i + 8], Y[i : i + 8]) for i in range(0, 4000, 8)])
+    objective = ls.neuron(X, Y).with_data(batches)
+    assert_alike(*both(objective, ls.axes_plane(objective.params, "w", "b"), AXES), 1e-11)
+    assert len(calls) == 1
+
+
+def test_what_will_not_be_compressed_is_noticed_early(worthwhile, monkeypatch):
+    monkeypatch.setattr(_compressed, "READ", 2**13)
+    monkeypatch.setattr(_compress, "CHUNK", 2**12)
+    added = []
+    monkeypatch.setattr(Moments, "add", lambda self, *part, real=Moments.add: added.append(real(self, *part)))
+    x = np.random.default_rng(0).standard_cauchy(2**17).astype("float32")
+    objective = ls.neuron(x, (x > 0).astype("float32"))
+    plan = ls.explain(objective, ls.axes_plane(objective.params, "w", "b"), {"w": [-1e7, 1e7], "b": [0.0]})
+    assert "nearly as many nodes" in plan.examples and len(added) == 1
+
+
+@pytest.mark.parametrize("options", [{"exact": 1}, {"exact": True, "tolerance": 1e-3}])
+def test_contradictions_about_exactness(options):
+    objective = ls.neuron(X.astype("float32"), Y.astype("float32"))
+    with pytest.raises((TypeError, ValueError), match=r"`exact` is an int|`tolerance` is that of compressed examples"):
+        ls.evaluate(objective, ls.axes_plane(objective.params, "w", "b"), AXES, **options)

@@ -36,14 +36,15 @@ def surface(args: Namespace) -> int:
                 axes,
                 quantities=args.quantity,
                 penalties=problem.penalties(args),
+                tolerance=args.tolerance,
                 exact=args.exact,
                 store=args.output,
                 shard=args.shard,
             )
         sizes = " × ".join(f"{dim}: {size}" for dim, size in measured["risk"].sizes.items())
         what = f"{own.source};  {sizes};  {measured.attrs['dtype']}, {measured.attrs['wall_seconds']:.2f} s"
-        place = report.held(measured)
-        _print(f"{own.objective}\n{what}" + (f"\n{place}" if place else ""), report.minima(measured))
+        more = "".join(f"\n{line}" for line in (report.held(measured), report.compressed(measured.attrs)) if line)
+        _print(f"{own.objective}\n{what}{more}", report.minima(measured))
         _kept(args, measured)
     return 0
 
@@ -149,7 +150,11 @@ def verify(args: Namespace) -> int:
         each = " for each penalty" if "penalty" in stored["objective"].dims else ""
         print(f"checked: {drawn} cells at random, and the cell where the objective is least{each}: {cells} in all")
     if all(number.agrees for number in numbers):
-        print(f"all {len(numbers)} numbers of {cells} cells agree, to {checks.tolerance(stored):.1e} or to rounding")
+        stated = checks.stated_error(stored)
+        more = f", or to the error that its compressed examples state, {stated:.1e} of the largest" if stated else ""
+        print(
+            f"all {len(numbers)} numbers of {cells} cells agree, to {checks.tolerance(stored):.1e} or to rounding{more}"
+        )
         return 0
     print(f"{sum(not number.agrees for number in numbers)} of {len(numbers)} numbers of {cells} cells are wrong:")
     print(report.disagreements(numbers))

@@ -78,6 +78,7 @@ def _surface(commands: Any) -> None:
         help=f"measure as well: {', '.join(specs.QUANTITIES)}",
     )  # fmt: skip
     new.add_argument("--exact", action="store_true", help="sum over all examples, also where a few nodes have that sum")
+    new.add_argument("--tolerance", type=float, metavar="E", help="of sums over nodes; default: what the dtype allows")
     _targets(new)
 
 

@@ -1,7 +1,7 @@
 """What the commands print: tables of text, and where a surface is least."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -146,7 +146,7 @@ def summary(path: str, data: "xarray.Dataset") -> str:
         "dimensions": ",  ".join(_dimension(data, str(dim)) for dim in data.sizes if dim != "coordinate"),
         "held": held(data) if attributes["kind"] == "surface" else "",
         "variables": ", ".join(str(v) for v in data.data_vars),
-        "examples": "; ".join(_compressed(attributes)),
+        "examples": compressed(attributes).removeprefix("examples: "),
         "made with": _made_with(attributes),
         "fingerprints": ", ".join(
             f"{noun} {attributes[f'{noun}_id']}" for noun in ("objective", "chart") if attributes.get(f"{noun}_id")
@@ -155,12 +155,12 @@ def summary(path: str, data: "xarray.Dataset") -> str:
     return "\n".join([f"{attributes['kind']} {path}", *(f"  {name:<14}{text}" for name, text in lines.items() if text)])
 
 
-def _compressed(attributes: dict[str, Any]) -> list[str]:
+def compressed(attributes: Mapping[Any, Any]) -> str:
     """How examples were compressed, of each split whose were."""
-    from landscape.surfaces._compressed import Compression
+    from landscape.surfaces._compressed import read
 
-    parts = (Compression(**part) for part in json.loads(attributes.get("compression", "[]")))
-    return [str(part) for part in parts if not part.why_not]
+    texts = [str(part) for part in read(attributes) if not part.why_not]
+    return f"examples: {'; '.join(texts)}" if texts else ""
 
 
 def _dimension(data: "xarray.Dataset", dim: str) -> str:

@@ -223,6 +223,11 @@ def num_examples(data: Batch) -> int:
     return int(leaves[0].shape[0]) if leaves else 1
 
 
+def known_examples(data: Batch) -> int | None:
+    """Number of examples, if counting them takes no pass over the data."""
+    return data.known if isinstance(data, Batches) else num_examples(data)
+
+
 def first_batch(data: Batch) -> Batch:
     """Shapes and dtypes, as JAX will see them, of the data (of the first batch, where they come as batches)."""
 

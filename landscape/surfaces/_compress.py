@@ -23,6 +23,7 @@ import numpy as np
 CHUNK = 2**15  # examples whose polynomials are held at a time, so that they stay in cache
 ROOM = 2**23  # moments, beyond which data are too spread out for their compression to save anything
 MOST = 24  # the highest degree: rounding allows no smaller errors
+ROUNDED = 0.2  # of 1/(p + 1)²: how far points may be moved; the outermost are 5/(p + 1)² apart
 
 
 class Integrand(NamedTuple):
@@ -55,20 +56,40 @@ class Moments:
         self.examples = 0
         self._width, self._degree = width, degree
         self._labels = _Labels(labels)
+        self._waiting: list[np.ndarray] = []  # small batches, until they are worth a chunk
         self._keys = np.zeros(0)  # of the pieces: their middles, in widths; ascending
         self._counts = np.zeros(0, np.int64)
         self._sums = np.zeros((0, labels, degree + 1))  # of each piece: Σ ℓⱼ(y) Tᵢ(t)
         self._few = np.zeros((3, 0))  # x, y and weight of examples in pieces that have few
 
-    def add(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> bool:
-        """Add examples, (n,) each; False if they are too spread out for what there is room for."""
-        for start in range(0, len(x), CHUNK):
-            part = slice(start, start + CHUNK)
-            one = np.ones(len(x[part])) if weights is None else np.asarray(weights[part], np.float64)
-            self._add(np.stack([np.asarray(x[part], np.float64), np.asarray(y[part], np.float64), one]))
-            if self._sums.size > ROOM:
-                return False
-        return True
+    def expected_nodes(self, examples: int) -> float:
+        """About how many there will be at least, once so many examples like those so far are added."""
+        grown = self._counts * (examples / max(1, self._counts.sum()))
+        return float(np.minimum(grown, self._degree + 1).sum())
+
+    @property
+    def fit(self) -> bool:
+        """Whether there is room for them."""
+        return self._sums.size <= ROOM
+
+    @property
+    def few_labels(self) -> bool:
+        """Whether each label is a node."""
+        return self._labels.seen is not None
+
+    def add(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> None:
+        """Add examples, (n,) each."""
+        one = np.ones(len(x)) if weights is None else weights
+        self._waiting.append(np.stack([np.asarray(part, np.float64) for part in (x, y, one)]))
+        self.examples += len(x)
+        if sum(part.shape[1] for part in self._waiting) >= CHUNK:
+            self._take_in()
+
+    def _take_in(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        together = np.concatenate(waiting, axis=1) if waiting else self._few[:, :0]
+        for start in range(0, together.shape[1], CHUNK):
+            self._add(together[:, start : start + CHUNK])
 
     def _add(self, examples: np.ndarray) -> None:
         x, y, weights = examples
@@ -85,7 +106,6 @@ class Moments:
             for j, one in enumerate(basis):
                 self._sums[at, j, i] += np.bincount(which, polynomial * one, len(there))
         self._counts[at] += np.bincount(which, minlength=len(there))
-        self.examples += len(x)
         self._few = np.concatenate([self._few, examples[:, (self._counts[at] <= self._degree + 1)[which]]], axis=1)
         self._few = self._few[:, self._is_in_few()]
 
@@ -103,16 +123,24 @@ class Moments:
         sums[at], counts[at] = self._sums, self._counts
         self._keys, self._sums, self._counts = keys, sums, counts
 
-    def nodes(self) -> Nodes:
-        """The nodes; few examples of a piece are kept, empty pieces and labels that a piece does not have are not."""
+    def nodes(self, dtype: np.dtype) -> Nodes | None:
+        """The nodes, at places of this dtype; None where it cannot tell the points of a piece apart.
+
+        Few examples of a piece are kept; empty pieces, and labels that a piece does not have, give no nodes.
+        """
+        self._take_in()
         many = self._counts > self._degree + 1
-        points = _points(self._degree)
-        basis = _chebyshev(points, self._degree)
-        basis[1:] *= 2
-        weights = np.einsum("pji,ik->pjk", self._sums[many], basis) / len(points)
-        x = (self._keys[many, None, None] + points / 2) * self._width
-        x, y, weights = np.broadcast_arrays(x, self._labels.nodes[:, None], weights)
-        used = np.broadcast_to(self._sums[many].any(axis=2, keepdims=True), weights.shape)
+        keys, sums = self._keys[many, None], self._sums[many]
+        points = np.broadcast_to(_points(self._degree), (len(keys), self._degree + 1))
+        x = ((keys + points / 2) * self._width).astype(dtype).astype(np.float64)
+        rounded = 2 * (x / self._width - keys)
+        # A small share of the least distance between points: then the rounded ones interpolate as well.
+        if np.abs(rounded - points).max(initial=0.0) > ROUNDED / (self._degree + 1) ** 2:
+            return None
+        basis = np.moveaxis(_chebyshev(rounded, self._degree), 0, 1)  # (pieces, polynomials, points)
+        weights = np.linalg.solve(basis, sums.swapaxes(1, 2)).swapaxes(1, 2) if len(keys) else sums
+        x, y, weights = np.broadcast_arrays(x[:, None], self._labels.nodes[:, None], weights)
+        used = np.broadcast_to(sums.any(axis=2, keepdims=True), weights.shape)
         kept = (np.concatenate([own[used], few]) for own, few in zip((x, y, weights), self._few, strict=True))
         return Nodes(*kept)
 
@@ -123,7 +151,7 @@ class _Labels:
     def __init__(self, count: int) -> None:
         self.nodes = np.zeros(0)
         self._count = count
-        self._seen: np.ndarray | None = np.zeros(0)  # different labels; None once there are more than nodes
+        self.seen: np.ndarray | None = np.zeros(0)  # different labels; None once there are more than nodes
         self._range = (np.inf, -np.inf)
 
     def grown(self, y: np.ndarray) -> np.ndarray | None:
@@ -131,22 +159,22 @@ class _Labels:
         low, high = min(self._range[0], y.min()), max(self._range[1], y.max())
         wider, self._range = (low, high) != self._range, (low, high)
         new = y
-        for label in self._seen if self._seen is not None else ():
+        for label in self.seen if self.seen is not None else ():
             new = new[new != label]
-        if (self._seen is None and not wider) or (self._seen is not None and not new.size):
+        if (self.seen is None and not wider) or (self.seen is not None and not new.size):
             return None
-        if self._seen is not None:
-            seen = np.union1d(self._seen, new)
-            self._seen = seen if len(seen) <= self._count else None
+        if self.seen is not None:
+            seen = np.union1d(self.seen, new)
+            self.seen = seen if len(seen) <= self._count else None
         before = self.nodes
         self.nodes = self._chosen(low, high)
         return self.basis(before).T if before.size else None
 
     def _chosen(self, low: float, high: float) -> np.ndarray:
         """The labels there are, and beside them what is farthest from them."""
-        if self._seen is None:
+        if self.seen is None:
             return (low + high) / 2 - (high - low) / 2 * np.cos(np.pi * np.arange(self._count) / (self._count - 1))
-        nodes = self._seen
+        nodes = self.seen
         while len(nodes) < self._count:
             gap = int(np.argmax(np.diff(nodes))) if len(nodes) > 1 else 0
             between = nodes[gap : gap + 2].mean() if len(nodes) > 1 else nodes[0] + max(1.0, abs(nodes[0]))
@@ -196,8 +224,8 @@ def _points(degree: int) -> np.ndarray:
 
 
 def _chebyshev(t: np.ndarray, degree: int) -> np.ndarray:
-    """T₀(t) … T_degree(t), (degree + 1, n)."""
-    out = np.empty((degree + 1, len(t)))
+    """T₀(t) … T_degree(t), (degree + 1, …)."""
+    out = np.empty((degree + 1, *t.shape))
     out[0] = 1
     if degree:
         out[1] = t

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from landscape import _checks, _trees
+from landscape._callers import outside
 from landscape.charts.chart import Chart
 from landscape.charts.plane import Plane
 from landscape.objectives import data as _data
-from landscape.objectives.data import Batch, Batches, num_examples
-from landscape.objectives.losses import CrossEntropy, PointwiseLoss
+from landscape.objectives.data import Batch
+from landscape.objectives.losses import CrossEntropy, HalfSquaredError, PointwiseLoss
 from landscape.objectives.models import NeuronLosses
 from landscape.objectives.objective import Objective
 from landscape.surfaces import _compress
 from landscape.surfaces._cells import Measures
 from landscape.surfaces._compress import Integrand, Moments
 
-# Operations of a fused loop, as `_cost` counts them, in the time in which an example is compressed, and in which all
-# else about a compression is done (measured on CPU); and how many times that a run must last for it to be worthwhile.
-EXAMPLE_WORK, FIXED_WORK, WORTH = 2_000, 2**29, 8
-READ = 2**18  # examples that are read from disk at a time
+# Operations of a fused loop, as `_cost` counts them, in the time in which an example is added to a moment, and in
+# which all else about a compression is done (measured on CPU); and how many times that a run must last to be worth it.
+MOMENT_WORK, FIXED_WORK, WORTH = 100, 2**29, 8
+READ = 2**16  # inputs that are read at a time
 TOLERANCE = {"float32": 2.0**-20, "float64": 2.0**-40}  # below these rounding is all
 LONGEST = 16.0  # half the length of a piece, in z, where a loss has no poles; 1 where they are π away
 
@@ -38,19 +43,30 @@ class Compression(NamedTuple):
     examples: int = 0
     nodes: int = 0
     degree: int = 0
-    error: float = 0.0  # of sums over the examples, in units of the mean absolute integrand
+    error: float = 0.0  # of sums over the examples, in units of the mean absolute integrand; without rounding
+    tolerance: float = 0.0  # that was asked for
 
     def __str__(self) -> str:
         if self.why_not:
             return f"all, {self.why_not}"
-        return f"{self.examples} as {self.nodes} nodes of degree {self.degree}, error at most {self.error:.1e}"
+        nodes = f"{self.examples} as {self.nodes} nodes of degree {self.degree}"
+        return f"{nodes}, error at most {self.error:.1e} beside rounding"
+
+    def described(self) -> dict[str, Any]:
+        """For an attribute: what there is to say of it."""
+        return {"why_not": self.why_not} if self.why_not else self._asdict()
+
+
+def read(attributes: Mapping[Any, Any]) -> list[Compression]:
+    """What a surface says, of each split of its data."""
+    return [Compression(**part) for part in json.loads(attributes.get("compression", "[]"))]
 
 
 class Scalar(NamedTuple):
     """z = w·x + b as a function of one number an example: s = x·direction, z = ω·s + b with |ω| ≤ bound."""
 
     bound: float
-    direction: np.ndarray  # of unit length, of the shape of w
+    direction: np.ndarray  # (d,), of unit length
 
 
 def checked_tolerance(tolerance: float | None, dtype: np.dtype) -> float:
@@ -61,8 +77,8 @@ def checked_tolerance(tolerance: float | None, dtype: np.dtype) -> float:
     if not least <= _checks.number("tolerance", tolerance) < 1:
         wider = ", compute in float64 (jax_enable_x64 and float64 data)" if least == TOLERANCE["float32"] else ""
         raise ValueError(
-            f"`tolerance` is {tolerance:g}; in {np.dtype(dtype).name} it is at least {least:.1e}, and below 1. Take one"
-            f" in between{wider}, or exact=True."
+            f"`tolerance` is {tolerance:g}; in {np.dtype(dtype).name} it must be at least {least:.3g}, below which "
+            f"rounding is all, and less than 1. Take one in between{wider}, or exact=True."
         )
     return float(tolerance)
 
@@ -74,105 +90,150 @@ def compressed(
     measures: Measures,
     work: float,
     tolerance: float,
-) -> tuple[Compression, Batch]:
-    """The examples as nodes (x, y, weights) in the dtype of the params, if that is possible and saves work.
+) -> tuple[Compression, Batch | None]:
+    """The examples as nodes (x, y, weights) if that is possible and saves work.
 
     work: operations that a cell takes on one example.
     """
     risk, work = measures.risk, work * math.prod(map(len, positions))
     if why_not := _obstacle(objective, measures, work):
         return Compression(why_not), None
-    loss = objective.losses.loss  # type: ignore[attr-defined]  # NeuronLosses, as `_obstacle` saw to
     scalar = _scalar(chart, [positions[i] for i in measures.order], objective.params["w"])
     if isinstance(scalar, str):
         return Compression(scalar), None
     if risk.gradient_norm and scalar.direction.size > 1:
         return Compression("because a gradient over all weights needs all of each input"), None
+    loss = objective.losses.loss  # type: ignore[attr-defined]  # NeuronLosses, as `_obstacle` saw to
     found = _degree(loss, risk.stderr, risk.gradient_norm or risk.slope or risk.hessian, risk.hessian, tolerance)
     if found is None:
         return Compression(f"because no interpolation comes within the tolerance of {tolerance:g}"), None
-    moments = _moments(objective, loss, scalar, found[0], risk.stderr)
-    if isinstance(moments, str):
-        return Compression(moments), None
-    nodes = moments.nodes()
-    why_not = _too_little(moments.examples, work)
-    if 2 * len(nodes.x) > moments.examples:
-        why_not = f"because {len(nodes.x)} nodes would take their place"
-    if why_not:
-        return Compression(why_not), None
-    x, y, weights = (np.pad(one, (0, _rounded(len(one)) - len(one))) for one in nodes)
-    x = x[:, None] * scalar.direction if scalar.direction.ndim else x
-    said = Compression("", moments.examples, len(nodes.x), *found)
-    return said, tuple(jnp.asarray(one, objective.params["w"].dtype) for one in (x, y, weights))
+    nodes = _nodes(objective, scalar, found[0], loss.degree_in_y * (2 if risk.stderr else 1) + 1, work)
+    if isinstance(nodes, str):
+        return Compression(nodes), None
+    examples, (x, y, weights) = nodes
+    said = Compression("", examples, len(x), *found, tolerance)
+    x, y, weights = (np.pad(one, (0, _rounded(len(one)) - len(one))) for one in (x, y, weights))
+    if jnp.ndim(_data.first_batch(objective.data)[0]) > 1:
+        x = np.outer(x, scalar.direction).astype(x.dtype)
+    return said, jax.device_put((x, y, weights), _device_of(objective.data))
 
 
-def _moments(objective: Objective, loss: PointwiseLoss, scalar: Scalar, degree: int, stderr: bool) -> Moments | str:
-    """The moments of all examples, or why there are none."""
+def _nodes(objective: Objective, scalar: Scalar, degree: int, labels: int, work: float) -> tuple[int, Any] | str:
+    """How many examples there are, and the nodes that take their place, in the dtype of the data; or why none do."""
+    loss, n = objective.losses.loss, _data.known_examples(objective.data)  # type: ignore[attr-defined]
+    if n is not None and (why_not := _too_little(n, work, degree, labels)):
+        return why_not
     moments = None
-    for batch in _data.batches(objective.data, objective.n if _data.in_memory(objective.data) else READ):
-        x, y, *weights = map(np.asarray, batch)
+    for x, y, *weights in _parts(objective.data):
         if not all(np.isfinite(part).all() for part in (x, y, *weights)):
+            message = "`data` hold numbers that are not finite: no cell that sums over them will be."
+            warnings.warn(message, UserWarning, stacklevel=outside())
             return "because some are not finite"
-        s = x if x.ndim == 1 else x @ scalar.direction
-        if moments is None:
-            width = _width(loss, scalar.bound, s)
-            moments = Moments(width, degree, loss.degree_in_y * (2 if stderr else 1) + 1)
-        if not moments.add(s, y, *weights):
+        s = x.reshape(len(x), -1) @ scalar.direction if x.ndim > 1 else x
+        moments = Moments(_width(loss, scalar.bound, s), degree, labels) if moments is None else moments
+        moments.add(s, y, *weights)
+        if not moments.fit:
             return "because they are spread too wide"
+        if n is not None and 4 * moments.expected_nodes(n) > n:
+            return "because nearly as many nodes would take their place"
     assert moments is not None  # there is a batch
-    return moments
+    dtype = np.promote_types(objective.params["w"].dtype, _widest(objective.data))
+    nodes, n = moments.nodes(dtype), moments.examples
+    if nodes is None:
+        return f"because they are too close together for {dtype}"
+    if isinstance(loss, HalfSquaredError) and not moments.few_labels:
+        return f"because residuals of more than {labels} different labels would cancel between nodes"
+    if why_not := _too_little(n, work, degree, labels):
+        return why_not
+    if 2 * len(nodes.x) > n or not len(nodes.x):
+        return f"because {len(nodes.x)} nodes would take their place"
+    return n, tuple(one.astype(dtype) for one in nodes)
+
+
+def _parts(data: Batch) -> Iterator[tuple[np.ndarray, ...]]:
+    """Inputs, labels and weights, so many at a time that they take little room."""
+    first = _data.first_batch(data)
+    size = max(1, READ // math.prod(np.shape(first[0])[1:]))
+    if _data.in_memory(data):  # views of whole arrays
+        arrays = [np.asarray(leaf) for leaf in data[:3]]
+        for start in range(0, len(arrays[0]), size):
+            yield tuple(array[start : start + size] for array in arrays)
+        return
+    for batch in _data.batches(data, size):
+        yield tuple(map(np.asarray, batch[:3]))
+
+
+def _widest(data: Batch) -> np.dtype:
+    """The widest floating dtype of inputs and labels, as JAX sees them; that of integers is float32."""
+    dtypes = (jax.dtypes.canonicalize_dtype(leaf.dtype) for leaf in _data.first_batch(data)[:2])
+    return max((d for d in dtypes if d.kind == "f"), key=lambda d: d.itemsize, default=np.dtype(np.float32))
+
+
+def _device_of(data: Batch) -> Any:
+    """The device to which data in memory are committed; None where they are not."""
+    leaf = _data.first_batch(data)[0]
+    return next(iter(leaf.devices())) if isinstance(leaf, Array) and leaf.committed else None
 
 
 def _obstacle(objective: Objective, measures: Measures, work: float) -> str:
     """Why the examples cannot be compressed, or need not; `work` are the operations on one of them."""
-    losses = objective.losses
-    if not isinstance(losses, NeuronLosses):
-        return "because the losses are not known to be those of a neuron (`structure`)"
+    losses, first = objective.losses, _data.first_batch(objective.data)
+    if type(losses) is not NeuronLosses or objective.prepare is not None:
+        return "because the losses are not known to be those of a neuron"
     if not losses.loss.pole_distance:
         return "because the activation is not smooth"
     if objective.params["w"].dtype.name not in TOLERANCE:
-        return f"because {objective.params['w'].dtype} is too narrow for weights of nodes"
+        return f"because weights of dtype {objective.params['w'].dtype} are too narrow, or frozen"
     if measures.own:
-        return "because a quantity other than of the risk need not be smooth"
-    if measures.risk.stderr and len(_data.first_batch(objective.data)) > 2:
+        return "because accuracy, and quantities of your own, need not be smooth; measure them in a call of their own"
+    if measures.risk.stderr and len(first) > 2:
         return "because a standard error under weights needs each of them"
-    n = objective.data.known if isinstance(objective.data, Batches) else num_examples(objective.data)
+    if isinstance(first[0], Array) and len(first[0].devices()) > 1:
+        return "because they are spread over several devices"
+    n = _data.known_examples(objective.data)
     return "" if n is None else _too_little(n, work)
 
 
-def _too_little(n: int, work: float) -> str:
+def _too_little(n: int, work: float, degree: int = 1, labels: int = 2) -> str:
     """What to say of n examples that are measured sooner than compressed."""
-    small = work * n < WORTH * (EXAMPLE_WORK * n + FIXED_WORK)
+    small = work * n < WORTH * (MOMENT_WORK * (degree + 1) * labels * n + FIXED_WORK)
     return "because there is too little to save" if small else ""
 
 
 def _scalar(chart: Chart, coordinates: Sequence[np.ndarray], w: Any) -> Scalar | str:
-    """The one number through which an example is seen on these cells; or why there is none."""
-    weights = _weights(chart, coordinates).reshape(-1, w.size)
-    sizes = np.linalg.norm(weights, axis=1)
-    longest = int(np.argmax(sizes))
-    if not np.isfinite(sizes).all():
-        return "because some weights are not finite"
-    if w.size == 1 or not sizes[longest]:
-        return Scalar(float(sizes[longest]), np.ones(w.shape) / math.sqrt(w.size))
-    direction = weights[longest] / sizes[longest]
-    rest = np.linalg.norm(weights - np.outer(weights @ direction, direction), axis=1)
+    """The one number through which an example is seen on this chart; or why there is none."""
+    if w.size == 1:
+        bound = float(np.abs(_weights(chart, coordinates)).max())
+        return Scalar(bound, np.ones(1)) if math.isfinite(bound) else "because some weights are not finite"
+    several = "because on this chart an example is seen through more than one number"
+    if type(chart) is not Plane:
+        return several
+    # Along every coordinate, moved or not: derivatives are asked for along all.
+    vectors = np.stack([_of_w(tree).ravel() for tree in (chart.origin, *chart.directions)])
+    sizes = np.linalg.norm(vectors, axis=1)
+    direction = vectors[np.argmax(sizes)] / (sizes.max() or 1.0)
+    rest = np.linalg.norm(vectors - np.outer(vectors @ direction, direction), axis=1)
     if (rest > 8 * float(jnp.finfo(w.dtype).eps) * sizes).any():
-        return "because on this chart an example is seen through more than one number"
-    return Scalar(float(sizes[longest]), direction)
+        return several
+    return Scalar(float(np.linalg.norm(_weights(chart, coordinates).reshape(-1, w.size), axis=1).max()), direction)
 
 
 def _weights(chart: Chart, coordinates: Sequence[np.ndarray]) -> np.ndarray:
     """w at all cells; on a Plane, on which |w| is greatest at a corner, at these."""
-    if isinstance(chart, Plane):
-        corners = np.stack(np.meshgrid(*([p.min(), p.max()] for p in coordinates)), axis=-1).reshape(
-            -1, len(coordinates)
-        )
-        trees = (chart.origin, *chart.directions)
-        start, *moves = (_trees.as_numbers(tree["w"]).astype(np.float64) for tree in trees)
-        return start + np.tensordot(corners.astype(np.float64), np.stack(moves), axes=1)
+    if type(chart) is Plane:
+        corners = np.array(list(itertools.product(*((p.min(), p.max()) for p in coordinates))), np.float64)
+        return _of_w(chart.origin) + np.tensordot(corners, np.stack([_of_w(d) for d in chart.directions]), axes=1)
     grid = jnp.stack([c.ravel() for c in jnp.meshgrid(*map(jnp.asarray, coordinates))], axis=1)
-    return np.asarray(jax.jit(jax.vmap(lambda c: chart.point(tuple(c))["w"]))(grid), np.float64)
+    return np.asarray(_w_at(chart, grid), np.float64)
+
+
+def _of_w(tree: Any) -> np.ndarray:
+    return _trees.as_numbers(tree["w"]).astype(np.float64)
+
+
+@jax.jit
+def _w_at(chart: Chart, grid: Array) -> Array:
+    return jax.vmap(lambda at: chart.point(tuple(at))["w"])(grid)
 
 
 @lru_cache(maxsize=64)

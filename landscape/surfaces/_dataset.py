@@ -97,7 +97,7 @@ def attributes(
         "batch_size": task.plan.batch_size,
         "hoisted": task.hoists,
         "own_quantities": json.dumps(_own(task, arrays)),
-        "compression": json.dumps([task.compression._asdict() for task in tasks]),
+        "compression": json.dumps([task.compression.described() for task in tasks]),
     }
     if splits is not None:
         ids = {label: task.objective.id for label, task in zip(splits, tasks, strict=True)}

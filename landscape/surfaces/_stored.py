@@ -108,7 +108,7 @@ def identity(problem: Problem) -> dict[str, str]:
 
 def _examples(task: Task) -> str:
     how = task.compression
-    return "all" if how.why_not else f"{how.nodes} nodes of degree {how.degree}"
+    return "all" if how.why_not else f"nodes of degree {how.degree}, within {how.tolerance:g}"
 
 
 def _quantities(task: Task) -> str:

@@ -103,6 +103,9 @@ def planned(
     dtype = _dtype(objective)
     positions = tuple(_cast(name, a, dtype) for name, a in grid_axes.items())
     grid = tuple(len(a) for a in grid_axes.values())
+    _checks.instance("exact", exact, bool, "True or False")
+    if exact and tolerance is not None:
+        raise ValueError("`tolerance` is that of compressed examples, and exact=True compresses none; leave one out.")
     tolerance = checked_tolerance(tolerance, dtype)
     limits = (dtype, math.prod(grid), batch_size, memory, parts)
     data = objective.data

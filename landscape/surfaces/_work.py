@@ -114,7 +114,7 @@ def _through(
     if plan.batch_size >= task.n:
         (everything,) = _data.batches(data, plan.batch_size)
         return _together.on_host(_cells.whole(measures, plan, chart, everything, sweep, positions))
-    known = data.known if isinstance(data, Batches) else num_examples(data)
+    known = _data.known_examples(data)
     sums, done, first = _begun(task, plan, positions, halfway)
     for i, (batch, size, start, stop) in _runs(data, plan, first):
         jax.block_until_ready(sums)

@@ -81,14 +81,15 @@ def evaluate(
     devices:     JAX devices among which tiles are dealt; by default all local ones, or those to which params or data
                  are committed; one where data come as `Batches`. Numbers do not depend on them. Each compiles for
                  itself, and holds a copy of the data that are in memory.
-    tolerance:   of what is summed over the examples, where these are compressed; 2⁻²⁰ in float32 and 2⁻⁴⁰ in float64
-                 by default. The risk's is relative to the mean size of its terms, that of derivatives and of the
-                 standard error to their largest size nearby.
+    tolerance:   of what is summed over the examples, where these are compressed, beside rounding: 2⁻²⁰ in float32 and
+                 2⁻⁴⁰ in float64, or any larger one. Of the risk in units of itself under cross-entropy, of the mean
+                 ½(|f| + |y|)² under squared error; of derivatives and squares of losses in units of the mean of their
+                 sizes where these are largest within the piece of an example.
     exact:       True sums over all examples in every cell.
 
     The examples of a neuron are compressed where that saves work: on cells that see each through one number, and for a
     smooth activation, a few weighted nodes have the same risk, standard error and derivatives. `ls.explain` says
-    whether, and so does the attribute `compression`.
+    whether, and so does the attribute `compression`, JSON: of each split {why_not} or {examples, nodes, …, error}.
 
     Returns a Dataset over the axes:
         risk, objective, penalty_value, penalty_unit (penalty at strength 1), finite            always
@@ -115,7 +116,10 @@ def evaluate(
     for part in parts.values():  # no comprehension: warnings count the frames up to the caller's
         tasks.append(planned(part, chart, axes, *asked))
     splits = None if data is None else list(data)
-    read = [(task.objective.params, task.chart, task.data if in_memory(task.data) else None) for task in tasks]
+    own = [part.data for part in parts.values()]
+    read = [
+        (t.objective.params, t.chart, data if in_memory(data) else None) for t, data in zip(tasks, own, strict=True)
+    ]
     batches = any(not in_memory(task.data) and not _on_disk(task.data) for task in tasks)
     where = _devices.chosen(devices, read, batches)
     with jax.default_matmul_precision(precision):

@@ -24,7 +24,7 @@ from landscape import _checks
 from landscape.charts.chart import Chart
 from landscape.charts.plane import Plane
 from landscape.objectives import data as _data
-from landscape.objectives.data import Batch, Batches, num_examples
+from landscape.objectives.data import num_examples
 from landscape.objectives.objective import Objective
 from landscape.objectives.penalties import Penalty
 from landscape.surfaces import _cells, _plan
@@ -89,7 +89,7 @@ def explain(
     """
     _checks.precision(precision)
     task = planned(objective, chart, axes, quantities, penalties, batch_size, memory, tolerance, exact)
-    size, counted = task.plan.batch_size, _known(task.data)
+    size, counted = task.plan.batch_size, _data.known_examples(task.data)
     batches = (counted or size) / size
     with jax.default_matmul_precision(precision):
         seconds = _seconds(task) * counted if counted else math.nan
@@ -98,7 +98,7 @@ def explain(
     return Explanation(
         cells=math.prod(map(len, task.positions)),
         hoisted=_listed(task.cost.terms) if task.hoists else (),
-        operations=task.cost.plain.operations * batches,
+        operations=task.cost.plain.operations * batches * _times_fewer(task),
         operations_left=left.operations * batches,
         cells_in_flight=task.plan.in_flight,
         tile_shape=task.tile_shape,
@@ -111,9 +111,9 @@ def explain(
     )
 
 
-def _known(data: Batch) -> int | None:
-    """Number of examples, if counting them takes no pass over the data."""
-    return data.known if isinstance(data, Batches) else num_examples(data)
+def _times_fewer(task: Task) -> float:
+    """Examples over the nodes that take their place, padding included."""
+    return 1.0 if task.compression.why_not else task.compression.examples / task.n
 
 
 def _listed(terms: Sequence[Any]) -> tuple[str, ...]:

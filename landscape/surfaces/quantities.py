@@ -203,11 +203,11 @@ class Risk:
     gradient_norm: bool = False
     slope: bool = False
     hessian: bool = False
-    counts: bool = False  # weights say how often an example is there, not how much it counts
+    weights_are_counts: bool = False  # they say how often an example is there, not how much it matters
 
     def over_nodes(self, losses: Losses) -> Risk:
         """The same on nodes that stand for examples, whose weights these losses return."""
-        return replace(self, losses=losses, counts=True)
+        return replace(self, losses=losses, weights_are_counts=True)
 
     def accumulate(self, values: Values, params: Params, coordinates: Array, batch: Batch) -> RiskSums:
         """The sums over one batch; `values` gives its losses anywhere in the chart, `params` are those of the cell."""
@@ -222,7 +222,7 @@ class Risk:
         squares, *moments = zero, zero, zero
         if self.stderr:
             each = losses_of(self.losses, params, batch) if self.gradient_norm else values(tuple(coordinates))
-            squares, *moments = _moments(each, _mean(loss, weight), self.counts)
+            squares, *moments = _moments(each, _mean(loss, weight), self.weights_are_counts)
         sums = {"loss": loss, "weight": weight.astype(loss.dtype), "squares": squares, **sums}
         return RiskSums(sums, jax.tree.map(jnp.zeros_like, sums), *moments)
 
@@ -269,7 +269,7 @@ class Risk:
         if self.stderr:
             # √(n/(n−1)) as for a sample's standard deviation; with unequal weights n is their effective number.
             effective = jnp.square(weight) / squares
-            second = jnp.maximum(sums.second, 0) if self.counts else sums.second  # nodes err, below 0 too
+            second = jnp.maximum(sums.second, 0) if self.weights_are_counts else sums.second  # nodes err, below 0 too
             spread = jnp.sqrt(second * effective / (effective - 1))
             out["risk_stderr"] = reduced(spread, weight, self.reduction)
         if self.hessian:

@@ -30,6 +30,7 @@ from landscape.charts.chart import Chart
 from landscape.objectives import penalties as _penalties
 from landscape.objectives.objective import Objective
 from landscape.objectives.penalties import Penalty
+from landscape.surfaces import _compressed
 from landscape.surfaces._dataset import PER_PENALTY
 from landscape.surfaces.evaluate import REQUESTED, evaluate
 from landscape.surfaces.quantities import BUILT_IN
@@ -231,6 +232,7 @@ def _compare(
 ) -> Iterator[Comparison]:
     """Every number of one cell; where one differs by more than allowed, its surroundings are measured too."""
     share = tolerance(stored)
+    of_risk = share + stated_error(stored)
     here = _measured(stored, objective, chart, sweep, cell, ulps=0)
     around = None
     for variable, label, values in _numbers(stored, sweep):
@@ -239,7 +241,8 @@ def _compare(
             name = f"{variable}[{', '.join(entry.values())}]" if entry else variable
             value, recomputed = float(values.sel(entry)), float(wanted.sel(entry).squeeze())
             result = Comparison(name, label, cell, value, recomputed, True)
-            if result.difference > share and not abs(value - recomputed) <= allowed.get(variable, 0.0):
+            wide = result.difference > (of_risk if variable in ("risk", "objective") else share)
+            if wide and not abs(value - recomputed) <= allowed.get(variable, 0.0):
                 if around is None:
                     around = _measured(stored, objective, chart, sweep, cell, ulps=ULPS)
                 near = _value(around, variable, label).sel(entry).to_numpy()
@@ -261,10 +264,17 @@ def _sums(stored: xarray.Dataset, label: str, cell: Cell, share: float) -> Itera
 
 
 def _allowed(surface: xarray.Dataset) -> dict[str, float]:
-    """What compressed examples may change: their stated error, in units of each variable's largest size."""
-    error = max((part["error"] for part in json.loads(surface.attrs.get("compression", "[]"))), default=0.0)
-    sizes = {str(name): np.abs(v.to_numpy()) for name, v in surface.data_vars.items() if v.dtype.kind == "f"}
+    """What compressed examples may change in derivatives and standard errors: their stated error, in units of each
+    variable's largest size; the risk's is in units of itself."""
+    error = stated_error(surface)
+    summed = ("risk_stderr", "risk_gradient_norm", "gradient_norm", "slope", "plane_hessian")
+    sizes = {name: np.abs(surface[name].to_numpy()) for name in summed if name in surface}
     return {name: error * float(size[np.isfinite(size)].max(initial=0.0)) for name, size in sizes.items()}
+
+
+def stated_error(surface: xarray.Dataset) -> float:
+    """The error that compressed examples have by what the surface says; 0 if it is of all examples."""
+    return max((part.error for part in _compressed.read(surface.attrs)), default=0.0)
 
 
 def tolerance(surface: xarray.Dataset) -> float:
