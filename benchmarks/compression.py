@@ -44,7 +44,7 @@ def run(sizes: Sizes, repeats: int, progress: Progress) -> Report:
     rows, targets = _large(sizes, c, repeats)
     for cells, examples in sizes.small:
         progress(f"{examples} examples, {cells}×{cells} cells")
-        found = _small(make_grid(cells, cells, examples), repeats)
+        found = _small(make_grid(cells, cells, examples), 4 * repeats)  # they are short
         rows, targets = rows + found[0], targets + found[1]
     notes = (
         [f"the C loop's time is that of every {sizes.stride**2}th cell, times {sizes.stride**2}"] if c else [c.compiler]
