@@ -92,8 +92,8 @@ def pca(points: Trajectory | Mapping[str, Trajectory] | Params | Sequence[Any], 
 
     Raises: ValueError for a trajectory of several runs (select one: `run.sel(optimizer="adam")`); fewer than n + 1
     points; points that are all equal, or span fewer than n dimensions; a trajectory that is not complete; numbers that
-    are not finite; leaves of different
-    length; trajectories of different params. TypeError for a generator, and for other things among Trajectories.
+    are not finite; leaves of different length; trajectories of different params. TypeError for a generator, and for
+    other things among Trajectories.
 
         >>> import jax.numpy as jnp, landscape as ls
         >>> turn = jnp.linspace(0.0, 1.0, 5)

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.polynomial import chebyshev
 
 CHUNK = 2**15  # examples whose polynomials are held at a time, so that they stay in cache
 ROOM = 2**23  # moments, beyond which data are too spread out for their compression to save anything
@@ -31,9 +32,7 @@ class Integrand(NamedTuple):
     within the piece."""
 
     g: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    relative: (
-        bool  # its error counts in units of its least size in the piece, if it keeps its sign there; else greatest
-    )
+    relative: bool  # its error counts in units of its least size in the piece, where it keeps its sign; else greatest
 
 
 class Nodes(NamedTuple):
@@ -102,7 +101,7 @@ class Moments:
         basis = self._labels.basis(y) * weights
         self._make_room(there)
         at = np.searchsorted(self._keys, there)
-        for i, polynomial in enumerate(_chebyshev(2 * (places - keys), self._degree)):
+        for i, polynomial in enumerate(_polynomials(2 * (places - keys), self._degree)):
             for j, one in enumerate(basis):
                 self._sums[at, j, i] += np.bincount(which, polynomial * one, len(there))
         self._counts[at] += np.bincount(which, minlength=len(there))
@@ -131,13 +130,13 @@ class Moments:
         self._take_in()
         many = self._counts > self._degree + 1
         keys, sums = self._keys[many, None], self._sums[many]
-        points = np.broadcast_to(_points(self._degree), (len(keys), self._degree + 1))
+        points = np.broadcast_to(chebyshev.chebpts1(self._degree + 1), (len(keys), self._degree + 1))
         x = ((keys + points / 2) * self._width).astype(dtype).astype(np.float64)
         rounded = 2 * (x / self._width - keys)
         # A small share of the least distance between points: then the rounded ones interpolate as well.
         if np.abs(rounded - points).max(initial=0.0) > ROUNDED / (self._degree + 1) ** 2:
             return None
-        basis = np.moveaxis(_chebyshev(rounded, self._degree), 0, 1)  # (pieces, polynomials, points)
+        basis = chebyshev.chebvander(rounded, self._degree).swapaxes(1, 2)  # (pieces, polynomials, points)
         weights = np.linalg.solve(basis, sums.swapaxes(1, 2)).swapaxes(1, 2) if len(keys) else sums
         x, y, weights = np.broadcast_arrays(x[:, None], self._labels.nodes[:, None], weights)
         used = np.broadcast_to(sums.any(axis=2, keepdims=True), weights.shape)
@@ -198,10 +197,10 @@ def degree_for(integrands: Sequence[Integrand], tolerance: float) -> tuple[int, 
     values = [np.broadcast_to(one.g(middles + fine, fine), (len(middles), len(fine))) for one in integrands]
     units = [_unit(value, one.relative) for value, one in zip(values, integrands, strict=True)]
     for degree in range(1, MOST + 1):
-        points = _points(degree)
-        basis = _chebyshev(points, degree)
+        points = chebyshev.chebpts1(degree + 1)
+        basis = _polynomials(points, degree)
         basis[1:] *= 2
-        through = basis.T @ _chebyshev(fine, degree) / len(points)
+        through = basis.T @ _polynomials(fine, degree) / len(points)
         worst = 0.0
         for one, value, unit in zip(integrands, values, units, strict=True):
             at_points = np.broadcast_to(one.g(middles + points, points), (len(middles), len(points)))
@@ -218,20 +217,9 @@ def _unit(values: np.ndarray, relative: bool) -> np.ndarray:
     return np.where(units > 0, units, 1.0)  # of what is 0 throughout
 
 
-def _points(degree: int) -> np.ndarray:
-    """The degree + 1 Chebyshev points of [−1, 1]."""
-    return np.cos(np.pi * (np.arange(degree + 1) + 0.5) / (degree + 1))
-
-
-def _chebyshev(t: np.ndarray, degree: int) -> np.ndarray:
+def _polynomials(t: np.ndarray, degree: int) -> np.ndarray:
     """T₀(t) … T_degree(t), (degree + 1, …)."""
-    out = np.empty((degree + 1, *t.shape))
-    out[0] = 1
-    if degree:
-        out[1] = t
-    for i in range(2, degree + 1):
-        out[i] = 2 * t * out[i - 1] - out[i - 2]
-    return out
+    return np.moveaxis(chebyshev.chebvander(t, degree), -1, 0)
 
 
 def _distinct(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

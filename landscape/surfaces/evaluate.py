@@ -116,10 +116,7 @@ def evaluate(
     for part in parts.values():  # no comprehension: warnings count the frames up to the caller's
         tasks.append(planned(part, chart, axes, *asked))
     splits = None if data is None else list(data)
-    own = [part.data for part in parts.values()]
-    read = [
-        (t.objective.params, t.chart, data if in_memory(data) else None) for t, data in zip(tasks, own, strict=True)
-    ]
+    read = [(part.params, chart, part.data if in_memory(part.data) else None) for part in parts.values()]
     batches = any(not in_memory(task.data) and not _on_disk(task.data) for task in tasks)
     where = _devices.chosen(devices, read, batches)
     with jax.default_matmul_precision(precision):

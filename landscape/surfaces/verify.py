@@ -83,11 +83,12 @@ def verify(
     same_objective: False compares the numbers although the fingerprints differ, as they may between versions of JAX.
     source:         where the objective's examples are from, in the words of the surface's own `source`.
 
-    Numbers agree to 1024 units in the last place of the surface's dtype, and the error that compressed examples have
-    in units of the largest number of the surface; or, where the objective is so steep or so
-    ill-conditioned that rounding costs more, if moving the coordinates by 8 units does as much. Penalties are rebuilt
-    from what the surface stores; of one under a mask only the sums are checked. Of a surface with splits the one is
-    recomputed that shows the objective given. `unchecked` says what is left out.
+    Numbers agree to 1024 units in the last place of the surface's dtype; or, where the objective is so steep or so
+    ill-conditioned that rounding costs more, if moving the coordinates by 8 units does as much. Of compressed examples
+    the error that the surface states comes on top: of the risk in units of itself, of derivatives and standard errors
+    in units of their largest size. Penalties are rebuilt from what the surface stores; of one under a mask only the
+    sums are checked. Of a surface with splits the one is recomputed that shows the objective given. `unchecked` says
+    what is left out.
     Raises: ValueError if the surface shows another objective (what differs is named), or does not hold its chart.
     """
     _checks.count("cells", cells)
