@@ -43,6 +43,8 @@ _HOME = {
     "axes_around": "landscape.charts.axes",
     # measuring
     "evaluate": "landscape.surfaces.evaluate",
+    "interpolate": "landscape.surfaces.interpolate",
+    "Interpolant": "landscape.surfaces.interpolant",
     "explain": "landscape.surfaces.explain",
     "minimum": "landscape.surfaces.minimum",
     "Quantity": "landscape.surfaces.quantities",
@@ -50,6 +52,7 @@ _HOME = {
     "save": "landscape.surfaces.io",
     "save_vtk": "landscape.surfaces.vtk",
     "open_surface": "landscape.surfaces.io",
+    "open_interpolant": "landscape.surfaces.io",
     "open_trajectory": "landscape.surfaces.io",
     # walking and drawing
     "descend": "landscape.analysis.descent",

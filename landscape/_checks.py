@@ -192,6 +192,27 @@ def axis(name: str, values: Any) -> np.ndarray:
     return array
 
 
+def axes(names: tuple[str, ...], given: Any) -> dict[str, np.ndarray]:
+    """`given` as the grid positions along each of a chart's coordinates, in its own order."""
+    if not isinstance(given, Mapping):
+        raise TypeError(f"`axes` is {kind(given)}; give a mapping, {{{names[0]!r}: np.linspace(-1, 1, 51), …}}.")
+    all_named("axes", names, given, "Give every coordinate a 1-D array of positions")
+    if len(given) > 3:
+        raise ValueError(
+            f"`axes` has {len(given)} coordinates; a grid has 1 to 3: its cost grows exponentially with them."
+        )
+    return {name: axis(name, values) for name, values in given.items()}
+
+
+def all_named(argument: str, names: tuple[str, ...], given: Mapping[Any, Any], give: str) -> None:
+    """Raise ValueError unless the mapping has each of the names and no other."""
+    missing, unknown = [n for n in names if n not in given], [n for n in given if n not in names]
+    if missing or unknown:
+        wrong = {"missing": missing, "unknown": unknown}
+        listed = "; ".join(f"{what}: {', '.join(map(repr, found))}" for what, found in wrong.items() if found)
+        raise ValueError(f"`{argument}` must name the chart's coordinates, {', '.join(names)}; {listed}. {give}.")
+
+
 def random_key(name: str, value: Any) -> None:
     """Raise TypeError unless it is one random key, typed or not."""
     dtype, shape = getattr(value, "dtype", np.dtype(object)), np.shape(value)

@@ -135,8 +135,11 @@ def _padded(plan: Plan, positions: tuple[Any, ...]) -> int:
 
 def _grid(measures: Measures, positions: tuple[Array, ...], cells: int) -> Array:
     """Coordinates of so many cells (cells, k) in the chart's order, the last one repeated."""
-    grid = jnp.stack([c.reshape(-1) for c in jnp.meshgrid(*positions, indexing="ij")], axis=1)
-    grid = grid[:, jnp.asarray(measures.order)]
+    if positions[0].ndim == 2:  # scattered points
+        grid = jnp.asarray(positions[0])
+    else:
+        grid = jnp.stack([c.reshape(-1) for c in jnp.meshgrid(*positions, indexing="ij")], axis=1)
+        grid = grid[:, jnp.asarray(measures.order)]
     return jnp.concatenate([grid, jnp.broadcast_to(grid[-1:], (cells - len(grid), grid.shape[1]))])
 
 

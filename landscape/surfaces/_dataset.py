@@ -12,7 +12,7 @@ import numpy as np
 from landscape.charts import axes as _axes
 from landscape.charts import chart as _chart
 from landscape.objectives.penalties import Penalty
-from landscape.surfaces._task import Task
+from landscape.surfaces._task import EVALUATION, Task
 from landscape.surfaces.provenance import describe
 from landscape.surfaces.quantities import BUILT_IN
 from landscape.surfaces.sweep import sweep_coordinates
@@ -67,7 +67,12 @@ def coordinates(
 ) -> dict[str, Any]:
     """The coordinates of a surface."""
     about = _axes.described(task.chart)
-    coords: dict[str, Any] = {name: (name, axis, about[name]) for name, axis in task.axes.items()}
+    coords: dict[str, Any]
+    if EVALUATION in task.axes:
+        points = task.axes[EVALUATION]
+        coords = {name: (EVALUATION, points[:, i], about[name]) for i, name in enumerate(task.chart.names)}
+    else:
+        coords = {name: (name, axis, about[name]) for name, axis in task.axes.items()}
     if penalties is not None:
         coords |= sweep_coordinates(penalties)
     if splits is not None:

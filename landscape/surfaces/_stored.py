@@ -15,7 +15,7 @@ from landscape.surfaces import _dataset, _filling, io
 from landscape.surfaces._devices import Where
 from landscape.surfaces._identity import chart_identity, digest, penalties_identity, random_numbers
 from landscape.surfaces._plan import Plan
-from landscape.surfaces._task import Task
+from landscape.surfaces._task import EVALUATION, Task
 from landscape.surfaces._work import Work
 from landscape.surfaces.progress import Progress, Reached
 from landscape.tiles.halfway import Halfway
@@ -42,6 +42,8 @@ class Problem(NamedTuple):
 def cut(tasks: Sequence[Task], splits: Sequence[str] | None) -> tuple[Tiling, list[Task]]:
     """The tiles of a surface, those of the split that needs the smallest, and the tasks with them."""
     grid = tuple(map(len, tasks[0].positions))
+    if EVALUATION in tasks[0].axes:  # all lists of points in tiles of one shape
+        return Tiling((EVALUATION,), grid, tasks[0].tile_shape), list(tasks)
     shape = tile_shape(grid, min(math.prod(task.tile_shape) for task in tasks))
     flights = [min(task.plan.in_flight, math.prod(shape)) for task in tasks]
     fitted = [

@@ -39,13 +39,23 @@ from landscape.surfaces.sweep import Sweep, penalties_of, stacked
 from landscape.tiles.tiling import tile_shape
 
 
+EVALUATION = "evaluation"  # the dimension of scattered points
+ROUND = 64  # of them are planned for, so that the program does not depend on their number
+
+
+class Scattered(NamedTuple):
+    """Points (P, k) of a chart, in the order of its names, in place of the axes of a grid."""
+
+    points: np.ndarray
+
+
 class Task(NamedTuple):
     """A grid that is about to be measured: everything checked, everything chosen."""
 
     objective: Objective
     chart: Chart
     data: Batch  # the objective's, or nodes in their place; a copy where a device has its own
-    axes: dict[str, np.ndarray]
+    axes: dict[str, np.ndarray]  # or {EVALUATION: points (P, k)}
     positions: tuple[np.ndarray, ...]  # the same in the dtype that is computed in
     measures: Measures
     sweep: Sweep
@@ -65,7 +75,7 @@ class Task(NamedTuple):
 def planned(
     objective: Objective,
     chart: Chart,
-    axes: Mapping[str, Any],
+    axes: Mapping[str, Any] | Scattered,
     quantities: Sequence[str | Quantity],
     penalties: Mapping[str, Penalty] | None,
     batch_size: int | None,
@@ -88,7 +98,9 @@ def planned(
             )
     if memory is not None:
         _checks.count("memory", memory, least=2**20, unit=" bytes")
-    grid_axes = _checked_axes(chart, axes)
+    scattered = isinstance(axes, Scattered)
+    _chart.check("chart", chart)
+    grid_axes = {EVALUATION: axes.points} if isinstance(axes, Scattered) else _checks.axes(chart.names, axes)
     own = penalties_of(objective, penalties)
     sweep, units = stacked(own, _trees.floating(objective.params))
     # Of a large model without penalties not even the params are read; a small one is compiled once for all penalties.
@@ -97,12 +109,13 @@ def planned(
         sweep = sweep._replace(alpha=None, beta=None, unit_alpha=None, unit_beta=None)
     _checks.x64_matches("objective", objective.params)
     _chart.check_fits("chart", chart, objective.params)
-    _warn_below_resolution(chart, grid_axes)
-    order = tuple(list(grid_axes).index(name) for name in chart.names)
+    if not scattered:
+        _warn_below_resolution(chart, grid_axes)
+    order = tuple(range(len(chart.names)) if scattered else (list(grid_axes).index(name) for name in chart.names))
     measures = _measures(objective, chart, quantities, order, units, sweep)
     dtype = _dtype(objective)
     positions = tuple(_cast(name, a, dtype) for name, a in grid_axes.items())
-    grid = tuple(len(a) for a in grid_axes.values())
+    grid = (ROUND,) if scattered else tuple(len(a) for a in grid_axes.values())
     _checks.instance("exact", exact, bool, "True or False")
     if exact and tolerance is not None:
         raise ValueError("`tolerance` is that of compressed examples, and exact=True compresses none; leave one out.")
@@ -117,7 +130,8 @@ def planned(
             data, measures = nodes, measures._replace(risk=measures.risk.over_nodes(objective.losses))
             plan, cost, sizes = _plan_for(objective.params, data, chart, measures, *limits)
     n = math.inf if isinstance(data, Batches) else num_examples(data)
-    shape = tile_shape(grid, plan.tile_cells)
+    # A tile of scattered points that is not full is computed as if it were: the smallest that is as fast a cell.
+    shape = tile_shape(grid, plan.in_flight if scattered and plan.batch_size >= n else plan.tile_cells)
     plan = plan._replace(in_flight=min(plan.in_flight, math.prod(shape)))
     return Task(objective, chart, data, grid_axes, positions, measures, sweep, plan, n, shape, cost, sizes, compression)
 
@@ -175,27 +189,6 @@ def _dtype(objective: Objective) -> np.dtype:
     return np.promote_types(objective.dtype, np.float32) if objective.dtype.itemsize >= 4 else np.dtype(np.float32)
 
 
-def _checked_axes(chart: Chart, axes: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    _chart.check("chart", chart)
-    if not isinstance(axes, Mapping):
-        raise TypeError(
-            f"`axes` is {_checks.kind(axes)}; give a mapping, {{{chart.names[0]!r}: np.linspace(-1, 1, 51), …}}."
-        )
-    missing, unknown = [n for n in chart.names if n not in axes], [n for n in axes if n not in chart.names]
-    if missing or unknown:
-        wrong = {"missing": missing, "unknown": unknown}
-        listed = "; ".join(f"{what}: {', '.join(map(repr, names))}" for what, names in wrong.items() if names)
-        raise ValueError(
-            f"`axes` must name the chart's coordinates, {', '.join(chart.names)}; {listed}. "
-            "Give every coordinate a 1-D array of positions."
-        )
-    if len(axes) > 3:
-        raise ValueError(
-            f"`axes` has {len(axes)} coordinates; a grid has 1 to 3: its cost grows exponentially with them."
-        )
-    return {name: _checks.axis(name, values) for name, values in axes.items()}
-
-
 def _cast(name: str, axis: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """The positions in the dtype they are used in; a warning where they run together, an error where they overflow."""
     with np.errstate(over="ignore"):
@@ -204,7 +197,7 @@ def _cast(name: str, axis: np.ndarray, dtype: np.dtype) -> np.ndarray:
         raise ValueError(
             f"`axes[{name!r}]` reaches {np.abs(axis).max():.1e}, which overflows {dtype}; take a smaller range."
         )
-    if len(np.unique(cast)) < len(np.unique(axis)):
+    if axis.ndim == 1 and len(np.unique(cast)) < len(np.unique(axis)):
         warnings.warn(
             f"`axes[{name!r}]` has positions that are equal in {dtype}: cells will repeat. "
             "Use a wider step, or float64.",

@@ -58,7 +58,8 @@ class Work:
     def shapes(self) -> dict[str, Named]:
         """Arrays like those of a tile, that take no memory: traced, not computed."""
         task, plan = self._tasks[0], self.plans[0]
-        positions = tuple(np.zeros(s, p.dtype) for s, p in zip(task.tile_shape, task.positions, strict=True))
+        shapes = ((size, *p.shape[1:]) for size, p in zip(task.tile_shape, task.positions, strict=True))
+        positions = tuple(np.zeros(s, p.dtype) for s, p in zip(shapes, task.positions, strict=True))
         with self._settings.on(None):
             values = _values_of(task, plan, positions)
         named = _dataset.named(_dataset.shapes(values), tuple(task.axes), self._swept, "split" in self._tiling.dims)

@@ -26,10 +26,11 @@ from landscape.objectives.data import Batches, in_memory
 from landscape.objectives.objective import Objective, check_objective
 from landscape.objectives.penalties import Penalty
 from landscape.surfaces import _dataset, _devices, _stored
-from landscape.surfaces._task import Task, planned
+from landscape.surfaces._task import Scattered, Task, planned
 from landscape.surfaces._work import Work
 from landscape.surfaces.progress import Progress, Reached
 from landscape.surfaces.quantities import GRADIENTS, Quantity
+from landscape.tiles.leases import Shard
 from landscape.tiles.run import Memory, run
 
 if TYPE_CHECKING:
@@ -119,14 +120,46 @@ def evaluate(
     read = [(part.params, chart, part.data if in_memory(part.data) else None) for part in parts.values()]
     batches = any(not in_memory(task.data) and not _on_disk(task.data) for task in tasks)
     where = _devices.chosen(devices, read, batches)
-    with jax.default_matmul_precision(precision):
-        if store is not None:
-            problem = _stored.Problem(tasks, splits, penalties, batch_size, precision)
-            surface = _stored.filled(problem, store, share, where, progress)
-        else:
-            surface = _in_memory(tasks, splits, penalties, precision, where, progress, started)
+    problem = _stored.Problem(tasks, splits, penalties, batch_size, precision)
+    surface = _measured(problem, store, share, where, progress, started)
     _warn_if_nowhere_finite(surface)
     return surface
+
+
+def evaluate_at(
+    objective: Objective,
+    chart: Chart,
+    points: np.ndarray,
+    quantities: Sequence[str | Quantity],
+    penalties: Mapping[str, Penalty] | None,
+    batch_size: int | None,
+    memory: int | None,
+    precision: str,
+    store: str | None,
+) -> xarray.Dataset:
+    """As `evaluate`, on all examples, at points (P, k) in the order of the chart's names: of dimension `evaluation`."""
+    started = time.perf_counter()
+    share = _devices.shard(None, store)
+    parts = share.count if store is not None else 0
+    task = planned(objective, chart, Scattered(points), quantities, penalties, batch_size, memory, None, True, parts)
+    read = (objective.params, chart, objective.data if in_memory(objective.data) else None)
+    where = _devices.chosen(None, read, not in_memory(task.data) and not _on_disk(task.data))
+    problem = _stored.Problem([task], None, penalties, batch_size, precision)
+    return _measured(problem, store, share, where, False, started)
+
+
+def _measured(
+    problem: _stored.Problem,
+    store: str | os.PathLike[str] | None,
+    share: Shard,
+    where: _devices.Where,
+    progress: bool | None,
+    started: float,
+) -> xarray.Dataset:
+    with jax.default_matmul_precision(problem.precision):
+        if store is not None:
+            return _stored.filled(problem, store, share, where, progress)
+        return _in_memory(problem, where, progress, started)
 
 
 def _on_disk(data: Any) -> bool:
@@ -154,17 +187,12 @@ def _parts(objective: Objective, data: Mapping[str, Any] | None) -> dict[str, Ob
 
 
 def _in_memory(
-    tasks: Sequence[Task],
-    splits: Sequence[str] | None,
-    penalties: Mapping[str, Penalty] | None,
-    precision: str,
-    where: _devices.Where,
-    progress: bool | None,
-    started: float,
+    problem: _stored.Problem, where: _devices.Where, progress: bool | None, started: float
 ) -> xarray.Dataset:
     import xarray
 
-    tiling, tasks = _stored.cut(tasks, splits)
+    _, splits, penalties, _, precision = problem
+    tiling, tasks = _stored.cut(problem.tasks, splits)
     place = Memory(tiling)
     with Progress(math.prod(tiling.grid), "cells", progress) as bar:
         reached = Reached(bar, tiling)

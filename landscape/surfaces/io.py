@@ -12,6 +12,7 @@ import numpy as np
 
 from landscape import _checks, _trees
 from landscape.charts.trajectory import Trajectory
+from landscape.surfaces.interpolant import Interpolant
 from landscape.surfaces.provenance import made_with
 from landscape.tiles import chunks
 from landscape.tiles import manifest as _manifest
@@ -22,11 +23,12 @@ from landscape.tiles.tiling import Tiling, tile_shape
 if TYPE_CHECKING:
     import xarray
 
+ROUND, RESULT = "round-", "result-"  # in the folder of an interpolant that is being made: stores of their own
 CHUNK = 2**26  # bytes of a variable in a tile of what is saved as a whole
 
 
-def save(result: xarray.Dataset | Trajectory, path: str | os.PathLike[str]) -> None:
-    """Write a surface or a trajectory as a store: zarr 3, CRC-32C on every chunk, at a path or any URL of fsspec's.
+def save(result: xarray.Dataset | Trajectory | Interpolant, path: str | os.PathLike[str]) -> None:
+    """Write a surface, an interpolant or a trajectory as a store: zarr 3, CRC-32C on every chunk, at a path or any URL of fsspec's.
 
     `xarray.open_zarr(path)` reads it too; labels (penalties, optimizers) are then JSON in the attribute `labels`. A
     store appears whole or not at all.
@@ -134,6 +136,30 @@ def open_trajectory(path: str | os.PathLike[str]) -> Trajectory:
     return trajectory_of(_open(path, "trajectory"))
 
 
+def open_interpolant(path: str | os.PathLike[str]) -> Interpolant:
+    """The interpolant saved at `path`, in memory, as `interpolate` returned it; or the last one made with store=`path`.
+
+    Raises: as `open_surface`; ValueError for the store of one that is not complete.
+    """
+    results = parts(path, RESULT)
+    if not results and parts(path, ROUND):
+        raise ValueError(
+            f"{os.fspath(path)!r} holds the evaluations of an interpolant that is not complete: repeat the call of "
+            "ls.interpolate to go on."
+        )
+    store = _open(results[-1] if results else path, "interpolant")
+    return Interpolant(store.dataset(store.records()))
+
+
+def parts(folder: str | os.PathLike[str], start: str) -> list[str]:
+    """The stores in a folder whose names start so, and end in a number if they are results, by that."""
+    files = files_at(folder)
+    names = {name.partition("/")[0] for name in files.names("")} if files.exists() else set()
+    found = [name for name in names if name.startswith(start)]
+    key = {RESULT: lambda name: (int(name.removeprefix(RESULT)), name)}.get(start, lambda name: (0, name))
+    return [f"{os.fspath(folder).rstrip('/')}/{name}" for name in sorted(found, key=key)]
+
+
 def trajectory_of(store: Store, complete: bool = False) -> Trajectory:
     """The trajectory in a store, which is known to be complete or not."""
     records = store.all_records() if complete else store.records()
@@ -176,18 +202,21 @@ def named(dataset: xarray.Dataset) -> tuple[dict[str, Named], dict[str, Mapping[
     return arrays, {str(name): v.attrs for name, v in dataset.data_vars.items()}
 
 
-def flattened(result: xarray.Dataset | Trajectory) -> xarray.Dataset:
+def flattened(result: xarray.Dataset | Trajectory | Interpolant) -> xarray.Dataset:
     """A result as one data set, a trajectory's params as variables.
 
     Raises: as `save`.
     """
     import xarray
 
+    if isinstance(result, Interpolant):
+        return result.data.assign_attrs(format=FORMAT)
     if isinstance(result, xarray.Dataset):
         return result.assign_attrs({"kind": "surface", "format": FORMAT} | result.attrs)
     if not isinstance(result, Trajectory):
         raise TypeError(
-            f"`result` is {_checks.kind(result)}; save a surface (ls.evaluate) or a trajectory (ls.descend)."
+            f"`result` is {_checks.kind(result)}; save a surface (ls.evaluate), an interpolant (ls.interpolate) or a "
+            "trajectory (ls.descend)."
         )
     if result.params is None:
         return result.data.assign_attrs(format=FORMAT)

@@ -63,7 +63,7 @@ class Memory:
     def put(self, tile: int, arrays: Mapping[str, Named], said: Mapping[str, Any]) -> None:
         """Copy a tile into the whole."""
         tiling = self._tiling
-        if tiling.count == 1:
+        if tiling.grid == tiling.shape:
             self.arrays = dict(arrays)
             return
         sizes, covered = dict(zip(tiling.dims, tiling.grid, strict=True)), tiling.slices(tile)

@@ -48,7 +48,10 @@ class Tiling(NamedTuple):
         sizes = dict(zip(self.dims, self.shape, strict=True))
         covered = self.slices(tile)
         parts = {name: axis[covered[name]] for name, axis in axes.items()}
-        return tuple(np.pad(part, (0, sizes[name] - len(part)), mode="edge") for name, part in parts.items())
+        return tuple(
+            np.pad(part, [(0, sizes[name] - len(part)), *[(0, 0)] * (part.ndim - 1)], mode="edge")
+            for name, part in parts.items()
+        )
 
 
 def tile_shape(grid: Shape, cells: int) -> Shape:

@@ -1,0 +1,124 @@
+"""What an interpolant holds, piece by piece: values and derivatives of its channels; one field as polynomials."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from landscape.surfaces import _chebyshev
+from landscape.surfaces._refinement import FORMS, Form, Piece
+
+if TYPE_CHECKING:
+    import xarray
+
+CODES: tuple[Form, ...] = ("plain", "log", "square")  # as they are stored, from 0; what is not finite is −1
+RESAMPLED = {1: 1024, 2: 128, 3: 48}  # the largest degree of a field that is no polynomial, by the number of axes
+RESOLVED = 1e-9  # its coefficients are then this small
+
+
+class Channel(NamedTuple):
+    """One number in every point: a variable of the surface, or an entry of one."""
+
+    variable: str
+    index: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A finite piece: k axes."""
+
+    lower: np.ndarray  # (k,)
+    upper: np.ndarray
+    forms: tuple[Form, ...]  # one a channel
+    coefficients: np.ndarray  # (channels, degree + 1, …)
+
+    @property
+    def widths(self) -> np.ndarray:
+        """(k,)"""
+        return self.upper - self.lower
+
+    def to_cube(self, points: np.ndarray) -> np.ndarray:
+        """Points (P, k) of the piece in [−1, 1]^k."""
+        return (2 * points - self.lower - self.upper) / self.widths
+
+    def from_cube(self, t: np.ndarray) -> np.ndarray:
+        """Points (P, k) of [−1, 1]^k in the piece."""
+        return self.lower + self.widths * (t + 1) / 2
+
+    def on_grid(self, t: Sequence[np.ndarray]) -> np.ndarray:
+        """(channels, …) the channels' values on a grid in the cube."""
+        values = _chebyshev.on_grid(self.coefficients, t)
+        return np.stack([FORMS[form].back(value) for form, value in zip(self.forms, values, strict=True)])
+
+    def derivatives(self, channel: int, t: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Gradient (k, …) and Hessian (k, k, …) of a channel on a grid in the cube."""
+        own, k = self.coefficients[channel], len(self.lower)
+        first = [_chebyshev.derivative(own, a - k, w) for a, w in enumerate(self.widths)]
+        gradient = np.stack([_chebyshev.on_grid(c, t) for c in first])
+        rows = [[_chebyshev.derivative(c, b - k, w) for b, w in enumerate(self.widths)] for c in first]
+        hessian = np.stack([np.stack([_chebyshev.on_grid(c, t) for c in row]) for row in rows])
+        if self.forms[channel] == "log":  # (eᵖ)′ = eᵖp′, (eᵖ)″ = eᵖ(p″ + p′p′ᵀ)
+            value = np.exp(_chebyshev.on_grid(own, t))
+            gradient, hessian = value * gradient, value * (hessian + gradient[:, None] * gradient[None])
+        return gradient, hessian
+
+    def combined(self, weights: Mapping[int, float]) -> Patch:
+        """A patch of one channel, a polynomial: Σ weight · channel."""
+        k = len(self.lower)
+        if all(self.forms[channel] == "plain" for channel in weights):
+            total = sum(weight * self.coefficients[channel] for channel, weight in weights.items())
+            return Patch(self.lower, self.upper, ("plain",), np.asarray(total)[None])
+        degrees = [n - 1 for n in self.coefficients.shape[1:]]
+        while True:
+            values = self.on_grid([_chebyshev.nodes(n) for n in degrees])
+            coefficients = _chebyshev.of_values(sum(w * values[channel] for channel, w in weights.items())[None], k)
+            lasts = [slab[0, -2] for slab in _chebyshev.slabs(coefficients, k)]
+            wanted = RESOLVED * np.abs(values).max()
+            longer = [min(2 * n, RESAMPLED[k]) if last > wanted else n for n, last in zip(degrees, lasts, strict=True)]
+            if longer == degrees:
+                return Patch(self.lower, self.upper, ("plain",), coefficients)
+            degrees = longer
+
+
+def pack(pieces: Sequence[Piece], names: Sequence[str], channels: Sequence[Channel]) -> dict[str, tuple]:
+    """Pieces as variables of a data set."""
+    k = len(names)
+    finite = [piece.coefficients is not None for piece in pieces]
+    codes = [[CODES.index(form) for form in piece.forms] or [-1] * len(channels) for piece in pieces]
+    flat = [np.empty((len(channels), 0))]
+    flat += [piece.coefficients.reshape(len(channels), -1) for piece in pieces if piece.coefficients is not None]
+    errors = [piece.errors if ok else np.full(len(channels), np.nan) for piece, ok in zip(pieces, finite, strict=True)]
+    return {
+        "lower": (("piece", "coordinate"), np.array([piece.lower for piece in pieces])),
+        "upper": (("piece", "coordinate"), np.array([piece.upper for piece in pieces])),
+        "degree": (
+            ("piece", "coordinate"),
+            np.array([piece.degrees if ok else (-1,) * k for piece, ok in zip(pieces, finite, strict=True)]),
+        ),
+        "form": (("piece", "channel"), np.array(codes, np.int8)),
+        "error": (("piece", "channel"), np.array(errors)),
+        "coefficients": (("channel", "coefficient"), np.concatenate(flat, axis=1)),
+    }
+
+
+def unpack(data: xarray.Dataset) -> Iterator[Patch]:
+    """The finite pieces."""
+    lower, upper, degree = (data[name].to_numpy() for name in ("lower", "upper", "degree"))
+    codes, flat, start = data["form"].to_numpy(), data["coefficients"].to_numpy(), 0
+    for i, degrees in enumerate(degree):
+        if degrees[0] < 0:
+            continue
+        stop = start + math.prod(degrees + 1)
+        own = flat[:, start:stop].reshape(-1, *(degrees + 1))
+        yield Patch(lower[i], upper[i], tuple(CODES[code] for code in codes[i]), own)
+        start = stop
+
+
+def channels_of(data: xarray.Dataset) -> list[Channel]:
+    """Its channels, in order."""
+    return [Channel(name, tuple(index)) for name, index in json.loads(data.attrs["channels"])]

@@ -1,0 +1,272 @@
+"""Values at scattered points: an objective's or a Python function's, computed once each, kept round by round."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+
+from landscape import _checks, _trees
+from landscape._version import __version__
+from landscape.charts import axes as _axes
+from landscape.charts.chart import Chart
+from landscape.objectives.objective import Objective
+from landscape.objectives.penalties import Penalty
+from landscape.surfaces import _dataset, _devices, _filling, _stored, io
+from landscape.surfaces._identity import digest
+from landscape.surfaces._patches import Channel
+from landscape.surfaces._task import EVALUATION, Scattered, planned
+from landscape.surfaces.evaluate import evaluate_at
+from landscape.surfaces.interpolant import Interpolant
+from landscape.surfaces.provenance import made_with
+from landscape.surfaces.quantities import GRADIENTS, Quantity
+from landscape.surfaces.sweep import penalties_of, stacked
+from landscape.tiles.halfway import Halfway
+from landscape.tiles.leases import Shard
+from landscape.tiles.manifest import FORMAT, Named
+from landscape.tiles.run import WHOLE, Tile
+from landscape.tiles.store import check_same, files_at, open_store
+from landscape.tiles.tiling import Tiling
+
+if TYPE_CHECKING:
+    import xarray
+
+DERIVED = ("finite", "objective", "penalty_value", "computed")  # no channels
+SAME = 1e-4  # of a value, to which a function must return it again
+
+
+class Source(Protocol):
+    """What is sampled."""
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+
+    @property
+    def dtype(self) -> Any: ...  # that values are computed in
+
+    def measure(self, points: np.ndarray, store: str | None) -> xarray.Dataset:
+        """A surface of dimension `evaluation` at points (P, k)."""
+        ...
+
+    def identity(self) -> dict[str, str]:
+        """What makes two samples the same, but for their points."""
+        ...
+
+    def check(self, point: np.ndarray, risk: float) -> None:
+        """Raise ValueError where what was kept cannot be this source's."""
+        ...
+
+    def described(self) -> dict[str, dict[str, Any]]:
+        """The attributes of each coordinate."""
+        ...
+
+    def penalized(self) -> tuple[list[float], list[int]]:
+        """The strengths of the penalties, and which of the different ones at strength 1 each is."""
+        ...
+
+    def left_out(self) -> set[str]:
+        """Variables that come with others, and are not wanted."""
+        ...
+
+
+class Measured(NamedTuple):
+    """An objective on a chart."""
+
+    objective: Objective
+    chart: Chart
+    quantities: Sequence[str | Quantity]
+    penalties: Mapping[str, Penalty] | None
+    batch_size: int | None
+    memory: int | None
+    precision: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.chart.names)
+
+    @property
+    def dtype(self) -> Any:
+        return self.objective.dtype
+
+    def measure(self, points: np.ndarray, store: str | None) -> xarray.Dataset:
+        own = (self.quantities, self.penalties, self.batch_size, self.memory, self.precision)
+        return evaluate_at(self.objective, self.chart, points, *own, store)
+
+    def identity(self) -> dict[str, str]:
+        objective, chart, quantities, penalties, batch_size, memory, precision = self
+        points = Scattered(np.zeros((1, len(self.names))))
+        task = planned(objective, chart, points, quantities, penalties, batch_size, memory, None, True)
+        return _stored.identity(_stored.Problem([task], None, penalties, batch_size, precision))
+
+    def check(self, point: np.ndarray, risk: float) -> None:
+        """Its identity says all."""
+
+    def described(self) -> dict[str, dict[str, Any]]:
+        return _axes.described(self.chart)
+
+    def left_out(self) -> set[str]:
+        return {*DERIVED, *GRADIENTS} - set(filter(lambda own: isinstance(own, str), self.quantities))
+
+    def penalized(self) -> tuple[list[float], list[int]]:
+        own = penalties_of(self.objective, self.penalties)
+        _, units = stacked(own, _trees.floating(self.objective.params))
+        return [penalty.strength for penalty in own], list(units)
+
+
+class Called(NamedTuple):
+    """A Python function of coordinates."""
+
+    function: Callable[..., Any]
+    names: tuple[str, ...]
+
+    @property
+    def dtype(self) -> Any:
+        return np.dtype(np.float64)
+
+    @property
+    def title(self) -> str:
+        """What it is called."""
+        return str(getattr(self.function, "__qualname__", type(self.function).__qualname__))
+
+    def value(self, point: np.ndarray) -> float:
+        """At one point. Raises: TypeError or ValueError unless it is one real number."""
+        given = [float(x) for x in point]
+        value = self.function(*given)
+        at = f"at {', '.join(f'{name} = {x:g}' for name, x in zip(self.names, given, strict=True))}"
+        try:
+            array = np.asarray(value, np.float64)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"`function` returned {_checks.kind(value)} {at}; wanted one real number.") from error
+        if array.size != 1:
+            raise ValueError(f"`function` returned shape {array.shape} {at}; wanted one real number.")
+        return float(array.reshape(()))
+
+    def measure(self, points: np.ndarray, store: str | None) -> xarray.Dataset:
+        import xarray
+
+        coords = {name: (EVALUATION, points[:, i]) for i, name in enumerate(self.names)}
+        tiling = Tiling((EVALUATION,), (len(points),), (1,))  # a tile each: who gives a function of his own has few
+
+        def work(tile: int, device: Any, halfway: Halfway) -> Tile:
+            return Tile(self._variables(np.array([self.value(points[tile])])), {})
+
+        if store is None:
+            values = np.array([self.value(point) for point in points])
+            return xarray.Dataset(dict(self._variables(values)), coords, self._attributes())
+        identity = self.identity() | {"axes": digest(points)}
+        empty = self._variables(np.zeros(1))
+        described = {name: _dataset.described(name) for name in empty}
+
+        def new() -> Any:
+            coordinates = xarray.Dataset(coords=coords).coords
+            return io.manifest_of(tiling, empty, described, coordinates, self._attributes(), identity, {})
+
+        where = _devices.Where([None])
+        kept = _filling.begun(store, identity, new, where)
+        return _filling.filled(kept, work, _devices.shard(None, store), where, lambda tile: None, io.surface_of)
+
+    def _variables(self, values: np.ndarray) -> dict[str, Named]:
+        return {"risk": Named((EVALUATION,), values), "penalty_unit": Named((EVALUATION,), np.zeros_like(values))}
+
+    def _attributes(self) -> dict[str, Any]:
+        about = {"format": FORMAT, "kind": "surface", "dtype": "float64", "landscape_version": __version__}
+        return about | {"objective": f"{self.title}({', '.join(self.names)})", "numpy_version": np.__version__}
+
+    def identity(self) -> dict[str, str]:
+        return {"kind": "surface", "function": self.title, "coordinates": ", ".join(self.names)}
+
+    def check(self, point: np.ndarray, risk: float) -> None:
+        again = self.value(point)
+        if not (abs(again - risk) <= SAME * abs(risk) or (math.isnan(again) and math.isnan(risk)) or again == risk):
+            raise ValueError(
+                f"`store` holds values of another function: {risk:g} at {point.tolist()}, where `function` gives "
+                f"{again:g}. Take another path."
+            )
+
+    def described(self) -> dict[str, dict[str, Any]]:
+        return {name: {"long_name": name, "units": "1", "kind": "coordinate"} for name in self.names}
+
+    def left_out(self) -> set[str]:
+        return set()
+
+    def penalized(self) -> tuple[list[float], list[int]]:
+        return [0.0], [0]
+
+
+@dataclass
+class Rounds:
+    """Values at points, (channels, P): those that are known, and the others in a round of their own.
+
+    Raises: ValueError for a store of another problem, with what differs.
+    """
+
+    source: Source
+    store: str | None
+    told: Callable[[int], None]  # of how many points were computed
+    channels: list[Channel] = field(default_factory=list)
+    attributes: dict[str, Any] = field(default_factory=dict)
+    _known: dict[bytes, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in io.parts(self.store, io.ROUND) if self.store is not None else ():
+            kept, identity = open_store(name), self.source.identity()
+            check_same(kept, identity | {"axes": kept.manifest.identity.get("axes", "")}, made_with())
+            if len(kept.records()) == kept.manifest.tiling.count:
+                surface = io.surface_of(kept, complete=True)
+                points = self._add(surface)
+                self.source.check(points[0], float(surface["risk"][0]))
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        new = points[[point.tobytes() not in self._known for point in points]]
+        if len(new):
+            store = None if self.store is None else f"{self.store}/{io.ROUND}{digest(new)}"
+            self._add(self.source.measure(new, store))
+            self.told(len(new))
+        return np.stack([self._known[point.tobytes()] for point in points], axis=1)
+
+    def _add(self, surface: xarray.Dataset) -> np.ndarray:
+        if not self.channels:
+            self.channels = list(_channels(surface, self.source))
+            self.attributes = dict(surface.attrs)
+        points = np.stack([surface[name].to_numpy() for name in self.source.names], axis=1)
+        whole = {
+            name: surface[name].transpose(..., EVALUATION).to_numpy().astype(np.float64) for name in surface.data_vars
+        }
+        first = self.source.penalized()[1].index
+        rows = []
+        for variable, index in self.channels:
+            own = whole[variable]
+            if variable == "penalty_unit" and own.ndim > 1:
+                index = (first(index[0]),)
+            rows.append(own[index] if own.ndim > 1 else own)
+        self._known |= {point.tobytes(): values for point, values in zip(points, np.stack(rows, axis=1), strict=True)}
+        return points
+
+    @property
+    def norms(self) -> tuple[bool, ...]:
+        """Which channels are norms."""
+        return tuple(channel.variable in GRADIENTS for channel in self.channels)
+
+
+def _channels(surface: xarray.Dataset, source: Source) -> Iterator[Channel]:
+    """The risk first; a penalty at strength 1 once, however many strengths it has."""
+    yield Channel("risk", ())
+    for name in sorted(map(str, surface.data_vars)):
+        if name == "penalty_unit":
+            yield from (Channel(name, (unit,)) for unit in dict.fromkeys(source.penalized()[1]))
+        elif name not in {"risk", *source.left_out()}:
+            shape = surface[name].transpose(..., EVALUATION).shape[:-1]
+            yield from (Channel(name, index) for index in itertools.product(*map(range, shape)))
+
+
+def keep(found: Interpolant, store: str) -> None:
+    """Write what came of the rounds in a store beside them, unless it is there."""
+    names = io.parts(store, io.RESULT)
+    if not any(io.open_interpolant(name).data.identical(found.data) for name in names):
+        io.save(found, f"{store}/{io.RESULT}{len(names) + 1}")

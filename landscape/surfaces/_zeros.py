@@ -1,0 +1,155 @@
+"""All zeros of k polynomials in k variables on [−1, 1]^k, by cutting the cube until each part is decided.
+
+A part is discarded where a polynomial's constant coefficient outweighs all others; it holds one zero at most, and
+Newton's method decides, where the system, multiplied by the inverse of its Jacobian, is linear but for coefficients that
+are together smaller than ½.
+"""
+
+from __future__ import annotations
+
+import itertools
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+from landscape.surfaces import _chebyshev
+
+EDGE = 0.01  # how far beyond the cube zeros are looked for: neighboring pieces differ by their errors
+MOST = 20_000  # parts: more are needed only where zeros are not isolated
+SMALLEST = 2.0**-14  # half an edge, at which a part that is undecided is a zero where the system is degenerate
+WIDEST = 0.02  # of such zeros that touch each other, which count as one
+ROUNDING = 2.0**-46  # of coefficients, beside the sum of all
+
+
+class NotIsolatedError(ValueError):
+    """Zeros fill a line or more, or are too close together to be told apart."""
+
+
+class _Part(NamedTuple):
+    center: np.ndarray  # (k,)
+    half: float  # its edges are twice as long
+    coefficients: np.ndarray  # (k, degree + 1, …), on the part
+
+
+def zeros(coefficients: np.ndarray) -> np.ndarray:
+    """(Z, k): the zeros of k polynomials (k, degree + 1, …) in [−1 − EDGE, 1 + EDGE]^k.
+
+    Raises: NotIsolatedError.
+    """
+    k = coefficients.ndim - 1
+    first = _chebyshev.restricted(coefficients, (-1 - EDGE,) * k, (1 + EDGE,) * k)
+    scale = np.abs(coefficients).reshape(k, -1).sum(axis=1)
+    if not scale.all():
+        raise NotIsolatedError("one of the derivatives is 0 everywhere")
+    parts, found, seen = [_Part(np.zeros(k), 1 + EDGE, first / scale.reshape(-1, *[1] * k))], list[np.ndarray](), 0
+    whole = coefficients / scale.reshape(-1, *[1] * k)
+    while parts and parts[0].half > SMALLEST:
+        parts = [part for part in parts if not _empty(part)]
+        seen += len(parts)
+        if seen > MOST:
+            raise NotIsolatedError("zeros are not isolated, or too close together to be told apart")
+        undecided = []
+        for part in parts:
+            if _single(part):
+                zero = _newton(whole, part)
+                if zero is not None:
+                    found.append(zero)
+            else:
+                undecided += _halves(part)
+        parts = undecided
+    return _distinct(np.array([*found, *_degenerate(parts)]).reshape(-1, k))
+
+
+def _empty(part: _Part) -> bool:
+    sizes = np.abs(part.coefficients).reshape(len(part.coefficients), -1)
+    return bool(np.any(2 * sizes[:, 0] > sizes.sum(axis=1) + ROUNDING))
+
+
+def _linear(k: int) -> list[tuple[int, ...]]:
+    return [tuple(int(i == a) for i in range(k)) for a in range(k)]
+
+
+def _single(part: _Part) -> bool:
+    """Whether the part holds at most one zero."""
+    k = len(part.coefficients)
+    if min(part.coefficients.shape[1:]) < 2:
+        return False
+    slopes = np.stack([part.coefficients[(slice(None), *index)] for index in _linear(k)], axis=1)  # (k, k)
+    if np.linalg.cond(slopes) > 1e10:
+        return False
+    normal = np.linalg.solve(slopes, part.coefficients.reshape(k, -1)).reshape(part.coefficients.shape)
+    rest = np.abs(normal)
+    for index in ((0,) * k, *_linear(k)):
+        rest[(slice(None), *index)] = 0.0
+    # |T_n′| ≤ n²: then the derivative is the identity but for less than ½, and no two points have one value.
+    degrees = np.stack(np.meshgrid(*[np.arange(n) for n in normal.shape[1:]], indexing="ij"))
+    steepest = (np.square(degrees) * 1.0).max(axis=0)
+    return bool((rest * steepest).reshape(k, -1).sum(axis=1).max() < 0.5 / k)
+
+
+def _newton(whole: np.ndarray, part: _Part) -> np.ndarray | None:
+    """The zero in a part that holds one at most."""
+    k = len(whole)
+    derivatives = np.stack([_chebyshev.derivative(whole, axis - k, 2.0) for axis in range(k)], axis=1)  # (k, k, …)
+    t = part.center.copy()
+    for _ in range(20):
+        value, slopes = _chebyshev.at(whole, t[None])[:, 0], _chebyshev.at(derivatives, t[None])[..., 0]
+        try:
+            step = np.linalg.solve(slopes, value)
+        except np.linalg.LinAlgError:
+            return None
+        t = t - step
+        if np.abs(t - part.center).max() > 4 * part.half:
+            return None
+        if np.abs(step).max() < 1e-14:
+            break
+    inside = np.abs(t - part.center).max() <= part.half * (1 + 1e-9)
+    return t if inside else None
+
+
+@cache
+def _halving(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Matrices from coefficients on [−1, 1] to those on [−1, 0] and on [0, 1]."""
+    identity = np.eye(size)
+    if size == 1:
+        return identity, identity
+    lower, upper = (_chebyshev.restricted(identity, (a,), (a + 1.0,)).T for a in (-1.0, 0.0))
+    return lower, upper
+
+
+def _halves(part: _Part) -> list[_Part]:
+    k = len(part.coefficients)
+    parts = []
+    for sides in itertools.product((0, 1), repeat=k):
+        own = part.coefficients
+        for side in sides:  # the first axis goes, and comes back as the last
+            own = np.tensordot(own, _halving(own.shape[1])[side], ([1], [1]))
+        parts.append(_Part(part.center + part.half * (np.array(sides) - 0.5), part.half / 2, own))
+    return parts
+
+
+def _distinct(points: np.ndarray) -> np.ndarray:
+    """Each point once: one on the border of two parts is found in both."""
+    near = np.abs(points[:, None] - points[None]).max(axis=2) < 1e-9
+    return points[~np.tril(near, -1).any(axis=1)]
+
+
+def _degenerate(parts: list[_Part]) -> list[np.ndarray]:
+    """The zeros in the smallest parts, one where several touch."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial import KDTree
+
+    if not parts:
+        return []
+    centers = np.array([part.center for part in parts])
+    i, j = KDTree(centers).query_pairs(2.5 * parts[0].half, np.inf, output_type="ndarray").T
+    count, group = connected_components(coo_array((np.ones(len(i)), (i, j)), shape=(len(parts),) * 2), directed=False)
+    found = []
+    for number in range(count):
+        own = centers[group == number]
+        if np.ptp(own, axis=0).max() > WIDEST:
+            raise NotIsolatedError("zeros are not isolated, or too close together to be told apart")
+        found.append(own.mean(axis=0))
+    return found

@@ -1,0 +1,249 @@
+"""`interpolate`: a surface from as few evaluations as its smoothness allows, with an error that is stated.
+
+>>> import numpy as np, landscape as ls
+>>> pair = ls.neuron(*ls.datasets.pair(), penalty=ls.l2(0.1))
+>>> found = ls.interpolate(pair, ls.axes_plane(pair.params, "w", "b"), {"w": (-3, 3), "b": (-3, 3)})
+>>> found.evaluations, bool(found.error < 1e-3)
+(97, True)
+>>> surface = found.on({"w": np.linspace(-3, 3, 401), "b": np.linspace(-3, 3, 401)})
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import jax.numpy as jnp
+import numpy as np
+
+from landscape import _checks
+from landscape.charts import chart as _chart
+from landscape.charts.chart import Chart
+from landscape.objectives.objective import Objective
+from landscape.objectives.penalties import Penalty
+from landscape.surfaces import _refinement
+from landscape.surfaces._patches import pack
+from landscape.surfaces._refinement import Refined, Wanted
+from landscape.surfaces._samples import Called, Measured, Rounds, Source, keep
+from landscape.surfaces.interpolant import DERIVATIVES, Interpolant
+from landscape.surfaces.progress import Progress
+from landscape.surfaces.quantities import Quantity
+from landscape.surfaces.sweep import sweep_coordinates
+
+MOST = 10_000  # evaluations, unless others are asked for
+REACH = 128  # units in the last place of the dtype: no tolerance is smaller
+ROUNDING = 4  # units in the last place of what is evaluated
+OF_ROUNDS = ("tile_shape", "batch_size", "cells_in_flight", "out_of_memory", "wall_seconds", "hoisted", "compression")
+
+
+def interpolate(
+    function: Objective | Callable[..., Any],
+    chart: Chart | None,
+    box: Mapping[str, tuple[float, float]],
+    *,
+    tolerance: float = 1e-3,
+    relative_to: Literal["range", "value"] = "range",
+    quantities: Sequence[str | Quantity] = ("risk",),
+    penalties: Mapping[str, Penalty] | None = None,
+    max_evaluations: int | None = None,
+    batch_size: int | None = None,
+    memory: int | None = None,
+    precision: str = "highest",
+    progress: bool | None = None,
+    store: str | os.PathLike[str] | None = None,
+) -> Interpolant:
+    """Interpolate a surface on a box of one to three coordinates, until its error is within the tolerance.
+
+    function:        an Objective, on all of its examples; or, with chart=None, any Python function of the coordinates in
+                     the order of `box`, one number each: f(alpha, beta) -> float. NaN and inf are not finite there.
+    box:             coordinate name -> (lowest, highest) position.
+    tolerance:       of the error of everything that is interpolated, anywhere in the box.
+    relative_to:     "range": to (greatest − least) of each quantity in the box; "value": to the quantity itself.
+    quantities:      beside the risk "risk_stderr", "risk_gradient_norm", "gradient_norm"; own ones that are smooth. Slope
+                     and Hessian in the chart are the interpolant's own: `result.on(axes, quantities=("slope",))`.
+    penalties:       label -> Penalty, a sweep, as in `evaluate`.
+    max_evaluations: 10000 by default. What is within the tolerance by then stays; a warning says what is not.
+    batch_size, memory, precision, progress: as in `evaluate`.
+    store:           a path or URL of a folder in which evaluations are kept, round by round, as tiles: the same call
+                     again computes what is missing, and one with another tolerance or box uses what is there. Complete,
+                     it holds the result too: `ls.open_interpolant(store)`.
+
+    On a piece of the box, at first all of it, values at nested Chebyshev points (Clenshaw & Curtis 1960) give the
+    interpolating polynomial. Its error is estimated as the largest of: 4 times that at random points that are no nodes;
+    what the decay of the coefficients leaves beyond the last degree; rounding. Where it is too large, the degree along
+    each axis is raised so that all nodes stay, or the piece is cut in halves (Pachón, Platte & Trefethen 2010). The
+    logarithm of what is positive and spans more than a decade is interpolated instead where that errs less; of norms the
+    square. A piece with points that are not finite is halved down to 1/32 of the box (1/1024 in one coordinate, 1/8 in
+    three), and is then not finite as a whole. The estimate is no bound: what is narrower than the gaps between all
+    points is not seen.
+    Raises: ValueError or TypeError, naming the argument, and as `evaluate`.
+    """
+    source = _source(function, chart, box, quantities, penalties, (batch_size, memory, precision))
+    lower, upper = _checked_box(source, box)
+    wanted = _checked_tolerance(tolerance, relative_to, source.dtype)
+    most = MOST
+    if max_evaluations is not None:
+        most = _checks.count("max_evaluations", max_evaluations, _refinement.fewest(len(source.names)))
+    where = None if store is None else os.fspath(store).rstrip("/")
+    with Progress(None, "evaluations", progress) as bar:
+        rounds = Rounds(source, where, bar.update)
+        refined = _refinement.refine(rounds, lower, upper, wanted, most)
+    found = _interpolant(refined, rounds, wanted, penalties, (lower, upper))
+    if where is not None:
+        keep(found, where)
+    _warn(found, refined.exhausted, most)
+    return found
+
+
+def _source(
+    function: Any,
+    chart: Chart | None,
+    box: Any,
+    quantities: Any,
+    penalties: Mapping[str, Penalty] | None,
+    options: tuple[int | None, int | None, str],
+) -> Source:
+    """What is to be sampled, checked. Raises: as `interpolate`."""
+    if not isinstance(box, Mapping) or not box:
+        raise TypeError(f'`box` is {_checks.kind(box)}; give a mapping, {{"alpha": (-1, 1), "beta": (-1, 1)}}.')
+    if isinstance(function, Objective):
+        _chart.check("chart", chart)
+        assert chart is not None
+        _checks.precision(options[2])
+        _check_smooth(quantities)
+        return Measured(function, chart, tuple(quantities), penalties, *options)
+    if not callable(function) or isinstance(function, type):
+        raise TypeError(
+            f"`function` is {_checks.kind(function)}; give an ls.Objective with its chart, or a Python function of the "
+            "coordinates with chart=None."
+        )
+    if chart is not None:
+        raise TypeError(
+            "`chart` belongs to an ls.Objective, and `function` is a Python function of the coordinates: give chart=None."
+        )
+    if penalties is not None or tuple(quantities) != ("risk",):
+        name = "penalties" if penalties is not None else "quantities"
+        raise ValueError(f"`{name}` are those of an ls.Objective, and `function` returns one number; leave them out.")
+    names = tuple(box)
+    for name in names:
+        if not isinstance(name, str) or name in _chart.RESERVED:
+            raise ValueError(f"`box` calls a coordinate {name!r}; give another name, a string that no result has.")
+    _checks.takes("function", function, f"f({', '.join(names)})")
+    return Called(function, names)
+
+
+def _check_smooth(quantities: Any) -> None:
+    """Raise ValueError for what is not interpolated."""
+    if isinstance(quantities, str):
+        raise TypeError(f"`quantities` is the string {quantities!r}; give a tuple, ({quantities!r},).")
+    _checks.instance("quantities", quantities, Sequence, 'a tuple, such as ("risk_stderr",)')
+    for name in quantities:
+        if name == "accuracy":
+            raise ValueError(
+                '`quantities` has "accuracy", which is a step function of the coordinates: no polynomial comes close. '
+                'Measure it on a grid: ls.evaluate(objective, chart, axes, quantities=("accuracy",)).'
+            )
+        if name in DERIVATIVES:
+            raise ValueError(
+                f"`quantities` has {name!r}, which the interpolant knows itself, without evaluations: ask for it in "
+                f"result.on(axes, quantities=({name!r},))."
+            )
+
+
+def _checked_box(source: Source, box: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Its lowest and highest corner (k,), in the order of the coordinates' names."""
+    _checks.all_named("box", source.names, box, "Give every coordinate (lowest, highest)")
+    if len(box) > 3:
+        raise ValueError(f"`box` has {len(box)} coordinates; it has 1 to 3: the cost grows exponentially with them.")
+    corners = []
+    for name in source.names:
+        ends = box[name]
+        if not isinstance(ends, Sequence | np.ndarray) or isinstance(ends, str) or len(ends) != 2:
+            raise TypeError(f"`box[{name!r}]` is {ends!r}; give (lowest, highest).")
+        low, high = (_checks.number(f"box[{name!r}][{i}]", end) for i, end in enumerate(ends))
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise ValueError(
+                f"`box[{name!r}]` is ({low:g}, {high:g}); a box has finite ends. To look far out, give a chart that "
+                "goes there, such as ls.Polar with its log_scale."
+            )
+        if not low < high:
+            raise ValueError(f"`box[{name!r}]` is ({low:g}, {high:g}), which has no extent; give lowest < highest.")
+        corners.append((low, high))
+    lower, upper = np.array(corners).T
+    return lower + 0.0, upper + 0.0
+
+
+def _checked_tolerance(tolerance: Any, relative_to: Any, dtype: Any) -> Wanted:
+    size = _checks.number("tolerance", tolerance)
+    eps = float(jnp.finfo(dtype).eps)
+    if not 0 < size < 1:
+        raise ValueError(f"`tolerance` is {size:g}; it is a share of the range or the value, between 0 and 1.")
+    if size < REACH * eps:
+        wider = "; for a smaller one turn on x64 and give params and data in float64" if eps > 2.0**-50 else ""
+        raise ValueError(f"`tolerance` is {size:g}, and rounding in {dtype} allows {REACH * eps:.1e} at least{wider}.")
+    _checks.one_of("relative_to", relative_to, {"range": False, "value": True})
+    return Wanted(size, relative_to == "value", ROUNDING * eps)
+
+
+def _interpolant(
+    refined: Refined,
+    rounds: Rounds,
+    wanted: Wanted,
+    penalties: Mapping[str, Penalty] | None,
+    box: tuple[np.ndarray, np.ndarray],
+) -> Interpolant:
+    import xarray
+
+    source, samples = rounds.source, refined.samples
+    strengths, units = source.penalized()
+    variables: dict[str, Any] = pack(refined.pieces, source.names, rounds.channels)
+    relative = np.ones(len(rounds.channels))
+    variables |= {
+        "scale": ("channel", relative if wanted.relative else _refinement.spread(samples.values)),
+        "points": (("evaluation", "coordinate"), samples.points),
+        "values": (("channel", "evaluation"), samples.values),
+    }
+    coords: dict[str, Any] = {"coordinate": list(source.names)}
+    if penalties is None:
+        variables |= {"strength": ((), strengths[0]), "unit": ((), units[0]), "number": ((), 0)}
+    else:
+        coords |= sweep_coordinates(penalties)
+        variables |= {"unit": ("penalty", units), "number": ("penalty", np.arange(len(units)))}
+    attributes = {name: value for name, value in rounds.attributes.items() if name not in OF_ROUNDS}
+    attributes |= {
+        "kind": "interpolant",
+        "channels": json.dumps(rounds.channels),
+        "axes": json.dumps(source.described()),
+        "box": json.dumps([corner.tolist() for corner in box]),
+        "tolerance": wanted.tolerance,
+        "relative_to": "value" if wanted.relative else "range",
+    }
+    return Interpolant(xarray.Dataset(variables, coords, attributes))
+
+
+def _warn(found: Interpolant, exhausted: bool, most: int) -> None:
+    if found.not_finite == 1:
+        warnings.warn(
+            "the surface is finite nowhere in the box: are labels within the classes, params and data finite, the box "
+            "not too wide?",
+            UserWarning,
+            stacklevel=3,
+        )
+    elif not found.converged or exhausted:
+        why = (
+            f"after {found.evaluations} evaluations, of {most} allowed"
+            if exhausted
+            else "where it is as fine as it gets"
+        )
+        what = f"the stated error is {found.error:.1e}, and tolerance={found.data.attrs['tolerance']:g} was asked for"
+        if found.converged:
+            what = f"the border of what is not finite was not followed to its end ({100 * found.not_finite:.2g} % left out)"
+        warnings.warn(
+            f"{what}, {why}: allow more (max_evaluations), or take a smaller box or a larger tolerance.",
+            UserWarning,
+            stacklevel=3,
+        )
