@@ -34,6 +34,9 @@ from landscape.objectives.penalties import none as none
 from landscape.objectives.penalties import weight_decay as weight_decay
 from landscape.surfaces.evaluate import evaluate as evaluate
 from landscape.surfaces.explain import explain as explain
+from landscape.surfaces.interpolant import Interpolant as Interpolant
+from landscape.surfaces.interpolate import interpolate as interpolate
+from landscape.surfaces.io import open_interpolant as open_interpolant
 from landscape.surfaces.io import open_surface as open_surface
 from landscape.surfaces.io import open_trajectory as open_trajectory
 from landscape.surfaces.io import save as save

@@ -1,11 +1,11 @@
-"""Twelve networks on a part of scikit-learn's digits, each on a filter-normalized plane: `risk_of(name)`.
+"""Twelve networks on a part of scikit-learn's digits, each on a filter-normalized plane: `problem(name)`.
 
-Six architectures, at initialization and trained. Their risk is smooth to different degrees: analytic (tanh, gelu, deep),
-with kinks in every example (relu, convolutions), and divided by batch statistics that are computed anew at each point.
+Six architectures, at initialization and trained. Their risk is smooth to different degrees: analytic (tanh, gelu,
+deep), with kinks in every example (relu, residual), and divided by batch statistics that are those of each point.
 """
 
 import functools
-from collections.abc import Callable
+import itertools
 from typing import Any
 
 import jax
@@ -16,73 +16,68 @@ from jax import Array
 
 import landscape as ls
 
-ARCHITECTURES = ("tanh", "relu", "gelu", "batch norm", "deep", "residual")
-NAMES = [f"{name}, {when}" for name in ARCHITECTURES for when in ("initial", "trained")]
-EXAMPLES, STEPS = 400, 150
+ACTIVATIONS = {
+    "tanh": jnp.tanh,
+    "relu": jax.nn.relu,
+    "gelu": jax.nn.gelu,
+    "batch norm": jax.nn.relu,
+    "deep": jnp.tanh,
+    "residual": jax.nn.relu,
+}
+NAMES = [f"{name}, {when}" for name in ACTIVATIONS for when in ("initial", "trained")]
+EXAMPLES, WIDTH, STEPS = 400, 24, 150
+
+Layers = list[dict[str, Array]]
 
 
-def _layers(name: str) -> list[tuple[int, ...]]:
-    if name == "convolutions":
-        return [(3, 3, 1, 6), (3, 3, 6, 8), (4 * 8, 10)]
-    widths = (64, *(24,) * (5 if name == "deep" else 1), 10)
-    return list(zip(widths[:-1], widths[1:], strict=True))
-
-
-def _params(name: str) -> list[dict[str, Array]]:
-    shapes = _layers(name)
+def _params(name: str) -> Layers:
+    hidden = {"deep": 5, "residual": 3}.get(name, 1)
+    shapes = list(itertools.pairwise((64, *[WIDTH] * hidden, 10)))
     keys = jax.random.split(jax.random.key(0), len(shapes))
     return [
-        {"kernel": jax.random.normal(k, s) * (2 / np.prod(s[:-1])) ** 0.5, "bias": jnp.zeros(s[-1])}
-        for k, s in zip(keys, shapes, strict=True)
+        {"kernel": jax.random.normal(key, shape) * (2 / shape[0]) ** 0.5, "bias": jnp.zeros(shape[1])}
+        for key, shape in zip(keys, shapes, strict=True)
     ]
 
 
-def _logits(name: str, params: list[dict[str, Array]], x: Array) -> Array:
-    activation = {"tanh": jnp.tanh, "gelu": jax.nn.gelu, "deep": jnp.tanh}.get(name, jax.nn.relu)
+def _logits(name: str, params: Layers, x: Array) -> Array:
     *hidden, last = params
-    if name == "convolutions":
-        x = x.reshape(-1, 8, 8, 1)
-    for layer in hidden:
-        if name == "convolutions":
-            x = jax.lax.conv_general_dilated(
-                x, layer["kernel"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
-            )
-            x = activation(x + layer["bias"])
-            x = x.reshape(len(x), x.shape[1] // 2, 2, x.shape[2] // 2, 2, -1).mean((2, 4))
-            continue
-        x = x @ layer["kernel"] + layer["bias"]
+    for i, layer in enumerate(hidden):
+        z = x @ layer["kernel"] + layer["bias"][None]
         if name == "batch norm":
-            x = (x - x.mean(0)) / jnp.sqrt(x.var(0) + 1e-3)
-        x = activation(x)
-    return x.reshape(len(x), -1) @ last["kernel"] + last["bias"]
+            z = (z - z.mean(0, keepdims=True)) / jnp.sqrt(z.var(0, keepdims=True) + 1e-3)
+        a = ACTIVATIONS[name](z)
+        x = x + a if name == "residual" and i else a
+    return x @ last["kernel"] + last["bias"][None]
 
 
-def _data() -> tuple[Array, Array]:
-    from sklearn.datasets import load_digits
+class Losses:
+    """Cross-entropy (n,)."""
 
-    x, y = load_digits(return_X_y=True)
-    return jnp.asarray(x[:EXAMPLES] / 16, jnp.float32), jnp.asarray(y[:EXAMPLES], jnp.int32)
+    def __init__(self, name: str) -> None:
+        self.name = name
 
-
-def _losses(name: str) -> Callable[[Any, Any], Array]:
-    def losses(params: Any, batch: tuple[Array, Array]) -> Array:
-        return optax.softmax_cross_entropy_with_integer_labels(_logits(name, params, batch[0]), batch[1])
-
-    return losses
+    def __call__(self, params: Layers, batch: tuple[Array, Array]) -> Array:
+        return optax.softmax_cross_entropy_with_integer_labels(_logits(self.name, params, batch[0]), batch[1])
 
 
 @functools.cache
 def problem(name: str) -> tuple[ls.Objective, ls.Plane]:
-    """The objective (all examples in one batch) and a plane through its params, both filter-normalized."""
+    """The objective, of examples that are seen in one batch, and a plane through its params."""
+    from sklearn.datasets import load_digits
+
     architecture, when = name.split(", ")
-    losses, params, data = _losses(architecture), _params(architecture), _data()
+    images, labels = load_digits(return_X_y=True)
+    data = jnp.asarray(images[:EXAMPLES] / 16, jnp.float32), jnp.asarray(labels[:EXAMPLES], jnp.int32)
+    losses, params = Losses(architecture), _params(architecture)
     if when == "trained":
         params = _trained(losses, params, data)
-    objective = ls.Objective(losses, data, params=params)
-    return objective, ls.Plane(params, ls.random_directions(jax.random.key(1), params, 2))
+    return ls.Objective(losses, data, params=params), ls.Plane(
+        params, ls.random_directions(jax.random.key(1), params, 2)
+    )
 
 
-def _trained(losses: Any, params: Any, data: Any) -> Any:
+def _trained(losses: Losses, params: Layers, data: Any) -> Layers:
     optimizer = optax.adam(0.01)
 
     def step(state: Any, _: None) -> tuple[Any, None]:

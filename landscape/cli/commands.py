@@ -9,8 +9,10 @@ if TYPE_CHECKING:
     import xarray
 
     from landscape.charts.trajectory import Trajectory
+    from landscape.surfaces.interpolant import Interpolant
 
 PICTURES = (".png", ".pdf", ".svg")
+SHOWN_POINTS = {1: 1001, 2: 201, 3: 41}  # positions along each coordinate of an interpolant, by their number
 
 
 def surface(args: Namespace) -> int:
@@ -115,10 +117,14 @@ def show(args: Namespace) -> int:
 
 def status(args: Namespace) -> int:
     """Say how far a store is."""
+    from landscape.surfaces import io
     from landscape.tiles.status import status as status_of
     from landscape.tiles.store import open_store
 
-    _print(str(status_of(open_store(args.store))))
+    rounds = io.parts(args.store, io.ROUND)  # of an interpolant each is a store
+    _print(
+        *(str(status_of(open_store(store))) for store in [*rounds, *io.parts(args.store, io.RESULT)] or [args.store])
+    )
     return 0
 
 
@@ -287,7 +293,18 @@ def _check_plane(result: Any) -> None:
 def _open(path: str) -> Any:
     from landscape.surfaces import io
 
-    return io.open_trajectory(path) if io.kind_of(path) == "trajectory" else io.open_surface(path)
+    kind = io.kind_of(path)
+    if kind == "interpolant":
+        return _on_a_grid(io.open_interpolant(path))
+    return io.open_trajectory(path) if kind == "trajectory" else io.open_surface(path)
+
+
+def _on_a_grid(interpolant: "Interpolant") -> "xarray.Dataset":
+    """The whole box of an interpolant as a surface."""
+    import numpy as np
+
+    points = SHOWN_POINTS[len(interpolant.names)]
+    return interpolant.on({name: np.linspace(low, high, points) for name, (low, high) in interpolant.box.items()})
 
 
 def _data(result: "xarray.Dataset | Trajectory") -> "xarray.Dataset":

@@ -146,6 +146,7 @@ def summary(path: str, data: "xarray.Dataset") -> str:
         "dimensions": ",  ".join(_dimension(data, str(dim)) for dim in data.sizes if dim != "coordinate"),
         "held": held(data) if attributes["kind"] == "surface" else "",
         "variables": ", ".join(str(v) for v in data.data_vars),
+        "interpolated": interpolated(attributes),
         "examples": compressed(attributes).removeprefix("examples: "),
         "made with": _made_with(attributes),
         "fingerprints": ", ".join(
@@ -153,6 +154,17 @@ def summary(path: str, data: "xarray.Dataset") -> str:
         ),
     }
     return "\n".join([f"{attributes['kind']} {path}", *(f"  {name:<14}{text}" for name, text in lines.items() if text)])
+
+
+def interpolated(attributes: Mapping[Any, Any]) -> str:
+    """From what an interpolated surface is made."""
+    if "interpolation" not in attributes:
+        return ""
+    said = json.loads(attributes["interpolation"])
+    pieces = f"{said['pieces']} piece{'s' * (said['pieces'] > 1)}"
+    return (
+        f"{said['evaluations']} evaluations, {pieces}, error at most {said['error']:.1e} of the {said['relative_to']}"
+    )
 
 
 def compressed(attributes: Mapping[Any, Any]) -> str:

@@ -28,7 +28,7 @@ def nodes(degree: int) -> np.ndarray:
 def of_values(values: np.ndarray, axes: int) -> np.ndarray:
     """Of the polynomial that has these values at the nodes of the last `axes` dimensions."""
     last = range(-axes, 0)
-    found = scipy.fft.dctn(values, type=1, axes=tuple(last))
+    found = np.asarray(scipy.fft.dctn(values, type=1, axes=tuple(last)))
     for axis in last:
         degree = values.shape[axis] - 1
         scale = np.full(degree + 1, 1 / degree)

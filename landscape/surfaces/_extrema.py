@@ -13,7 +13,6 @@ from landscape.surfaces._patches import Patch
 
 DENSE = {1: 8, 2: 4, 3: 2}  # points a degree, among which the least is looked for, by the number of axes
 TRIED = 8  # of them are followed down
-EDGE = 1e-6  # of a piece's width: on its border
 FINE = {1: 16, 2: 4}  # points a degree, from which level lines are begun
 FLAT = 1e-10  # of the largest eigenvalue: 0
 
@@ -149,12 +148,3 @@ def _onto(patch: Patch, t: np.ndarray, level: float) -> np.ndarray:
         step = np.where(size > 0, off / np.where(size > 0, size, 1), 0) * gradient
         t = np.clip(t - step.T, -1, 1)
     return t
-
-
-def on_border(point: np.ndarray, lower: np.ndarray, upper: np.ndarray, finite: np.ndarray) -> bool:
-    """Whether a point lies on the border of the box that pieces (P, k) cover, or of one that is not finite."""
-    slack = EDGE * (upper - lower).max(axis=0)
-    if np.any(point <= lower.min(axis=0) + slack) or np.any(point >= upper.max(axis=0) - slack):
-        return True
-    holds = np.all((lower - slack <= point) & (point <= upper + slack), axis=1)
-    return bool(np.any(holds & ~finite))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,6 +54,11 @@ class Patch:
         values = _chebyshev.on_grid(self.coefficients, t)
         return np.stack([FORMS[form].back(value) for form, value in zip(self.forms, values, strict=True)])
 
+    def largest(self, channel: int) -> float:
+        """The largest size of a channel at the nodes."""
+        degrees = [n - 1 for n in self.coefficients.shape[1:]]
+        return float(np.abs(self.on_grid([_chebyshev.nodes(n) for n in degrees])[channel]).max())
+
     def derivatives(self, channel: int, t: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Gradient (k, …) and Hessian (k, k, …) of a channel on a grid in the cube."""
         own, k = self.coefficients[channel], len(self.lower)
@@ -71,12 +75,13 @@ class Patch:
         """A patch of one channel, a polynomial: Σ weight · channel."""
         k = len(self.lower)
         if all(self.forms[channel] == "plain" for channel in weights):
-            total = sum(weight * self.coefficients[channel] for channel, weight in weights.items())
-            return Patch(self.lower, self.upper, ("plain",), np.asarray(total)[None])
+            total = np.sum([weight * self.coefficients[channel] for channel, weight in weights.items()], axis=0)
+            return Patch(self.lower, self.upper, ("plain",), total[None])
         degrees = [n - 1 for n in self.coefficients.shape[1:]]
         while True:
             values = self.on_grid([_chebyshev.nodes(n) for n in degrees])
-            coefficients = _chebyshev.of_values(sum(w * values[channel] for channel, w in weights.items())[None], k)
+            total = np.sum([weight * values[channel] for channel, weight in weights.items()], axis=0)
+            coefficients = _chebyshev.of_values(total[None], k)
             lasts = [slab[0, -2] for slab in _chebyshev.slabs(coefficients, k)]
             wanted = RESOLVED * np.abs(values).max()
             longer = [min(2 * n, RESAMPLED[k]) if last > wanted else n for n, last in zip(degrees, lasts, strict=True)]
@@ -117,8 +122,3 @@ def unpack(data: xarray.Dataset) -> Iterator[Patch]:
         own = flat[:, start:stop].reshape(-1, *(degrees + 1))
         yield Patch(lower[i], upper[i], tuple(CODES[code] for code in codes[i]), own)
         start = stop
-
-
-def channels_of(data: xarray.Dataset) -> list[Channel]:
-    """Its channels, in order."""
-    return [Channel(name, tuple(index)) for name, index in json.loads(data.attrs["channels"])]

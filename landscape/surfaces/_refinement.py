@@ -22,10 +22,12 @@ FIRST = 2  # degree of a new piece: quadratics are exact
 FACTORS = (1, 2, 3)
 LARGEST = {1: 192, 2: 48, 3: 24}  # degree, by the number of axes: one of more is cut
 JUDGED = 4  # degree, from which on the decay of coefficients says something
+PART = {1: 64, 2: 16, 3: 8}  # the same of a part of the box
 WHOLE_FROM = {1: 32, 2: 24, 3: 8}  # degree of the box itself, before it is cut
 CHECKS, LEAST_CHECKS = 8, 4  # random points a coordinate: in the box, and at least in a piece
 PATIENCE = 3  # times the error that is allowed, up to which a degree that was to be enough is raised once more
 BEYOND = 4  # times the largest error at the checks: nearly never passed elsewhere (tests/test_interpolate_networks.py)
+SMALLEST = 4  # tolerances: a part of the box's edge that is smaller is not cut. (A kink is within 1; a jump never is.)
 FINEST = {1: 1024, 2: 32, 3: 8}  # parts of the box's edge, to which the border of what is not finite is followed
 
 Form = Literal["plain", "log", "square"]
@@ -148,7 +150,7 @@ def refine(sample: Sample, lower: np.ndarray, upper: np.ndarray, wanted: Wanted,
     root = Piece(lower, upper, (FIRST,) * k, (0,) * k)
     done, waiting, exhausted = list[Piece](), [(root, [root])], False
     while waiting:
-        started, kept = _affordable(samples, waiting, most)
+        started, kept = _affordable(samples, waiting, allowed(samples, wanted), most)
         exhausted |= bool(kept)
         done += [piece for piece in kept if piece.errors is not None]
         points = [_points(samples, piece) for piece in started]
@@ -165,14 +167,14 @@ def refine(sample: Sample, lower: np.ndarray, upper: np.ndarray, wanted: Wanted,
 
 
 def _affordable(
-    samples: Samples, waiting: Sequence[tuple[Piece, list[Piece]]], most: int
+    samples: Samples, waiting: Sequence[tuple[Piece, list[Piece]]], allowed: np.ndarray, most: int
 ) -> tuple[list[Piece], list[Piece]]:
     """The pieces to start with, those in place of the worst first, and those that stay as they are."""
 
     def badness(entry: tuple[Piece, list[Piece]]) -> float:
         piece = entry[0]
         size = float(np.prod(0.5 ** np.array(piece.depth)))
-        return size * (math.inf if piece.errors is None or piece.mixed else float(np.max(piece.errors)))
+        return size * (math.inf if piece.errors is None or piece.mixed else float(np.max(piece.errors / allowed)))
 
     left = most - len(samples.points)
     started, kept = list[Piece](), list[Piece]()
@@ -313,8 +315,8 @@ def _following(piece: Piece, allowed: np.ndarray, wanted: Wanted) -> list[Piece]
     if degrees is not None:
         return [replace(piece, degrees=degrees, coefficients=None, errors=None, promised=promised)]
     sizes = piece.tails[:, 0]
-    cut = [d for d in range(k) if sizes[d] >= 0.3 * sizes.max()]
-    return list(_halves(piece, cut))
+    cut = [d for d in range(k) if sizes[d] >= 0.3 * sizes.max() and 2 ** piece.depth[d] * wanted.tolerance < SMALLEST]
+    return list(_halves(piece, cut)) if cut else []
 
 
 def _raised(piece: Piece, share: float) -> tuple[Degrees | None, bool]:
@@ -330,14 +332,15 @@ def _raised(piece: Piece, share: float) -> tuple[Degrees | None, bool]:
     if max(own) < JUDGED:
         return doubled, False
     whole = not any(piece.depth)
-    early = whole and min(n for n, m in zip(own, matters, strict=True) if m) < WHOLE_FROM[k]
+    low = min(n for n, m in zip(own, matters, strict=True) if m)
+    early = whole and low < WHOLE_FROM[k]
     if piece.promised and share > PATIENCE and not early:
         return None, False
     parts = share * tails / tails.sum()  # of the error, along each axis
     fits: list[tuple[int, Degrees]] = []
     for factors in itertools.product(FACTORS, repeat=k):
         degrees = tuple(n * f for n, f in zip(own, factors, strict=True))
-        if max(degrees) > LARGEST[k] or max(factors) == 1:
+        if max(degrees) > (LARGEST if whole else PART)[k] or max(factors) == 1:
             continue
         left = sum(p * r ** (m - n) for p, r, m, n in zip(parts, ratios, degrees, own, strict=True))
         if left <= 1:

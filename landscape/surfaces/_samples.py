@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -28,10 +26,9 @@ from landscape.surfaces.provenance import made_with
 from landscape.surfaces.quantities import GRADIENTS, Quantity
 from landscape.surfaces.sweep import penalties_of, stacked
 from landscape.tiles.halfway import Halfway
-from landscape.tiles.leases import Shard
 from landscape.tiles.manifest import FORMAT, Named
-from landscape.tiles.run import WHOLE, Tile
-from landscape.tiles.store import check_same, files_at, open_store
+from landscape.tiles.run import Tile
+from landscape.tiles.store import check_same, open_store
 from landscape.tiles.tiling import Tiling
 
 if TYPE_CHECKING:

@@ -38,7 +38,6 @@ from landscape.surfaces.quantities import (
 from landscape.surfaces.sweep import Sweep, penalties_of, stacked
 from landscape.tiles.tiling import tile_shape
 
-
 EVALUATION = "evaluation"  # the dimension of scattered points
 ROUND = 64  # of them are planned for, so that the program does not depend on their number
 

@@ -1,8 +1,7 @@
 """All zeros of k polynomials in k variables on [−1, 1]^k, by cutting the cube until each part is decided.
 
-A part is discarded where a polynomial's constant coefficient outweighs all others; it holds one zero at most, and
-Newton's method decides, where the system, multiplied by the inverse of its Jacobian, is linear but for coefficients that
-are together smaller than ½.
+A part is discarded where a polynomial's constant coefficient outweighs all others. Where the system, multiplied by the
+inverse of its Jacobian, is nearly linear, the part holds one zero at most, and Newton's method finds it.
 """
 
 from __future__ import annotations

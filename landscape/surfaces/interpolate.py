@@ -58,13 +58,13 @@ def interpolate(
 ) -> Interpolant:
     """Interpolate a surface on a box of one to three coordinates, until its error is within the tolerance.
 
-    function:        an Objective, on all of its examples; or, with chart=None, any Python function of the coordinates in
-                     the order of `box`, one number each: f(alpha, beta) -> float. NaN and inf are not finite there.
+    function:        an Objective, on all of its examples; or, with chart=None, any Python function of the coordinates
+                     in the order of `box`, such as f(alpha, beta) -> float.
     box:             coordinate name -> (lowest, highest) position.
     tolerance:       of the error of everything that is interpolated, anywhere in the box.
     relative_to:     "range": to (greatest − least) of each quantity in the box; "value": to the quantity itself.
-    quantities:      beside the risk "risk_stderr", "risk_gradient_norm", "gradient_norm"; own ones that are smooth. Slope
-                     and Hessian in the chart are the interpolant's own: `result.on(axes, quantities=("slope",))`.
+    quantities:      beside the risk "risk_stderr", "risk_gradient_norm", "gradient_norm"; own ones that are smooth.
+                     Slope and Hessian in the chart are the interpolant's own: `result.on(axes, quantities=("slope",))`.
     penalties:       label -> Penalty, a sweep, as in `evaluate`.
     max_evaluations: 10000 by default. What is within the tolerance by then stays; a warning says what is not.
     batch_size, memory, precision, progress: as in `evaluate`.
@@ -75,11 +75,11 @@ def interpolate(
     On a piece of the box, at first all of it, values at nested Chebyshev points (Clenshaw & Curtis 1960) give the
     interpolating polynomial. Its error is estimated as the largest of: 4 times that at random points that are no nodes;
     what the decay of the coefficients leaves beyond the last degree; rounding. Where it is too large, the degree along
-    each axis is raised so that all nodes stay, or the piece is cut in halves (Pachón, Platte & Trefethen 2010). The
-    logarithm of what is positive and spans more than a decade is interpolated instead where that errs less; of norms the
-    square. A piece with points that are not finite is halved down to 1/32 of the box (1/1024 in one coordinate, 1/8 in
-    three), and is then not finite as a whole. The estimate is no bound: what is narrower than the gaps between all
-    points is not seen.
+    each axis is raised so that all nodes stay, or the piece is cut in halves (Pachón, Platte & Trefethen 2010). Of what
+    is positive and spans more than a decade the logarithm is interpolated where that errs less; of norms the square. A
+    piece with points that are not finite is halved down to 1/32 of the box (1/1024 in one coordinate, 1/8 in three),
+    and is then not finite as a whole. The estimate is no bound: what is narrower than the gaps between all points is
+    not seen.
     Raises: ValueError or TypeError, naming the argument, and as `evaluate`.
     """
     source = _source(function, chart, box, quantities, penalties, (batch_size, memory, precision))
@@ -123,7 +123,7 @@ def _source(
         )
     if chart is not None:
         raise TypeError(
-            "`chart` belongs to an ls.Objective, and `function` is a Python function of the coordinates: give chart=None."
+            "`chart` belongs to an ls.Objective, and `function` is a Python function of coordinates: give chart=None."
         )
     if penalties is not None or tuple(quantities) != ("risk",):
         name = "penalties" if penalties is not None else "quantities"
@@ -234,16 +234,10 @@ def _warn(found: Interpolant, exhausted: bool, most: int) -> None:
             stacklevel=3,
         )
     elif not found.converged or exhausted:
-        why = (
-            f"after {found.evaluations} evaluations, of {most} allowed"
-            if exhausted
-            else "where it is as fine as it gets"
-        )
         what = f"the stated error is {found.error:.1e}, and tolerance={found.data.attrs['tolerance']:g} was asked for"
         if found.converged:
-            what = f"the border of what is not finite was not followed to its end ({100 * found.not_finite:.2g} % left out)"
-        warnings.warn(
-            f"{what}, {why}: allow more (max_evaluations), or take a smaller box or a larger tolerance.",
-            UserWarning,
-            stacklevel=3,
-        )
+            left_out = f"{100 * found.not_finite:.2g} % of the box"
+            what = f"the border of what is not finite was not followed to its end ({left_out} counts as not finite)"
+        spent = f"after {found.evaluations} evaluations of {most} allowed: allow more (max_evaluations)"
+        why = spent if exhausted else "although the pieces are as small as they get, so that there is a jump"
+        warnings.warn(f"{what}, {why}, or take a smaller box or a larger tolerance.", UserWarning, stacklevel=3)

@@ -28,10 +28,10 @@ CHUNK = 2**26  # bytes of a variable in a tile of what is saved as a whole
 
 
 def save(result: xarray.Dataset | Trajectory | Interpolant, path: str | os.PathLike[str]) -> None:
-    """Write a surface, an interpolant or a trajectory as a store: zarr 3, CRC-32C on every chunk, at a path or any URL of fsspec's.
+    """Write a surface, an interpolant or a trajectory as a store, at a path or any URL of fsspec's.
 
-    `xarray.open_zarr(path)` reads it too; labels (penalties, optimizers) are then JSON in the attribute `labels`. A
-    store appears whole or not at all.
+    zarr 3, CRC-32C on every chunk. `xarray.open_zarr(path)` reads it too; labels (penalties, optimizers) are then JSON
+    in the attribute `labels`. A store appears whole or not at all.
     Raises: FileExistsError if the path is taken: nothing is overwritten. ValueError for a trajectory whose params are
     not nested dictionaries, and for a result that is not complete; TypeError for anything else.
     """
@@ -184,7 +184,9 @@ def _restored(stored: xarray.DataArray) -> Any:
 
 
 def kind_of(path: str | os.PathLike[str]) -> str:
-    """ "surface" or "trajectory"."""
+    """ "surface", "trajectory" or "interpolant"."""
+    if parts(path, ROUND):
+        return "interpolant"
     return open_store(path).manifest.attributes["kind"]
 
 
