@@ -4,10 +4,16 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import _report, compression, neuron, planes, scaling
+from benchmarks import _report, compression, interpolation, neuron, planes, scaling
 
 RESULTS = Path(__file__).parent / "results"
-WORKLOADS = {"neuron": neuron, "compression": compression, "planes": planes, "scaling": scaling}
+WORKLOADS = {
+    "neuron": neuron,
+    "compression": compression,
+    "planes": planes,
+    "interpolation": interpolation,
+    "scaling": scaling,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:

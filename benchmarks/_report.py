@@ -37,8 +37,12 @@ class Row:
     passes: float | None = None  # over the data
     tiles_a_second: float | None = None
     microseconds: float | None = None  # per tile
+    evaluations: int | None = None
+    over: bool = False  # whether even this many do not do: what it takes is more
     absolute_error: float | None = None  # the largest, against float64
     relative_error: float | None = None
+    range_error: float | None = None  # the largest, as a share of the surface's range
+    stated_error: float | None = None  # the same, as the contestant estimates it
     right: bool = True
 
 
@@ -146,6 +150,10 @@ def _quantity(value: float, unit: str) -> str:
     return _seconds(value) if unit == "s" else f"{value:.2f}{unit}"
 
 
+def _over(row: Row, text: str) -> str:
+    return f"over {text}" if row.over else text
+
+
 def _number(value: float | None, form: str) -> str:
     return "" if value is None else form.format(value)
 
@@ -162,7 +170,7 @@ def _finite(value: Any) -> Any:
 COLUMNS: dict[str, Callable[[Row], str]] = {
     "workload": lambda row: row.workload,
     "by": lambda row: row.by,
-    "median": lambda row: _seconds(row.median),
+    "median": lambda row: _over(row, _seconds(row.median)),
     "least to most": lambda row: f"{_seconds(row.least)} to {_seconds(row.most)}",
     "core time": lambda row: _seconds(row.core_time),
     "first call": lambda row: _seconds(row.first_call),
@@ -175,7 +183,10 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
     "peak memory": lambda row: _number(row.peak_bytes and row.peak_bytes / 1e9, "{:.2f} GB"),
     "tiles/s": lambda row: _number(row.tiles_a_second, "{:.2f}"),
     "µs/tile": lambda row: _number(row.microseconds, "{:.0f}"),
+    "evaluations": lambda row: _over(row, _number(row.evaluations, "{}")),
     "passes": lambda row: _number(row.passes, "{:.2f}"),
     "largest error": lambda row: ("" if row.right else "WRONG: ") + _number(row.absolute_error, "{:.1e}"),
     "relative": lambda row: _number(row.relative_error, "{:.1e}"),
+    "of the range": lambda row: _number(row.range_error, "{:.1e}"),
+    "stated": lambda row: _number(row.stated_error, "{:.1e}"),
 }

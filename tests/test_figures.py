@@ -62,7 +62,7 @@ def sentences(path: Path) -> list[str]:
 
 def test_the_figures_of_the_neuron_and_of_networks_are_there():
     assert {"bernoulli", "conventions", "dark_minimum", "no_minimum", "o_rings"} <= set(FIGURES)
-    assert {"digits_plane", "interpolation", "random_walk", "skip_connections"} <= set(FIGURES)
+    assert {"digits_plane", "interpolation", "random_walk", "skip_connections", "spectral"} <= set(FIGURES)
 
 
 @pytest.mark.parametrize("name", FIGURES)

@@ -62,6 +62,14 @@ class Contents:
         unit = {channel.index[0]: i for i, channel in enumerate(self.channels) if channel.variable == "penalty_unit"}
         return [PenaltyOf(number, unit[own], strength) for number, own, strength in zip(*columns, strict=True)]
 
+    @cached_property
+    def absolute(self) -> np.ndarray:
+        """(pieces, channels) the stated errors in the variables' own units."""
+        stated, risk = self.stated.copy(), self.channel("risk")
+        if self.data.attrs["relative_to"] == "value":
+            stated[self.finite, risk] *= [patch.largest(risk) for patch in self.patches]
+        return stated
+
     def channel(self, variable: str) -> int:
         """The number of a channel that is a variable of its own."""
         return self.channels.index(Channel(variable, ()))
@@ -71,18 +79,13 @@ class Contents:
         return [largest(own) / one for own, one in zip(self.stated.T, self.data["scale"].to_numpy(), strict=True)]
 
     def errors(self) -> dict[str, float]:
-        """Variable -> its largest stated error; of slope and plane_hessian from that of the risk."""
+        """Variable -> its largest error, in its own units; of slope and plane_hessian from that of the risk."""
         found: dict[str, float] = {}
-        for own, channel in zip(self.stated.T, self.channels, strict=True):
+        for own, channel in zip(self.absolute.T, self.channels, strict=True):
             found[channel.variable] = max(found.get(channel.variable, 0.0), largest(own))
-        relative = self.data.attrs["relative_to"] == "value"
-        strongest = max(own.strength for own in self.penalties)
-        unit = found["penalty_unit"]
-        found["penalty_value"] = (unit if relative else strongest * unit) if strongest else 0.0
-        found["objective"] = (max if relative else sum)((found["risk"], found["penalty_value"]))
-        stated = self.stated[self.finite, self.channel("risk")]
-        if relative:
-            stated = stated * np.array([patch.largest(self.channel("risk")) for patch in self.patches])
+        found["penalty_value"] = max(own.strength for own in self.penalties) * found["penalty_unit"]
+        found["objective"] = found["risk"] + found["penalty_value"]
+        stated = self.absolute[self.finite, self.channel("risk")]
         steepness = (2 * self.degree / (self.upper - self.lower)).max(axis=1)[self.finite]
         return found | {
             "slope": SLOPE * largest(stated * steepness),
@@ -111,7 +114,7 @@ class Contents:
 
     def error_of(self, variable: str, penalty: PenaltyOf) -> float:
         """The largest stated error of such a field."""
-        return sum(weight * largest(self.stated[:, i]) for i, weight in self.weights(variable, penalty).items())
+        return sum(weight * largest(self.absolute[:, i]) for i, weight in self.weights(variable, penalty).items())
 
     def values(self, positions: Sequence[np.ndarray], derivatives: Sequence[str]) -> dict[str, np.ndarray]:
         """Variable -> array that ends with the grid (…, n₁, …); those of several penalties start with these.

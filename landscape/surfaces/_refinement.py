@@ -7,6 +7,7 @@ not do, the piece is cut in halves. What has been evaluated in a piece and is no
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -24,10 +25,13 @@ LARGEST = {1: 192, 2: 48, 3: 24}  # degree, by the number of axes: one of more i
 JUDGED = 4  # degree, from which on the decay of coefficients says something
 PART = {1: 64, 2: 16, 3: 8}  # the same of a part of the box
 WHOLE_FROM = {1: 32, 2: 24, 3: 8}  # degree of the box itself, before it is cut
-CHECKS, LEAST_CHECKS = 8, 4  # random points a coordinate: in the box, and at least in a piece
+CHECKS = {1: 12, 2: 16, 3: 24}  # points in the box that are no nodes, by the number of axes
+PART_CHECKS = {1: 8, 2: 8, 3: 12}  # the same in a part of the box
 PATIENCE = 3  # times the error that is allowed, up to which a degree that was to be enough is raised once more
 BEYOND = 4  # times the largest error at the checks: nearly never passed elsewhere (tests/test_interpolate_networks.py)
 SMALLEST = 4  # tolerances: a part of the box's edge that is smaller is not cut. (A kink is within 1; a jump never is.)
+NOISE = 8  # times the rounding of a value: an error that is not larger stays as it is
+BLIND = {1: 16, 2: 4, 3: 2}  # parts of the box's edge, in each of which what is finite is looked for
 FINEST = {1: 1024, 2: 32, 3: 8}  # parts of the box's edge, to which the border of what is not finite is followed
 
 Form = Literal["plain", "log", "square"]
@@ -43,6 +47,11 @@ class Sample(Protocol):
     @property
     def norms(self) -> tuple[bool, ...]:
         """Of each channel whether it is a norm, whose square is smooth where it is 0; known once it was called."""
+        ...
+
+    @property
+    def relative(self) -> tuple[bool, ...]:
+        """Of each channel whether its error counts relative to the value itself, not to the range of all values."""
         ...
 
 
@@ -64,8 +73,7 @@ class Wanted(NamedTuple):
     """When a piece is good enough."""
 
     tolerance: float
-    relative: bool  # to the value itself, not to the range of all values
-    rounding: float  # of values, relative
+    rounding: float  # of values, relative: an error that is not much larger does not become smaller
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,7 @@ class Piece:
     forms: tuple[Form, ...] = ()  # one a channel
     coefficients: np.ndarray | None = None  # (channels, degree + 1, …), of values in their forms
     errors: np.ndarray | None = None  # (channels,), estimated: absolute, or relative to the value
+    share: float = math.inf  # the largest in units of what is allowed
     tails: np.ndarray | None = None  # (k, 3): see `_tails`
     promised: bool = False  # its degree was to be enough
     mixed: bool = False  # finite at some of the nodes only
@@ -131,7 +140,7 @@ class Samples:
 
 def fewest(k: int) -> int:
     """Evaluations, without which nothing is known."""
-    return (FIRST + 1) ** k + CHECKS * k
+    return (FIRST + 1) ** k + CHECKS[k]
 
 
 @dataclass(frozen=True)
@@ -150,7 +159,7 @@ def refine(sample: Sample, lower: np.ndarray, upper: np.ndarray, wanted: Wanted,
     root = Piece(lower, upper, (FIRST,) * k, (0,) * k)
     done, waiting, exhausted = list[Piece](), [(root, [root])], False
     while waiting:
-        started, kept = _affordable(samples, waiting, allowed(samples, wanted), most)
+        started, kept = _affordable(samples, waiting, most)
         exhausted |= bool(kept)
         done += [piece for piece in kept if piece.errors is not None]
         points = [_points(samples, piece) for piece in started]
@@ -158,7 +167,7 @@ def refine(sample: Sample, lower: np.ndarray, upper: np.ndarray, wanted: Wanted,
             samples.add(np.concatenate(points))
         waiting = []
         for piece in (_fitted(samples, piece, wanted) for piece in started):
-            following = _following(piece, allowed(samples, wanted), wanted)
+            following = _following(piece, wanted)
             if following:
                 waiting.append((piece, following))
             else:
@@ -167,14 +176,12 @@ def refine(sample: Sample, lower: np.ndarray, upper: np.ndarray, wanted: Wanted,
 
 
 def _affordable(
-    samples: Samples, waiting: Sequence[tuple[Piece, list[Piece]]], allowed: np.ndarray, most: int
+    samples: Samples, waiting: Sequence[tuple[Piece, list[Piece]]], most: int
 ) -> tuple[list[Piece], list[Piece]]:
     """The pieces to start with, those in place of the worst first, and those that stay as they are."""
 
     def badness(entry: tuple[Piece, list[Piece]]) -> float:
-        piece = entry[0]
-        size = float(np.prod(0.5 ** np.array(piece.depth)))
-        return size * (math.inf if piece.errors is None or piece.mixed else float(np.max(piece.errors / allowed)))
+        return entry[0].share * 0.5 ** sum(entry[0].depth)
 
     left = most - len(samples.points)
     started, kept = list[Piece](), list[Piece]()
@@ -194,14 +201,13 @@ def _points(samples: Samples, piece: Piece) -> np.ndarray:
     nodes = piece.nodes()
     inside = samples.points[samples.inside(piece)]
     checks = len(inside) - len(nodes) + len(samples.lacking(nodes))
-    fewest = k * (LEAST_CHECKS if any(piece.depth) else CHECKS)
+    fewest = (PART_CHECKS if any(piece.depth) else CHECKS)[k]
     return np.concatenate([nodes, _scattered(piece, max(0, fewest - checks))])
 
 
 def _scattered(piece: Piece, count: int) -> np.ndarray:
     """Random points of a box, one in each of `count` slices along each axis: a Latin square."""
-    own = np.round(np.concatenate([piece.lower, piece.upper, piece.depth, piece.degrees]) * 2**20)
-    random = np.random.default_rng(np.abs(own).astype(np.uint64))
+    random = np.random.default_rng(list(hashlib.blake2b(piece.lower.tobytes() + piece.upper.tobytes()).digest()))
     k = len(piece.lower)
     slices = np.stack([random.permutation(count) for _ in range(k)], axis=1) if count else np.empty((0, k))
     return piece.lower + (piece.upper - piece.lower) * ((slices + random.random(slices.shape)) / max(count, 1))
@@ -209,9 +215,7 @@ def _scattered(piece: Piece, count: int) -> np.ndarray:
 
 def allowed(samples: Samples, wanted: Wanted) -> np.ndarray:
     """(channels,) the error that is."""
-    if wanted.relative:
-        return np.full(len(samples.values), wanted.tolerance)
-    return wanted.tolerance * spread(samples.values)
+    return wanted.tolerance * np.where(samples.sample.relative, 1.0, spread(samples.values))
 
 
 def spread(values: np.ndarray) -> np.ndarray:
@@ -231,14 +235,15 @@ def _fitted(samples: Samples, piece: Piece, wanted: Wanted) -> Piece:
     finite = np.isfinite(values).all(axis=0)
     some = finite.any() or np.isfinite(at_checks).all(axis=0).any()
     if not (finite.all() and np.isfinite(at_checks).all()):
-        return replace(piece, mixed=bool(some), errors=np.full(len(values), np.inf if some else 0.0))
+        return replace(piece, mixed=bool(some), errors=np.full(len(values), np.nan))
     t = (2 * samples.points[checks] - piece.lower - piece.upper) / (piece.upper - piece.lower)
     shape = tuple(n + 1 for n in piece.degrees)
+    kinds = zip(samples.sample.norms, samples.sample.relative, strict=True)
     best = [
-        _interpolated(v, u, shape, t, wanted, norm)
-        for v, u, norm in zip(values, at_checks, samples.sample.norms, strict=True)
+        _interpolated(own, off, shape, t, wanted.rounding, *kind)
+        for own, off, kind in zip(values, at_checks, kinds, strict=True)
     ]
-    share = [one.error / limit for one, limit in zip(best, allowed(samples, wanted), strict=True)]
+    share = [one.error / limit for one, limit in zip(best, _reachable(samples, wanted), strict=True)]
     worst = best[int(np.argmax(share))]
     return replace(
         piece,
@@ -246,7 +251,15 @@ def _fitted(samples: Samples, piece: Piece, wanted: Wanted) -> Piece:
         coefficients=np.stack([one.coefficients for one in best]),
         errors=np.array([one.error for one in best]),
         tails=worst.tails,
+        share=max(share),
     )
+
+
+def _reachable(samples: Samples, wanted: Wanted) -> np.ndarray:
+    """(channels,) the error that is allowed, or what rounding leaves."""
+    finite = np.where(np.isfinite(samples.values), np.abs(samples.values), 0.0)
+    sizes = np.where(samples.sample.relative, 1.0, finite.max(axis=1, initial=0.0))
+    return np.maximum(allowed(samples, wanted), NOISE * wanted.rounding * sizes)
 
 
 class _Interpolated(NamedTuple):
@@ -257,7 +270,13 @@ class _Interpolated(NamedTuple):
 
 
 def _interpolated(
-    values: np.ndarray, checks: np.ndarray, shape: tuple[int, ...], t: np.ndarray, wanted: Wanted, norm: bool
+    values: np.ndarray,
+    checks: np.ndarray,
+    shape: tuple[int, ...],
+    t: np.ndarray,
+    rounding: float,
+    norm: bool,
+    relative: bool,
 ) -> _Interpolated:
     """One channel, in the form that errs least; in the plain one where that is as good."""
     forms: list[Form] = ["plain"]
@@ -275,53 +294,57 @@ def _interpolated(
             tails = _tails(coefficients)
             beyond = tails[:, 0].sum() if min(shape) > JUDGED else 0.0
             left = np.abs(back(there(values) + beyond) - values)
-        off, left = (np.divide(off, np.abs(checks)), left / np.abs(values)) if wanted.relative else (off, left)
-        rounding = wanted.rounding * (1.0 if wanted.relative else np.abs(values).max())
-        error = float(max(BEYOND * off.max(initial=0.0), left.max(), rounding))
+        if relative:
+            off, left = off / np.abs(checks), left / np.abs(values)
+        floor = rounding * (1.0 if relative else np.abs(values).max())
+        error = float(max(BEYOND * off.max(initial=0.0), left.max(), floor))
         found.append(_Interpolated(error if np.isfinite(error) else math.inf, form, coefficients, tails))
     least = min(one.error for one in found)
     return next(one for one in found if one.error <= 1.5 * least or one.error == least)
 
 
 def _tails(coefficients: np.ndarray) -> np.ndarray:
-    """(k, 2): along each axis what degrees beyond the last are thought to hold, and the factor from degree to degree.
+    """(k, 2): along each axis the error that degrees beyond the last are thought to leave, and the factor ρ from one to
+    the next.
 
-    The norms of the coefficients of one degree are continued as a geometric series, last·ρ²/(1 − ρ), with ρ from those
-    of the upper half of the degrees: where they decay like a power, that is last·degree/power. The last two degrees are
-    taken together, since every other one is 0 for even and odd functions. Of few degrees ρ is not known.
+    The norms of the coefficients of one degree are continued as a geometric series, with ρ from those above half the
+    degree to those of the last quarter: where they decay like a power, it sums to about degree/power of them. Twice
+    that, since at the nodes what is left out is taken for lower degrees. Of few degrees ρ is not known, and taken as 0.
     """
     found = []
     for slab in _chebyshev.slabs(coefficients, coefficients.ndim):
         degree = len(slab) - 1
-        last, half = float(slab[degree - 1]), float(slab[degree // 2])
-        ratio = 0.0
-        if degree >= JUDGED and half > 0:
-            ratio = (last / half) ** (1 / (degree - 1 - degree // 2))
-        found.append((last * min(ratio**2 / max(1 - ratio, 1e-9), degree) if degree >= JUDGED else last, ratio))
+        quarter = -(-degree // 4)
+        half, last, ratio = float(slab[degree // 2]), float(slab[degree - quarter]), 0.0
+        if degree < JUDGED:
+            found.append((float(slab[degree - 1]), ratio))
+            continue
+        if half > 0:
+            ratio = (last / half) ** (1 / (degree - quarter - degree // 2))
+        found.append((2 * last * min(ratio ** (quarter + 1) / max(1 - ratio, 1e-9), degree), ratio))
     return np.array(found)
 
 
-def _following(piece: Piece, allowed: np.ndarray, wanted: Wanted) -> list[Piece]:
+def _following(piece: Piece, wanted: Wanted) -> list[Piece]:
     """What is to take a piece's place; nothing where it is good enough, or cannot be better."""
     k = len(piece.degrees)
     if piece.coefficients is None:
-        edges = [d for d in range(k) if 2 ** piece.depth[d] < FINEST[k]]
-        return list(_halves(piece, [min(edges, key=lambda d: piece.depth[d])])) if piece.mixed and edges else []
-    assert piece.errors is not None and piece.tails is not None
-    share = float(np.max(piece.errors / allowed))
-    if share <= 1:
+        edges = [d for d in range(k) if 2 ** piece.depth[d] < (FINEST if piece.mixed else BLIND)[k]]
+        return list(_halves(piece, [min(edges, key=lambda d: piece.depth[d])])) if edges else []
+    if piece.share <= 1:
         return []
-    degrees, promised = _raised(piece, share)
+    degrees, promised = _raised(piece)
     if degrees is not None:
         return [replace(piece, degrees=degrees, coefficients=None, errors=None, promised=promised)]
+    assert piece.tails is not None
     sizes = piece.tails[:, 0]
     cut = [d for d in range(k) if sizes[d] >= 0.3 * sizes.max() and 2 ** piece.depth[d] * wanted.tolerance < SMALLEST]
     return list(_halves(piece, cut)) if cut else []
 
 
-def _raised(piece: Piece, share: float) -> tuple[Degrees | None, bool]:
-    """The degrees that make an error 1/share of itself by what is known, the cheapest, and True; else None, or some
-    that tell more, and False."""
+def _raised(piece: Piece) -> tuple[Degrees | None, bool]:
+    """The degrees that make the error small enough by what is known, the cheapest, and True; else None, or some that
+    tell more, and False."""
     assert piece.tails is not None
     k, own = len(piece.degrees), piece.degrees
     tails, ratios = piece.tails[:, 0], piece.tails[:, 1]
@@ -334,9 +357,9 @@ def _raised(piece: Piece, share: float) -> tuple[Degrees | None, bool]:
     whole = not any(piece.depth)
     low = min(n for n, m in zip(own, matters, strict=True) if m)
     early = whole and low < WHOLE_FROM[k]
-    if piece.promised and share > PATIENCE and not early:
+    if piece.promised and piece.share > PATIENCE and not early:
         return None, False
-    parts = share * tails / tails.sum()  # of the error, along each axis
+    parts = piece.share * tails / tails.sum()  # of the error, along each axis
     fits: list[tuple[int, Degrees]] = []
     for factors in itertools.product(FACTORS, repeat=k):
         degrees = tuple(n * f for n, f in zip(own, factors, strict=True))

@@ -206,13 +206,16 @@ class Rounds:
     source: Source
     store: str | None
     told: Callable[[int], None]  # of how many points were computed
+    to_value: bool = False  # the risk's error counts relative to the risk
     channels: list[Channel] = field(default_factory=list)
     attributes: dict[str, Any] = field(default_factory=dict)
     _known: dict[bytes, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in io.parts(self.store, io.ROUND) if self.store is not None else ():
-            kept, identity = open_store(name), self.source.identity()
+        rounds = [] if self.store is None else io.parts(self.store, io.ROUND)
+        identity = self.source.identity() if rounds else {}
+        for name in rounds:
+            kept = open_store(name)
             check_same(kept, identity | {"axes": kept.manifest.identity.get("axes", "")}, made_with())
             if len(kept.records()) == kept.manifest.tiling.count:
                 surface = io.surface_of(kept, complete=True)
@@ -235,6 +238,12 @@ class Rounds:
         whole = {
             name: surface[name].transpose(..., EVALUATION).to_numpy().astype(np.float64) for name in surface.data_vars
         }
+        if self.to_value and (whole["risk"] <= 0).any():
+            at = int(np.argmax(whole["risk"] <= 0))
+            raise ValueError(
+                f'`relative_to` is "value", which is for a positive risk, and it is {whole["risk"][at]:g} at '
+                f'{points[at].tolist()}; give "range".'
+            )
         first = self.source.penalized()[1].index
         rows = []
         for variable, index in self.channels:
@@ -249,6 +258,11 @@ class Rounds:
     def norms(self) -> tuple[bool, ...]:
         """Which channels are norms."""
         return tuple(channel.variable in GRADIENTS for channel in self.channels)
+
+    @property
+    def relative(self) -> tuple[bool, ...]:
+        """The risk, or nothing."""
+        return tuple(self.to_value and channel.variable == "risk" for channel in self.channels)
 
 
 def _channels(surface: xarray.Dataset, source: Source) -> Iterator[Channel]:

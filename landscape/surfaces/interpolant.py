@@ -51,15 +51,18 @@ class Interpolant:
 
     @property
     def error(self) -> float:
-        """The largest stated error of all that is interpolated, a share of its range (relative_to="value": of it)."""
+        """The largest stated error of all that is interpolated, in units of the tolerance: a share of its range.
+
+        Of the risk a share of itself with relative_to="value".
+        """
         return max(self._contents.shares())
 
     @property
     def errors(self) -> dict[str, float]:
-        """Variable -> the largest stated error, in the variable's own units; with relative_to="value" a share of it.
+        """Variable -> the largest stated error, in the variable's own units.
 
-        Those of slope and plane_hessian, always in their own units, follow from that of the risk, by what
-        differentiating a polynomial of that degree may make of it; where pieces are small they are large.
+        Those of slope and plane_hessian follow from that of the risk, by what differentiating a polynomial of that
+        degree may make of it; where pieces are small they are large.
         """
         return self._contents.errors()
 

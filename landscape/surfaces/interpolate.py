@@ -62,7 +62,8 @@ def interpolate(
                      in the order of `box`, such as f(alpha, beta) -> float.
     box:             coordinate name -> (lowest, highest) position.
     tolerance:       of the error of everything that is interpolated, anywhere in the box.
-    relative_to:     "range": to (greatest − least) of each quantity in the box; "value": to the quantity itself.
+    relative_to:     "range": to (greatest − least) of each quantity in the box; "value": of the risk, which must be
+                     positive, to itself.
     quantities:      beside the risk "risk_stderr", "risk_gradient_norm", "gradient_norm"; own ones that are smooth.
                      Slope and Hessian in the chart are the interpolant's own: `result.on(axes, quantities=("slope",))`.
     penalties:       label -> Penalty, a sweep, as in `evaluate`.
@@ -84,13 +85,14 @@ def interpolate(
     """
     source = _source(function, chart, box, quantities, penalties, (batch_size, memory, precision))
     lower, upper = _checked_box(source, box)
-    wanted = _checked_tolerance(tolerance, relative_to, source.dtype)
+    wanted = _checked_tolerance(tolerance, source.dtype)
+    _checks.one_of("relative_to", relative_to, {"range": False, "value": True})
     most = MOST
     if max_evaluations is not None:
         most = _checks.count("max_evaluations", max_evaluations, _refinement.fewest(len(source.names)))
     where = None if store is None else os.fspath(store).rstrip("/")
     with Progress(None, "evaluations", progress) as bar:
-        rounds = Rounds(source, where, bar.update)
+        rounds = Rounds(source, where, bar.update, relative_to == "value")
         refined = _refinement.refine(rounds, lower, upper, wanted, most)
     found = _interpolant(refined, rounds, wanted, penalties, (lower, upper))
     if where is not None:
@@ -177,7 +179,7 @@ def _checked_box(source: Source, box: Mapping[str, Any]) -> tuple[np.ndarray, np
     return lower + 0.0, upper + 0.0
 
 
-def _checked_tolerance(tolerance: Any, relative_to: Any, dtype: Any) -> Wanted:
+def _checked_tolerance(tolerance: Any, dtype: Any) -> Wanted:
     size = _checks.number("tolerance", tolerance)
     eps = float(jnp.finfo(dtype).eps)
     if not 0 < size < 1:
@@ -185,8 +187,7 @@ def _checked_tolerance(tolerance: Any, relative_to: Any, dtype: Any) -> Wanted:
     if size < REACH * eps:
         wider = "; for a smaller one turn on x64 and give params and data in float64" if eps > 2.0**-50 else ""
         raise ValueError(f"`tolerance` is {size:g}, and rounding in {dtype} allows {REACH * eps:.1e} at least{wider}.")
-    _checks.one_of("relative_to", relative_to, {"range": False, "value": True})
-    return Wanted(size, relative_to == "value", ROUNDING * eps)
+    return Wanted(size, ROUNDING * eps)
 
 
 def _interpolant(
@@ -201,9 +202,8 @@ def _interpolant(
     source, samples = rounds.source, refined.samples
     strengths, units = source.penalized()
     variables: dict[str, Any] = pack(refined.pieces, source.names, rounds.channels)
-    relative = np.ones(len(rounds.channels))
     variables |= {
-        "scale": ("channel", relative if wanted.relative else _refinement.spread(samples.values)),
+        "scale": ("channel", _refinement.allowed(samples, wanted) / wanted.tolerance),
         "points": (("evaluation", "coordinate"), samples.points),
         "values": (("channel", "evaluation"), samples.values),
     }
@@ -220,7 +220,7 @@ def _interpolant(
         "axes": json.dumps(source.described()),
         "box": json.dumps([corner.tolist() for corner in box]),
         "tolerance": wanted.tolerance,
-        "relative_to": "value" if wanted.relative else "range",
+        "relative_to": "value" if rounds.to_value else "range",
     }
     return Interpolant(xarray.Dataset(variables, coords, attributes))
 
@@ -239,5 +239,9 @@ def _warn(found: Interpolant, exhausted: bool, most: int) -> None:
             left_out = f"{100 * found.not_finite:.2g} % of the box"
             what = f"the border of what is not finite was not followed to its end ({left_out} counts as not finite)"
         spent = f"after {found.evaluations} evaluations of {most} allowed: allow more (max_evaluations)"
-        why = spent if exhausted else "although the pieces are as small as they get, so that there is a jump"
+        why = (
+            spent
+            if exhausted
+            else "which rounding does not allow, or a jump, around which pieces are as small as they get"
+        )
         warnings.warn(f"{what}, {why}, or take a smaller box or a larger tolerance.", UserWarning, stacklevel=3)

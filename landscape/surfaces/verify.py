@@ -16,7 +16,7 @@ import json
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -266,24 +266,14 @@ def _sums(stored: xarray.Dataset, label: str, cell: Cell, share: float) -> Itera
 
 def _allowed(surface: xarray.Dataset) -> dict[str, float]:
     """What compressed examples may change in derivatives and standard errors: their stated error, in units of each
-    variable's largest size; the risk's is in units of itself."""
+    variable's largest size; the risk's is in units of itself. And what interpolation may change."""
     interpolated = json.loads(surface.attrs.get("interpolation", "{}"))
     if interpolated:
-        return _interpolated(surface, interpolated)
+        return {name: 2 * error for name, error in interpolated["errors"].items()}  # which are estimates
     error = stated_error(surface)
     summed = ("risk_stderr", "risk_gradient_norm", "gradient_norm", "slope", "plane_hessian")
     sizes = {name: np.abs(surface[name].to_numpy()) for name in summed if name in surface}
     return {name: error * float(size[np.isfinite(size)].max(initial=0.0)) for name, size in sizes.items()}
-
-
-def _interpolated(surface: xarray.Dataset, said: dict[str, Any]) -> dict[str, float]:
-    """What interpolation may change: twice the errors stated, which are estimates."""
-    errors = {name: 2 * error for name, error in said["errors"].items() if name in surface}
-    if said["relative_to"] == "value":
-        for name in set(errors) - {"slope", "plane_hessian"}:
-            size = np.abs(surface[name].to_numpy())
-            errors[name] *= float(size[np.isfinite(size)].max(initial=0.0))
-    return errors
 
 
 def stated_error(surface: xarray.Dataset) -> float:

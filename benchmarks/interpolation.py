@@ -1,0 +1,277 @@
+"""Interpolation: what it costs to know a surface everywhere to a tolerance, by `ls.interpolate` and from grids.
+
+Tolerances and errors are shares of the surface's range, errors the largest at random points of the box, against
+float64. Seconds are those of evaluating, interpolating and reading the surface at these points, compiled already; the
+first call compiles everything. A grid is the least of several that is within the tolerance, read linearly or by cubic
+splines; finding it out is not counted, whereas `ls.interpolate` finds its points itself.
+"""
+
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+from scipy.interpolate import RectBivariateSpline, RegularGridInterpolator
+
+import landscape as ls
+from benchmarks import _networks, _numpy_loop, _plain_loop, _report
+from benchmarks._environment import busy, environment
+from benchmarks._networks import NAMES, Network, Problem
+from benchmarks._report import Progress, Report, Row
+from benchmarks._timing import Timed, race, ratio
+
+REPEATS = 5
+OURS = "ls.interpolate"
+ADAM = optax.adam(0.01)
+
+Axes = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large the workloads are."""
+
+    digits: tuple[int, int]  # hidden units, examples
+    steps: int  # of Adam, of the network that is trained
+    tolerances: tuple[float, ...]
+    sides: tuple[int, ...]  # of the grids that are tried, ascending
+    points: int  # random positions along each coordinate: errors are measured at all pairs of them
+    judged: bool
+
+
+FULL = Sizes(
+    digits=(128, 1797),
+    steps=200,
+    tolerances=(1e-2, 1e-3, 1e-4),
+    sides=(5, 7, 9, 13, 17, 25, 33, 49, 65, 97, 129, 193, 257),
+    points=60,
+    judged=True,
+)
+QUICK = Sizes(digits=(6, 40), steps=20, tolerances=(1e-1, 1e-2), sides=(5, 7, 13), points=12, judged=False)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A surface on a box of two coordinates, and its values at random points."""
+
+    name: str
+    objective: ls.Objective
+    plane: ls.Plane
+    box: tuple[tuple[float, float], tuple[float, float]]
+    dtype: str
+    at: Axes
+    truth: np.ndarray  # at all pairs of `at`, float64
+
+    @property
+    def range(self) -> float:
+        """The greatest less the least value."""
+        return float(np.ptp(self.truth))
+
+    def error(self, values: np.ndarray) -> float:
+        """The largest at these points, as a share of the range."""
+        return float(np.abs(values - self.truth).max()) / self.range
+
+    def named(self, axes: Sequence[Any]) -> dict[str, Any]:
+        """One for each coordinate of the plane."""
+        return dict(zip(self.plane.names, axes, strict=True))
+
+
+class Answer(NamedTuple):
+    """Values at the points, how many evaluations they took, and the error that is stated, a share of the range."""
+
+    values: np.ndarray
+    evaluations: int
+    stated: float | None = None
+
+
+def run(sizes: Sizes, repeats: int, progress: Progress) -> Report:
+    """Measure everything; `progress` is told what is being measured."""
+    where = environment()
+    rows: list[Row] = []
+    ratios: dict[tuple[float, str], list[tuple[float, float]]] = {}
+    for subject in _subjects(sizes):
+        progress(f"{subject.name}: the least grids")
+        sides = least(subject, sizes.sides, sizes.tolerances)
+        progress(f"{subject.name}: times")
+        found = _measured(subject, sides, sizes.sides[-1], repeats)
+        rows += found[0]
+        for key, both in found[1].items():
+            ratios.setdefault(key, []).append(both)
+    notes = [_compared(tolerance, way, both) for (tolerance, way), both in sorted(ratios.items(), reverse=True)]
+    notes.append(
+        f"'over': not within the tolerance after so much; grids are square, of at most {sizes.sides[-1]}² cells. Cubic:"
+        " splines with not-a-knot ends, as those of RegularGridInterpolator"
+    )
+    notes += busy(where) if sizes.judged else ["these sizes are too small to judge speed by"]
+    return Report("interpolation", asdict(sizes), rows, [], notes, where)
+
+
+def least(
+    subject: Subject, sides: Sequence[int], tolerances: Sequence[float]
+) -> dict[tuple[float, str], int | None]:
+    """(tolerance, way of reading) -> the first of the sides whose grid is within the tolerance; None where none is."""
+    found: dict[tuple[float, str], int | None] = {(tolerance, way): None for tolerance in tolerances for way in WAYS}
+    for side in sides:
+        axes, values = _grid(subject, side)
+        errors = {way: subject.error(read(axes, values, subject.at)) for way, read in WAYS.items()}
+        for (tolerance, way), known in found.items():
+            if known is None and errors[way] <= tolerance:
+                found[tolerance, way] = side
+        if None not in found.values():
+            break
+    return found
+
+
+def linear(axes: Axes, values: np.ndarray, at: Axes) -> np.ndarray:
+    """Of values on a grid: linear between neighbors along each axis, at all pairs of positions."""
+    return RegularGridInterpolator(axes, values)(np.stack(np.meshgrid(*at, indexing="ij"), axis=-1))
+
+
+def cubic(axes: Axes, values: np.ndarray, at: Axes) -> np.ndarray:
+    """The cubic spline along each axis, with not-a-knot ends.
+
+    That of RegularGridInterpolator(method="cubic"), whose solver stops at a residual of 1e-5 of the values: it would not
+    be within 1e-4 of the range, and is slower.
+    """
+    return RectBivariateSpline(*axes, values, s=0)(*at)
+
+
+WAYS: dict[str, Callable[[Axes, np.ndarray, Axes], np.ndarray]] = {"linear": linear, "cubic": cubic}
+
+
+def _grid(subject: Subject, side: int) -> tuple[Axes, np.ndarray]:
+    """Axes over the box, and the risk that `ls.evaluate` measures on them, all as float64."""
+    first, second = (np.linspace(*ends, side, dtype=subject.dtype) for ends in subject.box)
+    with jax.enable_x64(subject.dtype == "float64"):
+        surface = ls.evaluate(subject.objective, subject.plane, subject.named((first, second)), progress=False)
+    return (first.astype(np.float64), second.astype(np.float64)), _risk(subject, surface)
+
+
+def _risk(subject: Subject, surface: Any) -> np.ndarray:
+    return surface["risk"].transpose(*subject.plane.names).to_numpy().astype(np.float64)
+
+
+def from_grid(subject: Subject, side: int, way: str) -> Answer:
+    """By `ls.evaluate` on a grid, read in one of the ways."""
+    return Answer(WAYS[way](*_grid(subject, side), subject.at), side**2)
+
+
+def interpolated(subject: Subject, tolerance: float) -> Answer:
+    """By `ls.interpolate`. That it may stop before it is within the tolerance is seen from the error it states."""
+    with jax.enable_x64(subject.dtype == "float64"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "the stated error is", UserWarning)
+        box = subject.named(subject.box)
+        found = ls.interpolate(subject.objective, subject.plane, box, tolerance=tolerance, progress=False)
+        return Answer(_risk(subject, found.on(subject.named(subject.at))), found.evaluations, found.error)
+
+
+def _measured(
+    subject: Subject, sides: Mapping[tuple[float, str], int | None], largest: int, repeats: int
+) -> tuple[list[Row], dict[tuple[float, str], tuple[float, float]]]:
+    """Rows; and of the grids that are within the tolerance, where ours is too, (evaluations, seconds) over ours."""
+    calls: dict[tuple[float, str], Callable[[], Answer]] = {}
+    for tolerance in dict.fromkeys(tolerance for tolerance, _ in sides):
+        calls[tolerance, OURS] = partial(interpolated, subject, tolerance)
+        calls |= {(tolerance, way): partial(from_grid, subject, sides[tolerance, way] or largest, way) for way in WAYS}
+    first = {key: _first(call) for key, call in calls.items()}
+    timed = {key: replace(times, first=first[key]) for key, times in race(calls, repeats).items()}
+    rows, ratios = [], {}
+    for (tolerance, way), times in timed.items():
+        row = _row(subject, tolerance, way, times, largest if way != OURS and sides[tolerance, way] is None else None)
+        rows.append(row)
+        if way == OURS:
+            ours = row
+        elif not row.over and not ours.over:
+            counts = times.answer.evaluations / timed[tolerance, OURS].answer.evaluations
+            ratios[tolerance, way] = counts, ratio(times, timed[tolerance, OURS])
+    return rows, ratios
+
+
+def _row(subject: Subject, tolerance: float, way: str, times: Timed, largest: int | None) -> Row:
+    """Ours is right where its error is within the one it states, a grid where it is within the tolerance; one of the
+    `largest` that are tried, which is not, claims nothing."""
+    answer: Answer = times.answer
+    error, stated = subject.error(answer.values), answer.stated
+    side = round(answer.evaluations**0.5)
+    columns = {
+        "evaluations": answer.evaluations,
+        "stated_error": stated,
+        "range_error": error,
+        "absolute_error": error * subject.range,
+        "right": largest is not None or error <= (tolerance if stated is None else stated),
+        "over": largest is not None or (stated is not None and stated > tolerance),
+    }
+    by = OURS if way == OURS else f"{side}×{side} grid, {way}"
+    return _report.row(f"{subject.name}, within {tolerance:g}", by, times, **columns)
+
+
+def _first(call: Callable[[], Any]) -> float:
+    """Seconds of a call with nothing compiled yet."""
+    jax.clear_caches()
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def _compared(tolerance: float, way: str, ratios: Sequence[tuple[float, float]]) -> str:
+    """A note: how the least grids compare over all surfaces."""
+    counts, seconds = (f"{min(own):.3g} to {max(own):.3g}×" for own in zip(*ratios, strict=True))
+    return (
+        f"within {tolerance:g}, the least grid, {way}, and {OURS}: {counts} its evaluations, {seconds} its time"
+        f" (surfaces where both are: {len(ratios)})"
+    )
+
+
+def _subjects(sizes: Sizes) -> Iterator[Subject]:
+    """A network at random weights, trained, with kinks; a neuron in float64."""
+    hidden, examples = sizes.digits
+    name = f"digits MLP 64-{hidden}-10"
+    start = _networks.perceptron(name, _networks.digits(examples), hidden, sizes.points)
+    relu = Network((("dense", "hidden"), ("relu", ""), ("dense", "out")))
+    yield _of_network(f"{name} tanh, random weights", start)
+    yield _of_network(f"{name} tanh, trained", _trained(start, sizes.steps))
+    yield _of_network(f"{name} relu, random weights", replace(start, network=relu))
+    yield _o_rings(sizes.points)
+
+
+def _of_network(name: str, problem: Problem) -> Subject:
+    box = tuple((float(axis[0]), float(axis[-1])) for axis in problem.axes)
+    at = tuple(axis.astype(np.float32) for axis in _random(box, len(problem.axes[0])))
+    truth = _plain_loop.truth(replace(problem, axes=at))[0].reshape(len(at[0]), -1)
+    title = f"{name}, {len(problem.data[0])} examples"
+    return Subject(title, problem.objective, problem.plane, box, "float32", at, truth)
+
+
+def _trained(problem: Problem, steps: int) -> Problem:
+    """After so many steps of Adam on all examples, in filter-normalized directions of its own."""
+    runs = ls.descend(problem.objective, ADAM, problem.origin, steps, record_every=steps, progress=False)
+    origin = jax.tree.map(lambda leaf: np.asarray(leaf[-1]), runs.params)
+    directions = ls.random_directions(jax.random.key(0), origin, len(NAMES), normalize="filter")
+    first, second = jax.tree.map(np.asarray, directions)
+    return Problem(problem.name, problem.network, problem.data, origin, (first, second), problem.axes)
+
+
+def _o_rings(points: int) -> Subject:
+    """The neuron of the Challenger's O-rings, temperature standardized, in float64."""
+    temperature, y = ls.datasets.o_rings()
+    x = (temperature - temperature.mean()) / temperature.std()
+    with jax.enable_x64(True):
+        objective = ls.neuron(x.astype(np.float64), y.astype(np.float64))
+        plane = ls.axes_plane(objective.params, "w", "b")
+    box = (-6.0, 2.0), (-5.0, 3.0)
+    at = _random(box, points)
+    cells = np.stack([c.ravel() for c in np.meshgrid(*at, indexing="ij")], axis=1)
+    truth = _numpy_loop.grid(cells, x, y, False)[0].reshape(points, points)
+    return Subject(f"O-rings neuron in float64, {len(x)} examples", objective, plane, box, "float64", at, truth)
+
+
+def _random(box: Any, count: int) -> Axes:
+    """Random positions along each side of a box, ascending: one in each of `count` equal parts."""
+    random = np.random.default_rng(2)
+    first, second = (low + (high - low) * (np.arange(count) + random.random(count)) / count for low, high in box)
+    return first, second
