@@ -21,14 +21,17 @@ from landscape.surfaces._chebyshev import Degrees
 
 FIRST = 2  # degree of a new piece: quadratics are exact
 FACTORS = (1, 2, 3)
-LARGEST = {1: 192, 2: 48, 3: 24}  # degree, by the number of axes: one of more is cut
+LARGEST = {1: 192, 2: 64, 3: 24}  # degree, by the number of axes: one of more is cut
+
+LEFT = {1: 4, 2: 2, 3: 2}  # times what is beyond the last degree: a kink, in one coordinate, leaves all of it at once
 JUDGED = 4  # degree, from which on the decay of coefficients says something
 PART = {1: 64, 2: 16, 3: 8}  # the same of a part of the box
 WHOLE_FROM = {1: 32, 2: 24, 3: 8}  # degree of the box itself, before it is cut
 CHECKS = {1: 12, 2: 16, 3: 24}  # points in the box that are no nodes, by the number of axes
-PART_CHECKS = {1: 8, 2: 8, 3: 12}  # the same in a part of the box
+NODES_A_CHECK = {1: 2, 2: 10, 3: 20}
+PART_CHECKS = {1: 12, 2: 8, 3: 12}  # the same in a part of the box
 PATIENCE = 3  # times the error that is allowed, up to which a degree that was to be enough is raised once more
-BEYOND = 4  # times the largest error at the checks: nearly never passed elsewhere (tests/test_interpolate_networks.py)
+BEYOND = 3  # times the largest error at the checks: nearly never passed elsewhere (tests/test_interpolate_networks.py)
 SMALLEST = 4  # tolerances: a part of the box's edge that is smaller is not cut. (A kink is within 1; a jump never is.)
 NOISE = 8  # times the rounding of a value: an error that is not larger stays as it is
 BLIND = {1: 16, 2: 4, 3: 2}  # parts of the box's edge, in each of which what is finite is looked for
@@ -201,7 +204,7 @@ def _points(samples: Samples, piece: Piece) -> np.ndarray:
     nodes = piece.nodes()
     inside = samples.points[samples.inside(piece)]
     checks = len(inside) - len(nodes) + len(samples.lacking(nodes))
-    fewest = (PART_CHECKS if any(piece.depth) else CHECKS)[k]
+    fewest = max((PART_CHECKS if any(piece.depth) else CHECKS)[k], len(nodes) // NODES_A_CHECK[k])
     return np.concatenate([nodes, _scattered(piece, max(0, fewest - checks))])
 
 
@@ -219,12 +222,12 @@ def allowed(samples: Samples, wanted: Wanted) -> np.ndarray:
 
 
 def spread(values: np.ndarray) -> np.ndarray:
-    """(channels,) the range of the finite values; where that is 0, their size."""
-    finite = np.where(np.isfinite(values), values, np.nan)
-    with np.errstate(invalid="ignore"):
-        low, high = np.nanmin(finite, axis=1, initial=np.inf), np.nanmax(finite, axis=1, initial=-np.inf)
-    range_ = np.where(high >= low, high - low, 0.0)
-    return np.where(range_ > 0, range_, np.maximum(np.nan_to_num(np.abs(high), posinf=0.0), np.finfo(float).tiny))
+    """(channels,) the range of the finite values; where that is 0 their size, and where they are 0 it is 1."""
+    finite = np.isfinite(values)
+    low = np.where(finite, values, np.inf).min(axis=1, initial=np.inf)
+    high = np.where(finite, values, -np.inf).max(axis=1, initial=-np.inf)
+    size = np.where(finite, np.abs(values), 0.0).max(axis=1, initial=0.0)
+    return np.where(high > low, high - low, np.where(size > 0, size, 1.0))
 
 
 def _fitted(samples: Samples, piece: Piece, wanted: Wanted) -> Piece:
@@ -309,7 +312,8 @@ def _tails(coefficients: np.ndarray) -> np.ndarray:
 
     The norms of the coefficients of one degree are continued as a geometric series, with ρ from those above half the
     degree to those of the last quarter: where they decay like a power, it sums to about degree/power of them. Twice
-    that, since at the nodes what is left out is taken for lower degrees. Of few degrees ρ is not known, and taken as 0.
+    that and more, since at the nodes what is left out is taken for lower degrees. Of few degrees ρ is not known, and
+    taken as 0.
     """
     found = []
     for slab in _chebyshev.slabs(coefficients, coefficients.ndim):
@@ -321,7 +325,9 @@ def _tails(coefficients: np.ndarray) -> np.ndarray:
             continue
         if half > 0:
             ratio = (last / half) ** (1 / (degree - quarter - degree // 2))
-        found.append((2 * last * min(ratio ** (quarter + 1) / max(1 - ratio, 1e-9), degree), ratio))
+        found.append(
+            (LEFT[coefficients.ndim] * last * min(ratio ** (quarter + 1) / max(1 - ratio, 1e-9), degree), ratio)
+        )
     return np.array(found)
 
 

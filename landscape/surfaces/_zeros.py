@@ -18,6 +18,7 @@ EDGE = 0.01  # how far beyond the cube zeros are looked for: neighboring pieces 
 MOST = 20_000  # parts: more are needed only where zeros are not isolated
 SMALLEST = 2.0**-14  # half an edge, at which a part that is undecided is a zero where the system is degenerate
 WIDEST = 0.02  # of such zeros that touch each other, which count as one
+CLOSE = "they fill a line or more, or are too close together to be told apart"
 ROUNDING = 2.0**-46  # of coefficients, beside the sum of all
 
 
@@ -40,14 +41,14 @@ def zeros(coefficients: np.ndarray) -> np.ndarray:
     first = _chebyshev.restricted(coefficients, (-1 - EDGE,) * k, (1 + EDGE,) * k)
     scale = np.abs(coefficients).reshape(k, -1).sum(axis=1)
     if not scale.all():
-        raise NotIsolatedError("one of the derivatives is 0 everywhere")
+        raise NotIsolatedError("along a coordinate nothing changes")
     parts, found, seen = [_Part(np.zeros(k), 1 + EDGE, first / scale.reshape(-1, *[1] * k))], list[np.ndarray](), 0
     whole = coefficients / scale.reshape(-1, *[1] * k)
     while parts and parts[0].half > SMALLEST:
         parts = [part for part in parts if not _empty(part)]
         seen += len(parts)
         if seen > MOST:
-            raise NotIsolatedError("zeros are not isolated, or too close together to be told apart")
+            raise NotIsolatedError(CLOSE)
         undecided = []
         for part in parts:
             if _single(part):
@@ -149,6 +150,6 @@ def _degenerate(parts: list[_Part]) -> list[np.ndarray]:
     for number in range(count):
         own = centers[group == number]
         if np.ptp(own, axis=0).max() > WIDEST:
-            raise NotIsolatedError("zeros are not isolated, or too close together to be told apart")
+            raise NotIsolatedError(CLOSE)
         found.append(own.mean(axis=0))
     return found

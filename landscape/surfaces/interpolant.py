@@ -13,11 +13,13 @@ import numpy as np
 from landscape import _checks
 from landscape.surfaces import _contents, _dataset, _extrema
 from landscape.surfaces._contents import Contents, PenaltyOf
+from landscape.surfaces._zeros import NotIsolatedError
 
 if TYPE_CHECKING:
     import xarray
 
 DERIVATIVES = ("slope", "plane_hessian")
+SLACK = 1e-12  # of the box's width: np.arange(-0.3, 0.31, 0.1) ends beyond 0.3
 OWN = ("channels", "axes", "tolerance", "relative_to")  # attributes that a surface does not inherit
 
 
@@ -27,8 +29,8 @@ class Interpolant:
 
     data: a Dataset: of each piece `lower`, `upper`, `degree`, `form` (plain: 0, of the logarithm: 1, of the square: 2;
           not finite: −1) and stated `error`; `coefficients` of the channels, piece after piece, the last coordinate's
-          degree fastest; `points` and `values`, all that was evaluated; attributes with the provenance. `ls.save`
-          writes it, and `ls.open_interpolant` reads it.
+          degree fastest; `points` and `values`, all that was evaluated, and which of it are a piece's nodes (`node`);
+          attributes with the provenance. `ls.save` writes it, and `ls.open_interpolant` reads it.
     """
 
     data: xarray.Dataset
@@ -144,7 +146,10 @@ class Interpolant:
         """
         import xarray
 
-        found = _extrema.critical(self._contents.field(variable, self._only()))
+        try:
+            found = _extrema.critical(self._contents.field(variable, self._only()))
+        except NotIsolatedError as error:
+            raise ValueError(f"the critical points of {variable!r} are no single points: {error}.") from error
         kinds = [_extrema.kind(own) for own in found.eigenvalues]
         slope_error = self.errors["slope"]
         with np.errstate(divide="ignore"):
@@ -169,6 +174,7 @@ class Interpolant:
             raise ValueError(
                 "level lines are those of one or two coordinates; in three they are surfaces: draw .on(…)."
             )
+        _checks.instance("levels", levels, (Sequence, np.ndarray), "a list of values, such as [0.1, 0.2]")
         field = self._contents.field(variable, self._only())
         return {float(level): _extrema.level_lines(field, float(level)) for level in levels}
 
@@ -213,11 +219,12 @@ class Interpolant:
         """Positions by name. Raises: as `on`."""
         positions = _checks.axes(self.names, axes)
         for name, (low, high) in self.box.items():
-            own = positions[name]
-            outside = own[(own < low) | (own > high)]
+            own, slack = positions[name].astype(np.float64), SLACK * (high - low)
+            outside = own[(own < low - slack) | (own > high + slack)]
             if outside.size:
                 raise ValueError(
-                    f"`axes[{name!r}]` has the position {outside[0]:g}, outside of the box from {low:g} to {high:g}: "
+                    f"`axes[{name!r}]` has the position {outside[0]!r}, outside of the box from {low!r} to {high!r}: "
                     "nothing is known there; interpolate on a larger box."
                 )
+            positions[name] = np.clip(own, low, high)
         return positions

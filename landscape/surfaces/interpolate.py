@@ -206,6 +206,7 @@ def _interpolant(
         "scale": ("channel", _refinement.allowed(samples, wanted) / wanted.tolerance),
         "points": (("evaluation", "coordinate"), samples.points),
         "values": (("channel", "evaluation"), samples.values),
+        "node": ("evaluation", _are_nodes(refined)),
     }
     coords: dict[str, Any] = {"coordinate": list(source.names)}
     if penalties is None:
@@ -223,6 +224,15 @@ def _interpolant(
         "relative_to": "value" if rounds.to_value else "range",
     }
     return Interpolant(xarray.Dataset(variables, coords, attributes))
+
+
+def _are_nodes(refined: Refined) -> np.ndarray:
+    """(evaluations,) whether a finite piece has its node there."""
+    own = np.zeros(len(refined.samples.points), bool)
+    for piece in refined.pieces:
+        if piece.coefficients is not None:
+            own[refined.samples.rows(piece.nodes())] = True
+    return own
 
 
 def _warn(found: Interpolant, exhausted: bool, most: int) -> None:
