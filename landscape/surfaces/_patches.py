@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from landscape.surfaces import _chebyshev
-from landscape.surfaces._refinement import FORMS, Form, Piece
+from landscape.surfaces._estimate import FORMS, Form
+from landscape.surfaces._refinement import Piece
 
 if TYPE_CHECKING:
     import xarray

@@ -16,7 +16,7 @@ from landscape.charts import axes as _axes
 from landscape.charts.chart import Chart
 from landscape.objectives.objective import Objective
 from landscape.objectives.penalties import Penalty
-from landscape.surfaces import _dataset, _devices, _filling, _stored, io
+from landscape.surfaces import _dataset, _devices, _estimate, _filling, _stored, io
 from landscape.surfaces._identity import digest
 from landscape.surfaces._patches import Channel
 from landscape.surfaces._task import EVALUATION, Scattered, planned
@@ -255,14 +255,10 @@ class Rounds:
         return points
 
     @property
-    def norms(self) -> tuple[bool, ...]:
-        """Which channels are norms."""
-        return tuple(channel.variable in GRADIENTS for channel in self.channels)
-
-    @property
-    def relative(self) -> tuple[bool, ...]:
-        """The risk, or nothing."""
-        return tuple(self.to_value and channel.variable == "risk" for channel in self.channels)
+    def kinds(self) -> list[_estimate.Channel]:
+        """What is special about each channel."""
+        names = [channel.variable for channel in self.channels]
+        return [_estimate.Channel(name in GRADIENTS, self.to_value and name == "risk") for name in names]
 
 
 def _channels(surface: xarray.Dataset, source: Source) -> Iterator[Channel]:

@@ -203,7 +203,7 @@ def _interpolant(
     strengths, units = source.penalized()
     variables: dict[str, Any] = pack(refined.pieces, source.names, rounds.channels)
     variables |= {
-        "scale": ("channel", _refinement.allowed(samples, wanted) / wanted.tolerance),
+        "scale": ("channel", samples.scale()),
         "points": (("evaluation", "coordinate"), samples.points),
         "values": (("channel", "evaluation"), samples.values),
         "node": ("evaluation", _are_nodes(refined)),
