@@ -97,8 +97,8 @@ def tail(slab: np.ndarray, k: int) -> Tail:
     """From what is left of the coefficients from each degree on, in k coordinates.
 
     They are continued as a geometric series, with the ratio from half the degree to the last quarter; where they decay
-    like a power, that sums to about degree/power of them. In one coordinate the coefficients of a kink, which decay like
-    degree⁻² and whose signs agree at the kink, are told from others, and summed as such.
+    like a power, that sums to about degree/power of them. In one coordinate the coefficients of a kink, which decay
+    like degree⁻² and whose signs agree at the kink, are told from others, and summed as such.
     """
     degree = len(slab) - 1
     quarter = -(-degree // 4)
