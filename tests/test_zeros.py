@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.polynomial import chebyshev
 
-from landscape.surfaces import _chebyshev
-from landscape.surfaces._zeros import EDGE, NotIsolatedError, zeros
+from landscape.surfaces import _chebyshev, _zeros
+from landscape.surfaces._zeros import EDGE, NotIsolatedError
 
 
 def gradient(f, degrees):
@@ -15,6 +15,13 @@ def gradient(f, degrees):
     values = f(*np.meshgrid(*(_chebyshev.nodes(n) for n in degrees), indexing="ij"))
     coefficients = _chebyshev.of_values(values, len(degrees))
     return np.stack([_chebyshev.derivative(coefficients, axis - len(degrees), 2.0) for axis in range(len(degrees))])
+
+
+def zeros(coefficients):
+    """Points, all of them regular."""
+    points, regular = _zeros.zeros(coefficients)
+    assert regular.all()
+    return points
 
 
 def in_order(points):
@@ -73,7 +80,9 @@ def test_just_beyond_the_edge_counts():
 
 @pytest.mark.parametrize("f", [lambda x, y: x**4 + y**4, lambda x, y: x**3 - 3 * x * y**2])
 def test_a_degenerate_point_is_one(f):
-    np.testing.assert_allclose(zeros(gradient(f, (4, 4))), [[0, 0]], atol=1e-2)
+    points, regular = _zeros.zeros(gradient(f, (4, 4)))
+    np.testing.assert_allclose(points, [[0, 0]], atol=1e-2)
+    assert regular.tolist() == [False]
 
 
 @pytest.mark.parametrize(
@@ -86,4 +95,4 @@ def test_a_degenerate_point_is_one(f):
 )
 def test_lines_of_them_are_refused(f, why):
     with pytest.raises(NotIsolatedError, match=why):
-        zeros(gradient(f, (4, 4)))
+        _zeros.zeros(gradient(f, (4, 4)))

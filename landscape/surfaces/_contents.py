@@ -16,9 +16,7 @@ from landscape.surfaces._patches import Channel, Patch, unpack
 if TYPE_CHECKING:
     import xarray
 
-# The error of derivatives is stated in units of error · (degree · 2/width), once for each derivative, after Bernstein's
-# inequality. The factors are measured on networks, where the second one errs most at the edges of a piece.
-SLOPE, HESSIAN = 1.0, 4.0
+SLOPE, HESSIAN = 2, 4  # times what the errors of derivatives are at half the degrees, beside those of values
 
 
 class PenaltyOf(NamedTuple):
@@ -78,6 +76,7 @@ class Contents:
         """The largest stated error of each channel, in the unit of the tolerance."""
         return [largest(own) / one for own, one in zip(self.stated.T, self.data["scale"].to_numpy(), strict=True)]
 
+    @cached_property
     def errors(self) -> dict[str, float]:
         """Variable -> its largest error, in its own units; of slope and plane_hessian from that of the risk."""
         found: dict[str, float] = {}
@@ -85,12 +84,10 @@ class Contents:
             found[channel.variable] = max(found.get(channel.variable, 0.0), largest(own))
         found["penalty_value"] = max(own.strength for own in self.penalties) * found["penalty_unit"]
         found["objective"] = found["risk"] + found["penalty_value"]
-        stated = self.absolute[self.finite, self.channel("risk")]
-        steepness = (2 * self.degree / (self.upper - self.lower)).max(axis=1)[self.finite]
-        return found | {
-            "slope": SLOPE * largest(stated * steepness),
-            "plane_hessian": HESSIAN * largest(stated * steepness**2),
-        }
+        risk = self.channel("risk")
+        steepness = np.array([patch.steepness(risk) for patch in self.patches]).reshape(-1, 2)
+        slope, hessian = (self.absolute[self.finite, risk, None] * steepness).max(axis=0, initial=0.0).tolist()
+        return found | {"slope": SLOPE * slope, "plane_hessian": HESSIAN * hessian}
 
     def weights(self, variable: str, penalty: PenaltyOf) -> dict[int, float]:
         """Channel -> weight in the sum that a variable is.
@@ -187,6 +184,6 @@ def described(contents: Contents, tolerance: float) -> Mapping[str, object]:
         "tolerance": tolerance,
         "relative_to": contents.data.attrs["relative_to"],
         "error": max(shares),
-        "errors": contents.errors(),
+        "errors": contents.errors,
         "logarithmic": float(logs.mean()),
     }

@@ -14,7 +14,6 @@ from landscape.surfaces._patches import Patch
 DENSE = {1: 8, 2: 4, 3: 2}  # points a degree, among which the least is looked for, by the number of axes
 TRIED = 8  # of them are followed down
 FINE = {1: 16, 2: 4}  # points a degree, from which level lines are begun
-FLAT = 1e-10  # of the largest eigenvalue: 0
 
 
 class Least(NamedTuple):
@@ -75,7 +74,7 @@ class Critical(NamedTuple):
     points: np.ndarray  # (Z, k)
     values: np.ndarray  # (Z,)
     eigenvalues: np.ndarray  # (Z, k), of the Hessian, ascending
-    patches: list[Patch]  # where each one is
+    kinds: list[str]
 
 
 def critical(patches: Sequence[Patch]) -> Critical:
@@ -84,17 +83,19 @@ def critical(patches: Sequence[Patch]) -> Critical:
     Raises: NotIsolatedError.
     """
     k = len(patches[0].lower)
-    found: list[tuple[float, np.ndarray, np.ndarray, Patch]] = []
+    found: list[tuple[float, np.ndarray, np.ndarray, str]] = []
     for patch in patches:
         own = patch.coefficients[0]
         slopes = np.stack([_chebyshev.derivative(own, a - k, w) for a, w in enumerate(patch.widths)])
-        for t in _zeros.zeros(slopes):
+        for t, regular in zip(*_zeros.zeros(slopes), strict=True):
             point = patch.from_cube(t[None])[0]
             if any(_same(point, other, patch) for _, other, _, _ in found):
                 continue
             at = [np.array([x]) for x in t]
             _, hessian = patch.derivatives(0, at)
-            found.append((float(patch.on_grid(at).item()), point, np.linalg.eigvalsh(hessian.reshape(k, k)), patch))
+            eigenvalues = np.linalg.eigvalsh(hessian.reshape(k, k))
+            kind = _kind(eigenvalues) if regular else "degenerate"
+            found.append((float(patch.on_grid(at).item()), point, eigenvalues, kind))
     found.sort(key=lambda one: one[0])
     return Critical(
         np.array([one[1] for one in found]).reshape(-1, k),
@@ -109,12 +110,9 @@ def _same(point: np.ndarray, other: np.ndarray, patch: Patch) -> bool:
     return bool(np.all(np.abs(point - other) <= 2 * _zeros.EDGE * patch.widths))
 
 
-def kind(eigenvalues: np.ndarray) -> tuple[str, int]:
-    """What a critical point is, and how many directions lead down from it."""
-    negative = int((eigenvalues < 0).sum())
-    if np.abs(eigenvalues).min() <= FLAT * np.abs(eigenvalues).max():
-        return "degenerate", negative
-    return {0: "minimum", len(eigenvalues): "maximum"}.get(negative, "saddle"), negative
+def _kind(eigenvalues: np.ndarray) -> str:
+    """What a regular critical point is."""
+    return {0: "minimum", len(eigenvalues): "maximum"}.get(int((eigenvalues < 0).sum()), "saddle")
 
 
 def level_lines(patches: Sequence[Patch], level: float) -> list[np.ndarray]:
@@ -125,7 +123,7 @@ def level_lines(patches: Sequence[Patch], level: float) -> list[np.ndarray]:
 def _crossings(patch: Patch, level: float) -> list[np.ndarray]:
     own = patch.coefficients[0].copy()
     own[0] -= level
-    t = _zeros.zeros(own[None])
+    t, _ = _zeros.zeros(own[None])
     inside = np.clip(t[np.abs(t[:, 0]) <= 1 + 1e-12], -1, 1)
     return [patch.from_cube(one[None]) for one in inside]
 

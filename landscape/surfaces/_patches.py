@@ -72,6 +72,24 @@ class Patch:
             gradient, hessian = value * gradient, value * (hessian + gradient[:, None] * gradient[None])
         return gradient, hessian
 
+    def steepness(self, channel: int) -> tuple[float, float]:
+        """How much larger the errors of gradient and Hessian are than a channel's, measured on its own interpolant of
+        half the degrees, whose errors are known: the largest of each, over the largest of the values."""
+        k, own = len(self.lower), self.coefficients[channel]
+        degrees = [n - 1 for n in own.shape]
+        half = _chebyshev.of_values(_chebyshev.on_grid(own, [_chebyshev.nodes(max(1, n // 2)) for n in degrees]), k)
+        t = [_chebyshev.nodes(n) for n in degrees]
+        fine, coarse = (Patch(self.lower, self.upper, (self.forms[channel],), c[None]) for c in (own, half))
+        off = float(np.abs(fine.on_grid(t) - coarse.on_grid(t)).max())
+        if off <= RESOLVED * fine.largest(0):  # it is of half the degrees: Bernstein's inequality
+            first = float((2 * np.array(degrees) / self.widths).max())
+            return first, first**2
+        first, second = (
+            float(np.abs(a - b).max()) / off
+            for a, b in zip(fine.derivatives(0, t), coarse.derivatives(0, t), strict=True)
+        )
+        return first, second
+
     def combined(self, weights: Mapping[int, float]) -> Patch:
         """A patch of one channel, a polynomial: Σ weight · channel."""
         k = len(self.lower)

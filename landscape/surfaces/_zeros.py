@@ -32,8 +32,9 @@ class _Part(NamedTuple):
     coefficients: np.ndarray  # (k, degree + 1, …), on the part
 
 
-def zeros(coefficients: np.ndarray) -> np.ndarray:
-    """(Z, k): the zeros of k polynomials (k, degree + 1, …) in [−1 − EDGE, 1 + EDGE]^k.
+def zeros(coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Points (Z, k), and whether each is regular (Z,): the zeros of k polynomials (k, degree + 1, …) in
+    [−1 − EDGE, 1 + EDGE]^k. Where the system is degenerate they are known to WIDEST.
 
     Raises: NotIsolatedError.
     """
@@ -58,7 +59,8 @@ def zeros(coefficients: np.ndarray) -> np.ndarray:
             else:
                 undecided += _halves(part)
         parts = undecided
-    return _distinct(np.array([*found, *_degenerate(parts)]).reshape(-1, k))
+    regular, others = _distinct(np.array(found).reshape(-1, k)), np.array(_degenerate(parts)).reshape(-1, k)
+    return np.concatenate([regular, others]), np.arange(len(regular) + len(others)) < len(regular)
 
 
 def _empty(part: _Part) -> bool:

@@ -63,10 +63,10 @@ class Interpolant:
     def errors(self) -> dict[str, float]:
         """Variable -> the largest stated error, in the variable's own units.
 
-        Those of slope and plane_hessian follow from that of the risk, by what differentiating a polynomial of that
-        degree may make of it; where pieces are small they are large.
+        Those of slope and plane_hessian follow from that of the risk: they are as much larger, with a margin, as the
+        derivatives of the interpolant of half the degree err more than its values. In small pieces they are large.
         """
-        return self._contents.errors()
+        return dict(self._contents.errors)
 
     @property
     def converged(self) -> bool:
@@ -150,15 +150,14 @@ class Interpolant:
             found = _extrema.critical(self._contents.field(variable, self._only()))
         except NotIsolatedError as error:
             raise ValueError(f"the critical points of {variable!r} are no single points: {error}.") from error
-        kinds = [_extrema.kind(own) for own in found.eigenvalues]
         slope_error = self.errors["slope"]
         with np.errstate(divide="ignore"):
             uncertainty = slope_error / np.abs(found.eigenvalues).min(axis=1, initial=np.inf)
         columns: dict[str, Any] = {name: ("point", found.points[:, i]) for i, name in enumerate(self.names)}
         columns |= {
             variable: ("point", found.values),
-            "kind": ("point", np.array([kind for kind, _ in kinds], "<U10")),
-            "index": ("point", np.array([index for _, index in kinds], np.int64)),
+            "kind": ("point", np.array(found.kinds, "<U10")),
+            "index": ("point", (found.eigenvalues < 0).sum(axis=1)),
             "eigenvalues": (("point", "eigenvalue"), found.eigenvalues),
             "uncertainty": ("point", uncertainty),
         }

@@ -194,7 +194,8 @@ def _open(path: str | os.PathLike[str], kind: str) -> Store:
     store = open_store(path)
     found = store.manifest.attributes["kind"]
     if found != kind:
-        raise ValueError(f"{store.name!r} holds a {found}, not a {kind}: open it with ls.open_{found}.")
+        what = {"interpolant": "an interpolant"}.get(found, f"a {found}")
+        raise ValueError(f"{store.name!r} holds {what}, not a {kind}: open it with ls.open_{found}.")
     return store
 
 
