@@ -59,11 +59,17 @@ class Cost(NamedTuple):
 
 @partial(jax.jit, static_argnames=("measures", "plan"))
 def whole(
-    measures: Measures, plan: Plan, chart: Chart, data: Batch, sweep: Sweep, positions: tuple[Array, ...]
+    measures: Measures,
+    plan: Plan,
+    chart: Chart,
+    data: Batch,
+    sweep: Sweep,
+    positions: tuple[Array, ...],
+    used: Array | None = None,
 ) -> dict[str, Array]:
     """{variable: array} of a tile whose data are one batch: no sums ever leave the loop over cells.
 
-    The arrays end with the tile's shape.
+    used: so many cells are wanted, the first ones; all by default. The arrays end with the tile's shape.
     """
     grid = _grid(measures, positions, _padded(plan, positions))
     cell = per_cell(measures, chart, data, plan.hoist, grid.dtype)
@@ -71,7 +77,7 @@ def whole(
     def values(coordinates: Array, _: None) -> dict[str, Array]:
         return _variables(measures, chart, data, sweep, coordinates, cell.sums(cell.terms, coordinates))
 
-    return _on_tile(_over_cells(values, grid, None, plan.in_flight), measures, sweep, positions)
+    return _on_tile(_over_cells(values, grid, None, plan.in_flight, used), measures, sweep, positions)
 
 
 @partial(jax.jit, static_argnames=("measures", "plan", "size"), donate_argnames="sums")
@@ -85,6 +91,7 @@ def steps(
     positions: tuple[Array, ...],
     sums: Sums,
     fresh: Any,
+    used: Array | None = None,
 ) -> Sums:
     """Take all cells of a tile through some batches: number `batches[0]` up to `batches[1]`, of `size` examples each.
 
@@ -103,7 +110,7 @@ def steps(
             both = tuple(m.merge(a, b) for m, a, b in zip(parts, before, new, strict=True))
             return jax.tree.map(lambda n, m: jnp.where(first, n, m), new, both)
 
-        return _over_cells(values, grid, sums, plan.in_flight)
+        return _over_cells(values, grid, sums, plan.in_flight, used)
 
     return jax.lax.fori_loop(*batches, through, sums)
 
@@ -143,8 +150,13 @@ def _grid(measures: Measures, positions: tuple[Array, ...], cells: int) -> Array
     return jnp.concatenate([grid, jnp.broadcast_to(grid[-1:], (cells - len(grid), grid.shape[1]))])
 
 
-def _over_cells(values: Callable[[Array, Any], Any], grid: Array, sums: Any, flying: int) -> Any:
-    """values(coordinates, sums) of every cell, `flying` of them vmapped at a time; arrays end with the cells."""
+def _over_cells(
+    values: Callable[[Array, Any], Any], grid: Array, sums: Any, flying: int, used: Array | None = None
+) -> Any:
+    """values(coordinates, sums) of every cell, `flying` of them vmapped at a time; arrays end with the cells.
+
+    used: of so many, and what fills up the last chunk; of the others 0.
+    """
     mapped = jax.vmap(values, in_axes=(0, -1), out_axes=-1)
 
     # Not lax.map: it would stack the chunks in front, and putting the cells last then copies everything once more.
@@ -159,7 +171,8 @@ def _over_cells(values: Callable[[Array, Any], Any], grid: Array, sums: Any, fly
     shapes = jax.eval_shape(mapped, grid[:flying], one)
     alike = jax.tree.structure(shapes) == jax.tree.structure(sums)  # sums to sums: in place
     empty = sums if alike else jax.tree.map(lambda v: jnp.zeros((*v.shape[:-1], len(grid)), v.dtype), shapes)
-    return jax.lax.fori_loop(0, len(grid) // flying, fill, empty)
+    chunks = len(grid) // flying if used is None else (used + flying - 1) // flying
+    return jax.lax.fori_loop(0, chunks, fill, empty)
 
 
 def _on_tile(out: dict[str, Array], measures: Measures, sweep: Sweep, positions: tuple[Array, ...]) -> dict[str, Array]:

@@ -82,11 +82,13 @@ def critical(patches: Sequence[Patch]) -> Critical:
 
     Raises: NotIsolatedError.
     """
+    if not patches:
+        raise ValueError("the surface is nowhere finite; take another box.")
     k = len(patches[0].lower)
     found: list[tuple[float, np.ndarray, np.ndarray, str]] = []
     for patch in patches:
         own = patch.coefficients[0]
-        slopes = np.stack([_chebyshev.derivative(own, a - k, w) for a, w in enumerate(patch.widths)])
+        slopes = np.stack([_chebyshev.derivative(own, axis - k, 2.0) for axis in range(k)])
         for t, regular in zip(*_zeros.zeros(slopes), strict=True):
             point = patch.from_cube(t[None])[0]
             if any(_same(point, other, patch) for _, other, _, _ in found):

@@ -259,7 +259,7 @@ def _following(piece: Piece, tolerance: float) -> list[Piece]:
         return [replace(piece, degrees=degrees, coefficients=None, errors=None, promised=promised)]
     largest = max(tail.last for tail in piece.tails)
     cut = [axis for axis in axes if piece.tails[axis].last >= CUT * largest]
-    cut = [axis for axis in cut if 2 ** piece.depth[axis] * tolerance * SMALLEST < 1]
+    cut = [axis for axis in cut if 0.5 ** piece.depth[axis] > min(SMALLEST, tolerance / 4)]
     return list(_halves(piece, cut)) if cut else []
 
 

@@ -136,10 +136,9 @@ class Called(NamedTuple):
         given = [float(x) for x in point]
         value = self.function(*given)
         at = f"at {', '.join(f'{name} = {x:g}' for name, x in zip(self.names, given, strict=True))}"
-        try:
-            array = np.asarray(value, np.float64)
-        except (TypeError, ValueError) as error:
-            raise TypeError(f"`function` returned {_checks.kind(value)} {at}; wanted one real number.") from error
+        array = np.asarray(value)
+        if array.dtype.kind in "OUSc":  # objects, strings, complex numbers
+            raise TypeError(f"`function` returned {_checks.kind(value)} {at}; wanted one real number.")
         if array.size != 1:
             raise ValueError(f"`function` returned shape {array.shape} {at}; wanted one real number.")
         return float(array.reshape(()))
@@ -219,8 +218,9 @@ class Rounds:
             check_same(kept, identity | {"axes": kept.manifest.identity.get("axes", "")}, made_with())
             if len(kept.records()) == kept.manifest.tiling.count:
                 surface = io.surface_of(kept, complete=True)
-                points = self._add(surface)
-                self.source.check(points[0], float(surface["risk"][0]))
+                if not self._known:
+                    self.source.check(self._add(surface)[0], float(surface["risk"][0]))
+                self._add(surface)
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
         new = points[[point.tobytes() not in self._known for point in points]]
@@ -273,7 +273,7 @@ def _channels(surface: xarray.Dataset, source: Source) -> Iterator[Channel]:
 
 
 def keep(found: Interpolant, store: str) -> None:
-    """Write what came of the rounds in a store beside them, unless it is there."""
+    """Write what came of the rounds in a store beside them, unless it was the last that did."""
     names = io.parts(store, io.RESULT)
-    if not any(io.open_interpolant(name).data.identical(found.data) for name in names):
+    if not names or not io.open_interpolant(names[-1]).data.identical(found.data):
         io.save(found, f"{store}/{io.RESULT}{len(names) + 1}")

@@ -39,7 +39,7 @@ from landscape.surfaces.sweep import Sweep, penalties_of, stacked
 from landscape.tiles.tiling import tile_shape
 
 EVALUATION = "evaluation"  # the dimension of scattered points
-ROUND = 64  # of them are planned for, so that the program does not depend on their number
+LISTED = 256  # of them in a tile, most of which may be missing, so that one program serves any number
 
 
 class Scattered(NamedTuple):
@@ -114,7 +114,7 @@ def planned(
     measures = _measures(objective, chart, quantities, order, units, sweep)
     dtype = _dtype(objective)
     positions = tuple(_cast(name, a, dtype) for name, a in grid_axes.items())
-    grid = (ROUND,) if scattered else tuple(len(a) for a in grid_axes.values())
+    grid = (LISTED,) if scattered else tuple(len(a) for a in grid_axes.values())
     _checks.instance("exact", exact, bool, "True or False")
     if exact and tolerance is not None:
         raise ValueError("`tolerance` is that of compressed examples, and exact=True compresses none; leave one out.")
@@ -129,8 +129,7 @@ def planned(
             data, measures = nodes, measures._replace(risk=measures.risk.over_nodes(objective.losses))
             plan, cost, sizes = _plan_for(objective.params, data, chart, measures, *limits)
     n = math.inf if isinstance(data, Batches) else num_examples(data)
-    # A tile of scattered points that is not full is computed as if it were: the smallest that is as fast a cell.
-    shape = tile_shape(grid, plan.in_flight if scattered and plan.batch_size >= n else plan.tile_cells)
+    shape = tile_shape(grid, plan.tile_cells)
     plan = plan._replace(in_flight=min(plan.in_flight, math.prod(shape)))
     return Task(objective, chart, data, grid_axes, positions, measures, sweep, plan, n, shape, cost, sizes, compression)
 

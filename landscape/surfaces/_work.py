@@ -16,7 +16,7 @@ from landscape.objectives import data as _data
 from landscape.objectives.data import Batch, Batches, num_examples
 from landscape.surfaces import _cells, _dataset, _devices, _together
 from landscape.surfaces._plan import Plan
-from landscape.surfaces._task import Task
+from landscape.surfaces._task import EVALUATION, Task
 from landscape.tiles.halfway import Halfway
 from landscape.tiles.manifest import Named
 from landscape.tiles.run import Tile
@@ -80,10 +80,11 @@ class Work:
     def _fitting(self, tile: int, task: Task, split: int, halfway: Halfway) -> Mapping[str, np.ndarray]:
         """The tile with as many cells in flight as fit."""
         positions = self._tiling.take(dict(zip(task.axes, task.positions, strict=True)), tile)
+        used = self._tiling.cells(tile) if EVALUATION in task.axes else None  # of a list, which may be short
         while True:
             plan = self.plans[split]
             try:
-                return _through(task, plan, positions, lambda part: self._share(tile, part), halfway)
+                return _through(task, plan, positions, used, lambda part: self._share(tile, part), halfway)
             except jax.errors.JaxRuntimeError as error:
                 if "RESOURCE_EXHAUSTED" not in str(error) or self._together:
                     raise
@@ -108,20 +109,25 @@ def _values_of(task: Task, plan: Plan, positions: tuple[np.ndarray, ...]) -> dic
 
 
 def _through(
-    task: Task, plan: Plan, positions: tuple[np.ndarray, ...], share: Callable[[float], None], halfway: Halfway
+    task: Task,
+    plan: Plan,
+    positions: tuple[np.ndarray, ...],
+    used: int | None,
+    share: Callable[[float], None],
+    halfway: Halfway,
 ) -> Mapping[str, np.ndarray]:
     """One tile, batch by batch; while a batch is computed the next is read."""
     measures, chart, sweep, data = task.measures, task.chart, task.sweep, task.data
     if plan.batch_size >= task.n:
         (everything,) = _data.batches(data, plan.batch_size)
-        return _together.on_host(_cells.whole(measures, plan, chart, everything, sweep, positions))
+        return _together.on_host(_cells.whole(measures, plan, chart, everything, sweep, positions, used))
     known = _data.known_examples(data)
     sums, done, first = _begun(task, plan, positions, halfway)
     for i, (batch, size, start, stop) in _runs(data, plan, first):
         jax.block_until_ready(sums)
         share(done / known if known else 0.0)
         run = plan.of_batch(size)
-        sums = _cells.steps(measures, run, size, chart, batch, (start, stop), positions, sums, i == 0)
+        sums = _cells.steps(measures, run, size, chart, batch, (start, stop), positions, sums, i == 0, used)
         done += size * (stop - start)
         halfway.keep(_same(plan), lambda i=i, sums=sums, done=done: _packed(i + 1, done, sums))
     return _together.on_host(_cells.finish(measures, plan, chart, sweep, positions, sums))

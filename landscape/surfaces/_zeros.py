@@ -18,6 +18,7 @@ EDGE = 0.01  # how far beyond the cube zeros are looked for: neighboring pieces 
 MOST = 20_000  # parts: more are needed only where zeros are not isolated
 SMALLEST = 2.0**-14  # half an edge, at which a part that is undecided is a zero where the system is degenerate
 WIDEST = 0.02  # of such zeros that touch each other, which count as one
+NOTHING = 1e-10  # of the largest polynomial: 0 everywhere
 CLOSE = "they fill a line or more, or are too close together to be told apart"
 ROUNDING = 2.0**-46  # of coefficients, beside the sum of all
 
@@ -41,8 +42,7 @@ def zeros(coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     k = coefficients.ndim - 1
     first = _chebyshev.restricted(coefficients, (-1 - EDGE,) * k, (1 + EDGE,) * k)
     scale = np.abs(coefficients).reshape(k, -1).sum(axis=1)
-    if not scale.all():
-        raise NotIsolatedError("along a coordinate nothing changes")
+    scale = np.maximum(scale, max(NOTHING * scale.max(), np.finfo(float).tiny))
     parts, found, seen = [_Part(np.zeros(k), 1 + EDGE, first / scale.reshape(-1, *[1] * k))], list[np.ndarray](), 0
     whole = coefficients / scale.reshape(-1, *[1] * k)
     while parts and parts[0].half > SMALLEST:
@@ -78,7 +78,7 @@ def _single(part: _Part) -> bool:
     if min(part.coefficients.shape[1:]) < 2:
         return False
     slopes = np.stack([part.coefficients[(slice(None), *index)] for index in _linear(k)], axis=1)  # (k, k)
-    if np.linalg.cond(slopes) > 1e10:
+    if not slopes.any() or np.linalg.cond(slopes) > 1e10:
         return False
     normal = np.linalg.solve(slopes, part.coefficients.reshape(k, -1)).reshape(part.coefficients.shape)
     rest = np.abs(normal)

@@ -57,7 +57,7 @@ class Interpolant:
 
         Of the risk a share of itself with relative_to="value".
         """
-        return max(self._contents.shares())
+        return float(max(self._contents.shares()))
 
     @property
     def errors(self) -> dict[str, float]:
@@ -222,7 +222,7 @@ class Interpolant:
             outside = own[(own < low - slack) | (own > high + slack)]
             if outside.size:
                 raise ValueError(
-                    f"`axes[{name!r}]` has the position {outside[0]!r}, outside of the box from {low!r} to {high!r}: "
+                    f"`axes[{name!r}]` has the position {float(outside[0])!r}, outside of the box from {low!r} to {high!r}: "
                     "nothing is known there; interpolate on a larger box."
                 )
             positions[name] = np.clip(own, low, high)

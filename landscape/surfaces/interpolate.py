@@ -161,7 +161,8 @@ def _checked_box(source: Source, box: Mapping[str, Any]) -> tuple[np.ndarray, np
     _checks.all_named("box", source.names, box, "Give every coordinate (lowest, highest)")
     if len(box) > 3:
         raise ValueError(f"`box` has {len(box)} coordinates; it has 1 to 3: the cost grows exponentially with them.")
-    corners = []
+    reach = np.promote_types(np.float32, source.dtype) if source.dtype.itemsize >= 4 else np.dtype(np.float32)
+    corners, largest = [], float(np.finfo(reach).max) / 4
     for name in source.names:
         ends = box[name]
         if not isinstance(ends, Sequence | np.ndarray) or isinstance(ends, str) or len(ends) != 2:
@@ -171,6 +172,10 @@ def _checked_box(source: Source, box: Mapping[str, Any]) -> tuple[np.ndarray, np
             raise ValueError(
                 f"`box[{name!r}]` is ({low:g}, {high:g}); a box has finite ends. To look far out, give a chart that "
                 "goes there, such as ls.Polar with its log_scale."
+            )
+        if max(-low, high) > largest:
+            raise ValueError(
+                f"`box[{name!r}]` reaches {max(-low, high):.1e}, which overflows {reach}; take a smaller one."
             )
         if not low < high:
             raise ValueError(f"`box[{name!r}]` is ({low:g}, {high:g}), which has no extent; give lowest < highest.")

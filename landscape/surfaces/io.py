@@ -137,7 +137,7 @@ def open_trajectory(path: str | os.PathLike[str]) -> Trajectory:
 
 
 def open_interpolant(path: str | os.PathLike[str]) -> Interpolant:
-    """The interpolant saved at `path`, in memory, as `interpolate` returned it; or the last one made with store=`path`.
+    """The interpolant saved at `path`, in memory, as `interpolate` returned it; or what it last returned with that store.
 
     Raises: as `open_surface`; ValueError for the store of one that is not complete.
     """
@@ -153,11 +153,10 @@ def open_interpolant(path: str | os.PathLike[str]) -> Interpolant:
 
 def parts(folder: str | os.PathLike[str], start: str) -> list[str]:
     """The stores in a folder whose names start so, and end in a number if they are results, by that."""
-    files = files_at(folder)
-    names = {name.partition("/")[0] for name in files.names("")} if files.exists() else set()
-    found = [name for name in names if name.startswith(start)]
-    key = {RESULT: lambda name: (int(name.removeprefix(RESULT)), name)}.get(start, lambda name: (0, name))
-    return [f"{os.fspath(folder).rstrip('/')}/{name}" for name in sorted(found, key=key)]
+    found = [name for name in files_at(folder).children() if name.startswith(start)]
+    if start == RESULT:
+        found.sort(key=lambda name: int(name.removeprefix(RESULT)))
+    return [f"{os.fspath(folder).rstrip('/')}/{name}" for name in found]
 
 
 def trajectory_of(store: Store, complete: bool = False) -> Trajectory:

@@ -53,6 +53,10 @@ class Files(Protocol):
         """Names of all files under a folder, at any depth."""
         ...
 
+    def children(self) -> list[str]:
+        """Names of all files and folders directly under it."""
+        ...
+
     def sweep(self) -> None:
         """Remove what writers of this machine that are no more left half-written."""
         ...

@@ -131,6 +131,9 @@ class Local:
         found = (path for path in (self._path / folder).rglob("*") if path.is_file())
         return [path.relative_to(self._path).as_posix() for path in found]
 
+    def children(self) -> list[str]:
+        return sorted(os.listdir(self._path)) if self._path.is_dir() else []
+
     def sweep(self) -> None:
         _sweep(self._path / PARTIAL)
 

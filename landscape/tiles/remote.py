@@ -91,6 +91,12 @@ class Remote:
             return [name[start:] for name in self._fs.find(self._at(folder))]
         return []
 
+    def children(self) -> list[str]:
+        self._fs.invalidate_cache()
+        with contextlib.suppress(FileNotFoundError):
+            return sorted(name.rstrip("/").rpartition("/")[2] for name in self._fs.ls(self._root, detail=False))
+        return []
+
     def sweep(self) -> None:
         """Nothing is ever half-written here."""
 
