@@ -76,6 +76,7 @@ def test_a_tolerance_below_float64():
 @pytest.mark.parametrize(
     ("quantities", "error", "message"),
     [
+        (("gradient_norm",), ValueError, '"gradient_norm", which jumps where an l1 penalty has its kinks.*ls.evaluate'),
         (("accuracy",), ValueError, r"\"accuracy\", which is a step function .* Measure it on a grid: ls.evaluate"),
         (
             ("slope",),
@@ -89,7 +90,7 @@ def test_a_tolerance_below_float64():
     ],
 )
 def test_quantities(quantities, error, message):
-    refused(error, message, quantities=quantities)
+    refused(error, message, quantities=quantities, penalties={"l1": ls.l1(0.1)})
 
 
 @pytest.mark.parametrize(
@@ -104,6 +105,20 @@ def test_quantities(quantities, error, message):
             TypeError,
             r"`function` is called as f\(w, b\), but is defined with \(x\)",
         ),
+        (
+            {"function": lambda b, w: w, "chart": None},
+            ValueError,
+            "`function` takes b, w, and is called in the order of",
+        ),
+        (
+            {"function": lambda w, b: w, "chart": None, "batch_size": 3},
+            ValueError,
+            "`batch_size` is for an ls.Objective",
+        ),
+        ({"function": lambda w, b: w, "chart": None, "precision": "high"}, ValueError, "`precision` is for an ls.Obj"),
+        ({"box": None}, TypeError, r"`box` is missing; give a mapping, box="),
+        ({"box": {}}, TypeError, "`box` is empty; give a mapping"),
+        ({"store": 5}, TypeError, "`store` is an int; give a path or a URL"),
         ({"max_evaluations": 24}, ValueError, "`max_evaluations` is 24; it must be at least 25"),
         ({"max_evaluations": 1e3}, TypeError, "`max_evaluations` is 1000.0"),
         ({"relative_to": "risk"}, ValueError, "`relative_to` is 'risk'; it must be one of 'range', 'value'"),
@@ -137,8 +152,8 @@ def test_what_is_one_number(value):
 
 
 def test_a_function_has_no_penalties_and_quantities():
-    refused(ValueError, "`penalties` are those of an ls.Objective", flat, None, SQUARE, penalties={"a": ls.none()})
-    refused(ValueError, "`quantities` are those of an ls.Objective", flat, None, SQUARE, quantities=("risk_stderr",))
+    refused(ValueError, "`penalties` is for an ls.Objective", flat, None, SQUARE, penalties={"a": ls.none()})
+    refused(ValueError, "`quantities` is for an ls.Objective", flat, None, SQUARE, quantities=("risk_stderr",))
     refused(ValueError, "`box` calls a coordinate 'risk'; give another name", flat, None, {"risk": (0, 1), "y": (0, 1)})
     four = dict.fromkeys("abcd", (0, 1))
     refused(ValueError, "`box` has 4 coordinates; it has 1 to 3", lambda a, b, c, d: a, None, four)
@@ -174,6 +189,10 @@ def test_a_risk_that_is_not_positive_has_no_share():
         ),
         (lambda: FOUND.sel(penalty="l2"), ValueError, "this interpolant has one penalty; leave it out"),
         (lambda: FOUND.level_lines(0.5), TypeError, "`levels` is a float; give a list of values"),
+        (lambda: FOUND.level_lines([0.5, np.nan]), ValueError, "`levels` is .*nan.*; give finite values"),
+        (lambda: FOUND.level_lines(["a"]), TypeError, r"`levels\[0\]` must be one number"),
+        (lambda: ls.Interpolant(3), TypeError, "`data` is an int that is no interpolant; ls.interpolate makes one"),
+        (lambda: ls.plot.contour(FOUND), TypeError, r"`surface` is an Interpolant; .*interpolant's `.on\(axes\)`"),
         (lambda: SWEPT.sel(penalty="l3"), ValueError, "`penalty` is 'l3'; it must be one of 'none', 'l2'"),
         (
             lambda: SWEPT.critical_points(),

@@ -86,13 +86,27 @@ def test_a_degenerate_point_is_one(f):
 
 
 @pytest.mark.parametrize(
-    ("f", "why"),
+    "f",
     [
-        (lambda x, y: (x + y) ** 2, "fill a line or more"),
-        (lambda x, y: (x**2 + y**2 - 0.25) ** 2, "fill a line or more"),
-        (lambda x, y: x**2 + 0 * y, "along a coordinate nothing changes"),
+        lambda x, y: (x + y) ** 2,
+        lambda x, y: (x**2 + y**2 - 0.25) ** 2,
+        lambda x, y: x**2 + 0 * y,
+        lambda x, y: 0 * x + 3,
+        lambda x, y: np.sin(5 * x) * np.sin(5 * y) ** 2,
     ],
 )
-def test_lines_of_them_are_refused(f, why):
-    with pytest.raises(NotIsolatedError, match=why):
-        _zeros.zeros(gradient(f, (4, 4)))
+def test_lines_of_them_are_refused(f):
+    with pytest.raises(NotIsolatedError, match="they fill a line or more, or are too close together"):
+        _zeros.zeros(gradient(f, (16, 16)))
+
+
+def test_a_gradient_with_a_part_that_is_nowhere_0_has_none():
+    """Though another is 0 everywhere."""
+    for f in (lambda x, y: x + 0 * y, lambda x, y: np.exp(x) + 1e-15 * y):
+        assert zeros(gradient(f, (8, 8))).shape == (0, 2)
+
+
+def test_close_ones_are_told_apart():
+    """x³/3 − a²x: a minimum and a maximum, 2a apart."""
+    found = zeros(gradient(lambda x: x**3 / 3 - 0.005**2 * x, (3,)))
+    np.testing.assert_allclose(np.sort(found[:, 0]), [-0.005, 0.005], rtol=1e-9)

@@ -121,9 +121,16 @@ def status(args: Namespace) -> int:
     from landscape.tiles.status import status as status_of
     from landscape.tiles.store import open_store
 
-    rounds = io.parts(args.store, io.ROUND)  # of an interpolant each is a store
+    rounds = [open_store(store) for store in io.rounds(args.store)]
+    if not rounds:
+        _print(str(status_of(open_store(args.store))))
+        return 0
+    kept = sum(store.manifest.tiling.cells(tile) for store in rounds for tile in store.records())
+    made = len(io.results(args.store))
+    how = f"complete; {made} result{'s' * (made > 1)}" if made else "not complete: repeat the call to go on"
     _print(
-        *(str(status_of(open_store(store))) for store in [*rounds, *io.parts(args.store, io.RESULT)] or [args.store])
+        f"interpolant {args.store}\n  {how}\n  {kept} evaluations kept, in {len(rounds)} rounds",
+        *(str(status_of(store)) for store in rounds if len(store.records()) < store.manifest.tiling.count),
     )
     return 0
 
@@ -158,6 +165,11 @@ def verify(args: Namespace) -> int:
     if all(number.agrees for number in numbers):
         stated = checks.stated_error(stored)
         more = f", or to the error that its compressed examples state, {stated:.1e} of the largest" if stated else ""
+        more = (
+            f", or to twice the error that was estimated ({report.interpolated(stored.attrs)})"
+            if report.interpolated(stored.attrs)
+            else more
+        )
         print(
             f"all {len(numbers)} numbers of {cells} cells agree, to {checks.tolerance(stored):.1e} or to rounding{more}"
         )

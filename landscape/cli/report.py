@@ -163,7 +163,7 @@ def interpolated(attributes: Mapping[Any, Any]) -> str:
     said = json.loads(attributes["interpolation"])
     pieces = f"{said['pieces']} piece{'s' * (said['pieces'] > 1)}"
     return (
-        f"{said['evaluations']} evaluations, {pieces}, error at most {said['error']:.1e} of the {said['relative_to']}"
+        f"{said['evaluations']} evaluations, {pieces}, estimated error {said['error']:.1e} of the {said['relative_to']}"
     )
 
 

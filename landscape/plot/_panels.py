@@ -66,7 +66,8 @@ def coordinates(surface: xr.Dataset, variable: str) -> tuple[str, ...]:
     """
     if not isinstance(surface, xr.Dataset):
         raise TypeError(
-            f"`surface` is a {type(surface).__name__}; it must be the xarray.Dataset that landscape.evaluate returns."
+            f"`surface` is {_checks.kind(surface)}; it must be the xarray.Dataset that landscape.evaluate returns (or "
+            "an interpolant's `.on(axes)`)."
         )
     if not isinstance(variable, str):
         raise TypeError(

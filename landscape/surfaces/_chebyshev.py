@@ -5,8 +5,9 @@
 Source: Trefethen (2013), Approximation Theory and Approximation Practice, chapters 2-8.
 """
 
+import itertools
 import string
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 import numpy as np
@@ -75,8 +76,36 @@ def slabs(coefficients: np.ndarray, axes: int) -> list[np.ndarray]:
     """Along each of the last axes, what is left of the coefficients from a degree on: the largest ℓ₂ norm of those of
     one degree, of this degree and all above. Decreasing."""
     found = []
+    scale = float(np.abs(coefficients).max(initial=0.0)) or 1.0  # squares would underflow
+    coefficients = coefficients / scale
     for axis in range(-axes, 0):
         moved = np.moveaxis(coefficients, axis, -1)
         norms = np.sqrt(np.square(moved).sum(axis=tuple(range(moved.ndim - axes, moved.ndim - 1))))
-        found.append(np.maximum.accumulate(norms[..., ::-1], axis=-1)[..., ::-1])
+        found.append(scale * np.maximum.accumulate(norms[..., ::-1], axis=-1)[..., ::-1])
     return found
+
+
+@cache
+def _halving(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Matrices from coefficients on [−1, 1] to those on [−1, 0] and on [0, 1]."""
+    identity = np.eye(size)
+    if size == 1:
+        return identity, identity
+    lower, upper = (restricted(identity, (start,), (start + 1.0,)).T for start in (-1.0, 0.0))
+    return lower, upper
+
+
+def halved(coefficients: np.ndarray, axes: int, negligible: float) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
+    """The 2^axes halves of a cube: for each axis 0 or 1, and the coefficients there; the last degrees are left out
+    where these are together at most `negligible`."""
+    for sides in itertools.product((0, 1), repeat=axes):
+        own = coefficients
+        for side in sides:  # the first axis goes, and comes back as the last
+            axis = own.ndim - axes
+            own = np.tensordot(own, _halving(own.shape[axis])[side], ([axis], [1]))
+        for axis in range(-axes, 0):
+            sizes = np.abs(np.moveaxis(own, axis, 0)).reshape(own.shape[axis], -1).sum(axis=1)
+            beyond = np.cumsum(sizes[::-1])[::-1] > negligible
+            kept = max(2, int(np.count_nonzero(beyond)))
+            own = np.moveaxis(np.moveaxis(own, axis, 0)[:kept], 0, axis)
+        yield sides, own

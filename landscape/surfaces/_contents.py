@@ -16,8 +16,6 @@ from landscape.surfaces._patches import Channel, Patch, unpack
 if TYPE_CHECKING:
     import xarray
 
-SLOPE, HESSIAN = 2, 4  # times what the errors of derivatives are at half the degrees, beside those of values
-
 
 class PenaltyOf(NamedTuple):
     """One penalty of a sweep, or the only one."""
@@ -80,14 +78,24 @@ class Contents:
     def errors(self) -> dict[str, float]:
         """Variable -> its largest error, in its own units; of slope and plane_hessian from that of the risk."""
         found: dict[str, float] = {}
-        for own, channel in zip(self.absolute.T, self.channels, strict=True):
-            found[channel.variable] = max(found.get(channel.variable, 0.0), largest(own))
-        found["penalty_value"] = max(own.strength for own in self.penalties) * found["penalty_unit"]
-        found["objective"] = found["risk"] + found["penalty_value"]
+        units, numbers = {own.unit for own in self.penalties}, {own.number for own in self.penalties}
+        for i, (own, channel) in enumerate(zip(self.absolute.T, self.channels, strict=True)):
+            name, index = channel
+            if (name == "penalty_unit" and i not in units) or (name == "gradient_norm" and {*index} - numbers):
+                continue  # of another penalty
+            found[name] = max(found.get(name, 0.0), largest(own))
+        found["penalty_value"] = max(self.error_of("penalty_value", own) for own in self.penalties)
+        found["objective"] = max(self.error_of("objective", own) for own in self.penalties)
         risk = self.channel("risk")
-        steepness = np.array([patch.steepness(risk) for patch in self.patches]).reshape(-1, 2)
-        slope, hessian = (self.absolute[self.finite, risk, None] * steepness).max(axis=0, initial=0.0).tolist()
-        return found | {"slope": SLOPE * slope, "plane_hessian": HESSIAN * hessian}
+        errors = zip(self.patches, self.absolute[self.finite, risk], strict=True)
+        derivatives = [np.add(p.error_of_derivatives(risk, e), p.noise(risk, self.rounding)) for p, e in errors]
+        slope, hessian = np.max(derivatives, axis=0, initial=0.0) if derivatives else (0.0, 0.0)
+        return found | {"slope": float(slope), "plane_hessian": float(hessian)}
+
+    @property
+    def rounding(self) -> float:
+        """Of what was evaluated, relative."""
+        return float(self.data.attrs["rounding"])
 
     def weights(self, variable: str, penalty: PenaltyOf) -> dict[int, float]:
         """Channel -> weight in the sum that a variable is.
@@ -108,6 +116,11 @@ class Contents:
         """A variable as one polynomial a piece."""
         weights = self.weights(variable, penalty)
         return [patch.combined(weights) for patch in self.patches]
+
+    def field_errors(self, variable: str, penalty: PenaltyOf) -> np.ndarray:
+        """(patches,) the stated errors of such a field."""
+        weights = self.weights(variable, penalty)
+        return np.sum([weight * self.absolute[self.finite, i] for i, weight in weights.items()], axis=0)
 
     def error_of(self, variable: str, penalty: PenaltyOf) -> float:
         """The largest stated error of such a field."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 CODES: tuple[Form, ...] = ("plain", "log", "square")  # as they are stored, from 0; what is not finite is −1
 RESAMPLED = {1: 1024, 2: 128, 3: 48}  # the largest degree of a field that is no polynomial, by the number of axes
+SLOPE, HESSIAN = 2, 4  # times what the errors of derivatives are at half the degrees, beside those of values
 RESOLVED = 1e-9  # its coefficients are then this small
 
 
@@ -72,23 +73,32 @@ class Patch:
             gradient, hessian = value * gradient, value * (hessian + gradient[:, None] * gradient[None])
         return gradient, hessian
 
-    def steepness(self, channel: int) -> tuple[float, float]:
-        """How much larger the errors of gradient and Hessian are than a channel's, measured on its own interpolant of
-        half the degrees, whose errors are known: the largest of each, over the largest of the values."""
+    def error_of_derivatives(self, channel: int, error: float, within: float = 1.0) -> tuple[float, float]:
+        """Of gradient and Hessian, the largest for |t| ≤ within, where values err by `error`.
+
+        They are as much larger, with a margin, as the errors of the interpolant of half the degrees, which are known.
+        """
         k, own = len(self.lower), self.coefficients[channel]
         degrees = [n - 1 for n in own.shape]
         half = _chebyshev.of_values(_chebyshev.on_grid(own, [_chebyshev.nodes(max(1, n // 2)) for n in degrees]), k)
-        t = [_chebyshev.nodes(n) for n in degrees]
         fine, coarse = (Patch(self.lower, self.upper, (self.forms[channel],), c[None]) for c in (own, half))
-        off = float(np.abs(fine.on_grid(t) - coarse.on_grid(t)).max())
-        if off <= RESOLVED * fine.largest(0):  # it is of half the degrees: Bernstein's inequality
-            first = float((2 * np.array(degrees) / self.widths).max())
-            return first, first**2
-        first, second = (
-            float(np.abs(a - b).max()) / off
-            for a, b in zip(fine.derivatives(0, t), coarse.derivatives(0, t), strict=True)
+        off = float(
+            np.abs(np.subtract(*(one.on_grid([_chebyshev.nodes(n) for n in degrees]) for one in (fine, coarse)))).max()
         )
-        return first, second
+        if off <= RESOLVED * fine.largest(0):  # it is of half the degrees: Bernstein's inequality
+            first = error * float((2 * np.array(degrees) / self.widths).max())
+            return SLOPE * first, HESSIAN * first * float((2 * np.array(degrees) / self.widths).max())
+        t = [inside[np.abs(inside) <= within] for inside in (_chebyshev.nodes(2 * n) for n in degrees)]
+        pairs = zip(fine.derivatives(0, t), coarse.derivatives(0, t), strict=True)
+        first, second = (error * float(np.abs(a - b).max()) / off for a, b in pairs)
+        return SLOPE * first, HESSIAN * second
+
+    def noise(self, channel: int, rounding: float) -> tuple[float, float]:
+        """What rounding of the values at the nodes does to gradient and Hessian, at the edges: white noise, whose
+        derivatives grow like degree² and degree⁴/3 there (Markov's inequality)."""
+        n, size = np.array(self.coefficients.shape[1:]) - 1.0, rounding * self.largest(channel)
+        first = size * float((2 * n**2 / self.widths).max())
+        return first, size * float((4 * n**2 * (n**2 - 1) / 3 / self.widths**2).max())
 
     def combined(self, weights: Mapping[int, float]) -> Patch:
         """A patch of one channel, a polynomial: Σ weight · channel."""

@@ -18,15 +18,15 @@ import numpy as np
 
 from landscape.surfaces import _chebyshev
 from landscape.surfaces._chebyshev import Degrees
-from landscape.surfaces._estimate import JUDGED, Channel, Form, Tail, interpolated
+from landscape.surfaces._estimate import FORMS, JUDGED, Form, Kind, Tail, interpolated
 
 FIRST = 2  # degree of a new piece: quadratics are exact
 FACTORS = (1, 2, 3)
 MATTERS, CUT = 0.1, 0.3  # of the largest last coefficients: along such axes degrees are raised, a piece is cut
 PATIENCE = 3  # times the error that is allowed, up to which a degree that was to be enough is raised once more
-SMALLEST = (
-    4  # tolerances: a part of the box's edge that is smaller is not cut. (A kink is good by then; a jump never is.)
-)
+SMALLEST = 2.0**-10  # of the box's edge, or a quarter of the tolerance: what is not larger is not cut
+CLEAR = 1e-3  # of what is allowed: so small an error need not be confirmed
+SUSPECTS = {1: 2, 2: 4, 3: 6}  # points that confirm an error, by the number of coordinates
 NOISE = 8  # times the rounding of a value: an error that is not larger stays as it is
 
 
@@ -58,7 +58,7 @@ class Sample(Protocol):
         ...
 
     @property
-    def kinds(self) -> Sequence[Channel]:
+    def kinds(self) -> Sequence[Kind]:
         """What is special about each channel; known once it was called."""
         ...
 
@@ -81,10 +81,12 @@ class Piece:
     forms: tuple[Form, ...] = ()  # one a channel
     coefficients: np.ndarray | None = None  # (channels, degree + 1, …), of values in their forms
     errors: np.ndarray | None = None  # (channels,), estimated: absolute, or relative to the value
-    tails: Sequence[Tail] = ()  # of the channel that errs most
+    worst: int = 0  # the channel that errs most
+    tails: Sequence[Tail] = ()  # of that
     share: float = math.inf  # the largest error, in units of what is allowed
     promised: bool = False  # its degrees were to be enough
     mixed: bool = False  # some values are finite, and some are not
+    suspects: np.ndarray | None = None  # (S, k), where the error was looked at once more
 
     @property
     def is_whole(self) -> bool:
@@ -172,34 +174,36 @@ def refine(sample: Sample, lower: np.ndarray, upper: np.ndarray, wanted: Wanted,
     k = len(lower)
     samples = Samples(sample, k)
     root = Piece(lower, upper, (FIRST,) * k, (0,) * k)
-    done, waiting, exhausted = list[Piece](), [(root, [root])], False
+    done, waiting, exhausted = list[Piece](), [(root, [[root]])], False
     while waiting:
         begun, kept = _affordable(samples, waiting, most)
-        exhausted |= bool(kept)
+        exhausted |= any(piece.share > 1 or piece.mixed for piece in kept)
         done += kept
         if begun:
             samples.add(np.concatenate([_points(samples, piece) for piece in begun]))
         waiting = []
         for piece in (_fitted(samples, piece, wanted) for piece in begun):
-            following = _following(piece, wanted.tolerance)
-            if following:
-                waiting.append((piece, following))
+            options = list(_following(piece, wanted.tolerance))
+            if options:
+                waiting.append((piece, options))
             else:
                 done.append(piece)
     return Refined(done, samples, exhausted)
 
 
 def _affordable(
-    samples: Samples, waiting: Sequence[tuple[Piece, list[Piece]]], most: int
+    samples: Samples, waiting: Sequence[tuple[Piece, list[list[Piece]]]], most: int
 ) -> tuple[list[Piece], list[Piece]]:
     """The pieces to begin, those in place of the worst first, and those that stay as they are."""
     left = most - len(samples.points)
     begun, kept = list[Piece](), list[Piece]()
-    for piece, following in sorted(waiting, key=lambda entry: -entry[0].share * 0.5 ** sum(entry[0].depth)):
-        cost = len(samples.lacking(np.concatenate([_points(samples, new) for new in following])))
-        if cost <= left:
-            begun += following
-            left -= cost
+    for piece, options in sorted(waiting, key=lambda entry: -entry[0].share * 0.5 ** sum(entry[0].depth)):
+        for following in options:  # the best first
+            cost = len(samples.lacking(np.concatenate([_points(samples, new) for new in following])))
+            if cost <= left:
+                begun += following
+                left -= cost
+                break
         else:
             kept.append(piece)
     return begun, kept
@@ -207,6 +211,8 @@ def _affordable(
 
 def _points(samples: Samples, piece: Piece) -> np.ndarray:
     """What a piece needs: its nodes, and random points as far as there are not enough checks."""
+    if piece.suspects is not None:
+        return piece.suspects
     nodes, habits = piece.nodes(), HABITS[len(piece.lower)]
     there = len(samples.inside(piece)) - len(nodes) + len(samples.lacking(nodes))
     wanted = max(habits.checks if piece.is_whole else habits.part_checks, len(nodes) // habits.nodes_a_check)
@@ -235,48 +241,69 @@ def _fitted(samples: Samples, piece: Piece, wanted: Wanted) -> Piece:
     found = [interpolated(value, check, t, kind, wanted.rounding) for value, check, kind in own]
     errors = np.array([one.error for one in found])
     shares = errors / samples.reachable(wanted)
+    worst = int(np.argmax(shares))
     return replace(
         piece,
         forms=tuple(one.form for one in found),
         coefficients=np.stack([one.coefficients for one in found]),
         errors=errors,
-        tails=found[int(np.argmax(shares))].tails,
-        share=float(shares.max()),
+        worst=worst,
+        tails=found[worst].tails,
+        share=float(shares[worst]),
     )
 
 
-def _following(piece: Piece, tolerance: float) -> list[Piece]:
-    """What is to take a piece's place; nothing where it is good enough, or will not be better."""
+def _following(piece: Piece, tolerance: float) -> Iterator[list[Piece]]:
+    """What may take a piece's place, the best first; nothing where it is good enough, or will not be better."""
     axes, habits = range(len(piece.degrees)), HABITS[len(piece.degrees)]
     if piece.coefficients is None:
         finest = habits.finest if piece.mixed else habits.blind
         edges = [axis for axis in axes if 2 ** piece.depth[axis] < finest]
-        return list(_halves(piece, [min(edges, key=lambda axis: piece.depth[axis])])) if edges else []
+        if edges:
+            yield list(_halves(piece, [min(edges, key=lambda axis: piece.depth[axis])]))
+        return
     if piece.share <= 1:
-        return []
-    degrees, promised = _raised(piece, habits)
-    if degrees:
-        return [replace(piece, degrees=degrees, coefficients=None, errors=None, promised=promised)]
+        if piece.suspects is None and piece.share > CLEAR:
+            yield [replace(piece, suspects=_suspects(piece))]
+        return
     largest = max(tail.last for tail in piece.tails)
+    matters = [tail.last >= MATTERS * largest for tail in piece.tails]
+    doubled = tuple(2 * n if m else n for n, m in zip(piece.degrees, matters, strict=True))
+    worst = max(axes, key=lambda axis: piece.tails[axis].last)
+    once = tuple(2 * n if axis == worst else n for axis, n in enumerate(piece.degrees))
+    if largest > 0:  # else nothing but checks show that there is something
+        for degrees, promised in ((_enough(piece, habits), True), (doubled, False), (once, False)):
+            if degrees and (promised or _worth_doubling(piece, matters, habits)):
+                yield [_raised(piece, degrees, promised)]
     cut = [axis for axis in axes if piece.tails[axis].last >= CUT * largest]
     cut = [axis for axis in cut if 0.5 ** piece.depth[axis] > min(SMALLEST, tolerance / 4)]
-    return list(_halves(piece, cut)) if cut else []
+    if cut:
+        yield list(_halves(piece, cut))
+    for degrees in (doubled, once):
+        if largest > 0 and max(degrees) <= habits.whole:
+            yield [_raised(piece, degrees, False)]
 
 
-def _raised(piece: Piece, habits: Habits) -> tuple[Degrees, bool]:
-    """The cheapest degrees that make the error small enough, by what is known, and True; some that tell more, and
-    False; or none."""
+def _raised(piece: Piece, degrees: Degrees, promised: bool) -> Piece:
+    return replace(piece, degrees=degrees, coefficients=None, errors=None, suspects=None, promised=promised)
+
+
+def _worth_doubling(piece: Piece, matters: Sequence[bool], habits: Habits) -> bool:
+    """Whether higher degrees tell more, though it is not known that they are enough."""
+    if max(piece.degrees) < JUDGED:
+        return True
+    lowest = min(itertools.compress(piece.degrees, matters))
+    if 2 * lowest > habits.whole:
+        return False
+    flat = any(tail.flat for tail, m in zip(piece.tails, matters, strict=True) if m)
+    return flat or (piece.is_whole and lowest < habits.cut_from)
+
+
+def _enough(piece: Piece, habits: Habits) -> Degrees:
+    """The cheapest degrees that make the error small enough, by what is known; or none."""
     own, tails = piece.degrees, piece.tails
-    largest = max(tail.last for tail in tails)
-    if largest == 0:  # nothing but checks show that there is something
-        return (), False
-    matters = [tail.last >= MATTERS * largest for tail in tails]
-    doubled = tuple(2 * n if m else n for n, m in zip(own, matters, strict=True))
-    if max(own) < JUDGED:
-        return doubled, False
-    early = piece.is_whole and min(itertools.compress(own, matters)) < habits.cut_from
-    if piece.promised and piece.share > PATIENCE and not early:
-        return (), False
+    if max(own) < JUDGED or (piece.promised and piece.share > PATIENCE):
+        return ()
     parts = [piece.share * tail.last / sum(other.last for other in tails) for tail in tails]  # of the error
     fits: list[tuple[int, Degrees]] = []
     for factors in itertools.product(FACTORS, repeat=len(own)):
@@ -285,9 +312,25 @@ def _raised(piece: Piece, habits: Habits) -> tuple[Degrees, bool]:
             along = zip(parts, tails, degrees, own, strict=True)
             if sum(part * tail.ratio ** (m - n) for part, tail, m, n in along) <= 1:
                 fits.append((math.prod(m + 1 for m in degrees), degrees))
-    if fits:
-        return min(fits)[1], True
-    return (doubled, False) if early else ((), False)
+    return min(fits)[1] if fits else ()
+
+
+def _suspects(piece: Piece) -> np.ndarray:
+    """(S, k) points between the nodes, where the interpolants of all and of half the degrees differ most."""
+    assert piece.coefficients is not None
+    own, k, back = piece.coefficients[piece.worst], len(piece.degrees), FORMS[piece.forms[piece.worst]].back
+    coarse = [_chebyshev.nodes(max(1, n // 2)) for n in piece.degrees]
+    half = _chebyshev.of_values(_chebyshev.on_grid(own, coarse), k)
+    between = [_chebyshev.nodes(2 * n)[1::2] for n in piece.degrees]
+    off = np.abs(back(_chebyshev.on_grid(own, between)) - back(_chebyshev.on_grid(half, between)))
+    found = []
+    for _ in range(SUSPECTS[k]):
+        place = np.unravel_index(int(off.argmax()), off.shape)
+        found.append([t[i] for t, i in zip(between, place, strict=True)])
+        near = tuple(slice(max(0, i - n // 8), i + n // 8 + 1) for i, n in zip(place, piece.degrees, strict=True))
+        off[near] = -1.0
+    ends = zip(piece.lower, piece.upper, np.array(found).T, strict=True)
+    return np.stack([_between(lower, upper, t) for lower, upper, t in ends], axis=1)
 
 
 def _halves(piece: Piece, axes: Sequence[int]) -> Iterator[Piece]:

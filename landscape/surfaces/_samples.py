@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import xarray
 
 DERIVED = ("finite", "objective", "penalty_value", "computed")  # no channels
-SAME = 1e-4  # of a value, to which a function must return it again
+SAME = 1e-3  # of the range of what is kept, to which a function must return a value again
 
 
 class Source(Protocol):
@@ -55,7 +55,7 @@ class Source(Protocol):
         """What makes two samples the same, but for their points."""
         ...
 
-    def check(self, point: np.ndarray, risk: float) -> None:
+    def check(self, point: np.ndarray, risk: float, range_: float) -> None:
         """Raise ValueError where what was kept cannot be this source's."""
         ...
 
@@ -101,14 +101,17 @@ class Measured(NamedTuple):
         task = planned(objective, chart, points, quantities, penalties, batch_size, memory, None, True)
         return _stored.identity(_stored.Problem([task], None, penalties, batch_size, precision))
 
-    def check(self, point: np.ndarray, risk: float) -> None:
+    def check(self, point: np.ndarray, risk: float, range_: float) -> None:
         """Its identity says all."""
 
     def described(self) -> dict[str, dict[str, Any]]:
         return _axes.described(self.chart)
 
     def left_out(self) -> set[str]:
-        return {*DERIVED, *GRADIENTS} - set(filter(lambda own: isinstance(own, str), self.quantities))
+        asked = {name for name in self.quantities if isinstance(name, str)}
+        return {*DERIVED} | (
+            {*GRADIENTS} if not asked & {*GRADIENTS} else {*GRADIENTS} - {*asked, "risk_gradient_norm"}
+        )
 
     def penalized(self) -> tuple[list[float], list[int]]:
         own = penalties_of(self.objective, self.penalties)
@@ -177,12 +180,13 @@ class Called(NamedTuple):
     def identity(self) -> dict[str, str]:
         return {"kind": "surface", "function": self.title, "coordinates": ", ".join(self.names)}
 
-    def check(self, point: np.ndarray, risk: float) -> None:
+    def check(self, point: np.ndarray, risk: float, range_: float) -> None:
         again = self.value(point)
-        if not (abs(again - risk) <= SAME * abs(risk) or (math.isnan(again) and math.isnan(risk)) or again == risk):
+        same = again == risk or (math.isnan(again) and math.isnan(risk))
+        if not (same or abs(again - risk) <= SAME * max(range_, abs(risk))):
             raise ValueError(
                 f"`store` holds values of another function: {risk:g} at {point.tolist()}, where `function` gives "
-                f"{again:g}. Take another path."
+                f"{again:g}. Take another path; or the function is not deterministic, and cannot be interpolated."
             )
 
     def described(self) -> dict[str, dict[str, Any]]:
@@ -211,16 +215,24 @@ class Rounds:
     _known: dict[bytes, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        rounds = [] if self.store is None else io.parts(self.store, io.ROUND)
-        identity = self.source.identity() if rounds else {}
-        for name in rounds:
+        if self.store is None:
+            return
+        io.check_rounds(self.store)
+        complete = []
+        identity = self.source.identity()
+        for name in io.rounds(self.store):
             kept = open_store(name)
             check_same(kept, identity | {"axes": kept.manifest.identity.get("axes", "")}, made_with())
             if len(kept.records()) == kept.manifest.tiling.count:
-                surface = io.surface_of(kept, complete=True)
-                if not self._known:
-                    self.source.check(self._add(surface)[0], float(surface["risk"][0]))
-                self._add(surface)
+                complete.append(io.surface_of(kept, complete=True))
+        for surface in complete:
+            self._add(surface)
+        if complete:  # at a random point: the last of a round
+            largest = max(complete, key=lambda surface: surface.sizes[EVALUATION]).isel({EVALUATION: -1})
+            risks = np.concatenate([surface["risk"].to_numpy() for surface in complete])
+            range_ = float(np.ptp(risks[np.isfinite(risks)])) if np.isfinite(risks).any() else 0.0
+            point = np.array([float(largest[name]) for name in self.source.names])
+            self.source.check(point, float(largest["risk"]), range_)
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
         new = points[[point.tobytes() not in self._known for point in points]]
@@ -255,10 +267,10 @@ class Rounds:
         return points
 
     @property
-    def kinds(self) -> list[_estimate.Channel]:
+    def kinds(self) -> list[_estimate.Kind]:
         """What is special about each channel."""
         names = [channel.variable for channel in self.channels]
-        return [_estimate.Channel(name in GRADIENTS, self.to_value and name == "risk") for name in names]
+        return [_estimate.Kind(name in GRADIENTS, self.to_value and name == "risk") for name in names]
 
 
 def _channels(surface: xarray.Dataset, source: Source) -> Iterator[Channel]:
@@ -274,6 +286,6 @@ def _channels(surface: xarray.Dataset, source: Source) -> Iterator[Channel]:
 
 def keep(found: Interpolant, store: str) -> None:
     """Write what came of the rounds in a store beside them, unless it was the last that did."""
-    names = io.parts(store, io.RESULT)
+    names = io.results(store)
     if not names or not io.open_interpolant(names[-1]).data.identical(found.data):
         io.save(found, f"{store}/{io.RESULT}{len(names) + 1}")

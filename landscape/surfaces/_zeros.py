@@ -6,8 +6,6 @@ inverse of its Jacobian, is nearly linear, the part holds one zero at most, and 
 
 from __future__ import annotations
 
-import itertools
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -16,10 +14,12 @@ from landscape.surfaces import _chebyshev
 
 EDGE = 0.01  # how far beyond the cube zeros are looked for: neighboring pieces differ by their errors
 MOST = 20_000  # parts: more are needed only where zeros are not isolated
+WORK = 200_000_000  # coefficients of all of them
 SMALLEST = 2.0**-14  # half an edge, at which a part that is undecided is a zero where the system is degenerate
 WIDEST = 0.02  # of such zeros that touch each other, which count as one
 NOTHING = 1e-10  # of the largest polynomial: 0 everywhere
 CLOSE = "they fill a line or more, or are too close together to be told apart"
+NEGLIGIBLE = 1e-15  # coefficients of a part, beside the sum of all
 ROUNDING = 2.0**-46  # of coefficients, beside the sum of all
 
 
@@ -40,22 +40,22 @@ def zeros(coefficients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Raises: NotIsolatedError.
     """
     k = coefficients.ndim - 1
-    first = _chebyshev.restricted(coefficients, (-1 - EDGE,) * k, (1 + EDGE,) * k)
     scale = np.abs(coefficients).reshape(k, -1).sum(axis=1)
     scale = np.maximum(scale, max(NOTHING * scale.max(), np.finfo(float).tiny))
-    parts, found, seen = [_Part(np.zeros(k), 1 + EDGE, first / scale.reshape(-1, *[1] * k))], list[np.ndarray](), 0
     whole = coefficients / scale.reshape(-1, *[1] * k)
+    slopes = np.stack([_chebyshev.derivative(whole, axis - k, 2.0) for axis in range(k)], axis=1)  # (k, k, …)
+    parts = [_Part(np.zeros(k), 1 + EDGE, _chebyshev.restricted(whole, (-1 - EDGE,) * k, (1 + EDGE,) * k))]
+    found, seen, work = list[np.ndarray](), 0, 0
     while parts and parts[0].half > SMALLEST:
         parts = [part for part in parts if not _empty(part)]
-        seen += len(parts)
-        if seen > MOST:
+        seen, work = seen + len(parts), work + sum(part.coefficients.size for part in parts)
+        if seen > MOST or work > WORK:
             raise NotIsolatedError(CLOSE)
         undecided = []
         for part in parts:
             if _single(part):
-                zero = _newton(whole, part)
-                if zero is not None:
-                    found.append(zero)
+                zero = _newton(whole, slopes, part)
+                found += [] if zero is None else [zero]
             else:
                 undecided += _halves(part)
         parts = undecided
@@ -90,15 +90,13 @@ def _single(part: _Part) -> bool:
     return bool((rest * steepest).reshape(k, -1).sum(axis=1).max() < 0.5 / k)
 
 
-def _newton(whole: np.ndarray, part: _Part) -> np.ndarray | None:
+def _newton(whole: np.ndarray, slopes: np.ndarray, part: _Part) -> np.ndarray | None:
     """The zero in a part that holds one at most."""
-    k = len(whole)
-    derivatives = np.stack([_chebyshev.derivative(whole, axis - k, 2.0) for axis in range(k)], axis=1)  # (k, k, …)
     t = part.center.copy()
     for _ in range(20):
-        value, slopes = _chebyshev.at(whole, t[None])[:, 0], _chebyshev.at(derivatives, t[None])[..., 0]
+        value, slope = _chebyshev.at(whole, t[None])[:, 0], _chebyshev.at(slopes, t[None])[..., 0]
         try:
-            step = np.linalg.solve(slopes, value)
+            step = np.linalg.solve(slope, value)
         except np.linalg.LinAlgError:
             return None
         t = t - step
@@ -110,25 +108,10 @@ def _newton(whole: np.ndarray, part: _Part) -> np.ndarray | None:
     return t if inside else None
 
 
-@cache
-def _halving(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Matrices from coefficients on [−1, 1] to those on [−1, 0] and on [0, 1]."""
-    identity = np.eye(size)
-    if size == 1:
-        return identity, identity
-    lower, upper = (_chebyshev.restricted(identity, (a,), (a + 1.0,)).T for a in (-1.0, 0.0))
-    return lower, upper
-
-
 def _halves(part: _Part) -> list[_Part]:
     k = len(part.coefficients)
-    parts = []
-    for sides in itertools.product((0, 1), repeat=k):
-        own = part.coefficients
-        for side in sides:  # the first axis goes, and comes back as the last
-            own = np.tensordot(own, _halving(own.shape[1])[side], ([1], [1]))
-        parts.append(_Part(part.center + part.half * (np.array(sides) - 0.5), part.half / 2, own))
-    return parts
+    halves = _chebyshev.halved(part.coefficients, k, NEGLIGIBLE)
+    return [_Part(part.center + part.half * (np.array(sides) - 0.5), part.half / 2, own) for sides, own in halves]
 
 
 def _distinct(points: np.ndarray) -> np.ndarray:

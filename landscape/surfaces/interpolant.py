@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 DERIVATIVES = ("slope", "plane_hessian")
 SLACK = 1e-12  # of the box's width: np.arange(-0.3, 0.31, 0.1) ends beyond 0.3
-OWN = ("channels", "axes", "tolerance", "relative_to")  # attributes that a surface does not inherit
+OWN = ("channels", "axes", "tolerance", "relative_to", "rounding")  # attributes that a surface does not inherit
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -34,6 +35,13 @@ class Interpolant:
     """
 
     data: xarray.Dataset
+
+    def __post_init__(self) -> None:
+        if getattr(self.data, "attrs", {}).get("kind") != "interpolant":
+            raise TypeError(
+                f"`data` is {_checks.kind(self.data)} that is no interpolant; ls.interpolate makes one, and "
+                "ls.open_interpolant opens it."
+            )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -57,7 +65,7 @@ class Interpolant:
 
         Of the risk a share of itself with relative_to="value".
         """
-        return float(max(self._contents.shares()))
+        return float(max(self._contents.shares())) if self._contents.finite.any() else math.nan
 
     @property
     def errors(self) -> dict[str, float]:
@@ -70,7 +78,7 @@ class Interpolant:
 
     @property
     def converged(self) -> bool:
-        """Whether the stated error is within the tolerance, wherever the surface is finite."""
+        """Whether the stated error is within the tolerance, wherever the surface is finite; False if it is nowhere."""
         return self.error <= self.data.attrs["tolerance"]
 
     @property
@@ -137,28 +145,36 @@ class Interpolant:
     def critical_points(self, variable: str = "objective") -> xarray.Dataset:
         """All points of the box in which the interpolant's gradient in the chart is 0, lowest first.
 
-        Returns a Dataset over `point`: the coordinates, the variable's value, `kind` ("minimum", "saddle", "maximum",
-        "degenerate"), `index` (how many eigenvalues of the Hessian in the chart are negative), `eigenvalues`, and
-        `uncertainty`: by how much the stated error of the slope may move the point, (slope error)/(smallest
-        |eigenvalue|). Where that is as large as the box, such as on a plateau, there may be no such point at all.
-        The interpolant has no others: the box is cut until each part is shown to hold none, or one.
+        Returns a Dataset over `point`: the coordinates, the variable's value, `kind`, `index` (how many eigenvalues of
+        the Hessian in the chart are negative), `eigenvalues` with the stated `eigenvalue_error`, and `uncertainty`: by
+        how much the stated error of the slope may move the point, (slope error)/(smallest |eigenvalue|).
+        `kind` is "minimum", "saddle" or "maximum"; "degenerate" where the polynomial's Hessian is singular; "unknown"
+        where an eigenvalue is within its error of 0, as on a plateau: there may be no such point at all.
+        The interpolant has no others: the box is cut until each part is shown to hold none, or one. At a kink, such as
+        that of an l1 penalty, there is no gradient: ask `minimum` too.
         Raises: ValueError where they are not isolated, as on the flat floor of a valley; for a sweep: choose a penalty.
         """
         import xarray
 
+        contents, penalty = self._contents, self._only()
+        field = contents.field(variable, penalty)
         try:
-            found = _extrema.critical(self._contents.field(variable, self._only()))
+            found = _extrema.critical(field, contents.field_errors(variable, penalty).tolist())
         except NotIsolatedError as error:
             raise ValueError(f"the critical points of {variable!r} are no single points: {error}.") from error
-        slope_error = self.errors["slope"]
+        k = len(self.names)
+        eigenvalues = np.array([one.eigenvalues for one in found]).reshape(-1, k)
+        smallest = np.abs(eigenvalues).min(axis=1, initial=np.inf)
         with np.errstate(divide="ignore"):
-            uncertainty = slope_error / np.abs(found.eigenvalues).min(axis=1, initial=np.inf)
-        columns: dict[str, Any] = {name: ("point", found.points[:, i]) for i, name in enumerate(self.names)}
+            uncertainty = np.array([one.slope_error for one in found]) / smallest
+        points = np.array([one.point for one in found]).reshape(-1, k)
+        columns: dict[str, Any] = {name: ("point", points[:, i]) for i, name in enumerate(self.names)}
         columns |= {
-            variable: ("point", found.values),
-            "kind": ("point", np.array(found.kinds, "<U10")),
-            "index": ("point", (found.eigenvalues < 0).sum(axis=1)),
-            "eigenvalues": (("point", "eigenvalue"), found.eigenvalues),
+            variable: ("point", np.array([one.value for one in found])),
+            "kind": ("point", np.array([one.kind for one in found], "<U10")),
+            "index": ("point", (eigenvalues < 0).sum(axis=1)),
+            "eigenvalues": (("point", "eigenvalue"), eigenvalues),
+            "eigenvalue_error": ("point", np.array([one.hessian_error for one in found])),
             "uncertainty": ("point", uncertainty),
         }
         return xarray.Dataset(columns)
@@ -166,18 +182,25 @@ class Interpolant:
     def level_lines(self, levels: Sequence[float], variable: str = "objective") -> dict[float, list[np.ndarray]]:
         """Level -> the lines on which a variable has this value, piece by piece; each (vertices, coordinates).
 
-        Vertices are moved onto the level by Newton's method, to rounding. In one coordinate a line is a point.
+        Vertices are moved onto the level by Newton's method, to rounding. A line ends at the border of a piece. In one
+        coordinate lines are points, in order.
         Raises: ValueError for three coordinates; for a sweep: choose a penalty.
         """
         if len(self.names) == 3:
             raise ValueError(
                 "level lines are those of one or two coordinates; in three they are surfaces: draw .on(…)."
             )
-        _checks.instance("levels", levels, (Sequence, np.ndarray), "a list of values, such as [0.1, 0.2]")
+        give = "a list of values, such as [0.1, 0.2]"
+        _checks.instance("levels", levels, (Sequence, np.ndarray), give)
+        wanted = [_checks.number(f"levels[{i}]", level) for i, level in enumerate(levels)]
+        if not np.isfinite(wanted).all():
+            raise ValueError(f"`levels` is {list(wanted)}; give finite values.")
         field = self._contents.field(variable, self._only())
-        return {float(level): _extrema.level_lines(field, float(level)) for level in levels}
+        return {level: _extrema.level_lines(field, level) for level in wanted}
 
     def __repr__(self) -> str:
+        if not self._contents.finite.any():
+            return f"interpolant of {self.evaluations} evaluations, finite nowhere"
         edges = ", ".join(f"{name} from {low:g} to {high:g}" for name, (low, high) in self.box.items())
         degree = "×".join(map(str, self._contents.degree.max(axis=0)))
         pieces, relative = self.data.sizes["piece"], self.data.attrs["relative_to"]
@@ -185,13 +208,13 @@ class Interpolant:
         lines = [
             f"interpolant on {edges}",
             f"  {self.evaluations} evaluations; {pieces} piece{'s' * (pieces > 1)} of degree up to {degree}",
-            f"  error at most {self.error:.1e} of the {relative}, {within} {self.data.attrs['tolerance']:g}",
+            f"  estimated error {self.error:.1e} of the {relative}, {within} {self.data.attrs['tolerance']:g}",
         ]
         share = _contents.described(self._contents, 0.0)["logarithmic"]
         if share:
             lines.append(f"  the risk's logarithm is interpolated on {100 * float(str(share)):.3g} % of the pieces")
         if self.not_finite:
-            lines.append(f"  {100 * self.not_finite:.3g} % of the box is not finite")
+            lines.append(f"  {100 * self.not_finite:.3g} % of the box is taken as not finite")
         return "\n".join(lines)
 
     @cached_property

@@ -16,7 +16,7 @@ from landscape.surfaces.interpolant import Interpolant
 from landscape.surfaces.provenance import made_with
 from landscape.tiles import chunks
 from landscape.tiles import manifest as _manifest
-from landscape.tiles.manifest import FORMAT, Manifest, Named
+from landscape.tiles.manifest import FORMAT, ROOT, Manifest, Named
 from landscape.tiles.store import Record, Store, check_free, files_at, make_store, open_store
 from landscape.tiles.tiling import Tiling, tile_shape
 
@@ -137,26 +137,43 @@ def open_trajectory(path: str | os.PathLike[str]) -> Trajectory:
 
 
 def open_interpolant(path: str | os.PathLike[str]) -> Interpolant:
-    """The interpolant saved at `path`, in memory, as `interpolate` returned it; or what it last returned with that store.
+    """The interpolant saved at `path`, in memory; or what `interpolate` returned last with store=`path`.
 
     Raises: as `open_surface`; ValueError for the store of one that is not complete.
     """
-    results = parts(path, RESULT)
-    if not results and parts(path, ROUND):
+    made = results(path)
+    if not made and rounds(path):
         raise ValueError(
             f"{os.fspath(path)!r} holds the evaluations of an interpolant that is not complete: repeat the call of "
             "ls.interpolate to go on."
         )
-    store = _open(results[-1] if results else path, "interpolant")
+    store = _open(made[-1] if made else path, "interpolant")
     return Interpolant(store.dataset(store.records()))
 
 
-def parts(folder: str | os.PathLike[str], start: str) -> list[str]:
-    """The stores in a folder whose names start so, and end in a number if they are results, by that."""
-    found = [name for name in files_at(folder).children() if name.startswith(start)]
-    if start == RESULT:
-        found.sort(key=lambda name: int(name.removeprefix(RESULT)))
-    return [f"{os.fspath(folder).rstrip('/')}/{name}" for name in found]
+def rounds(folder: str | os.PathLike[str]) -> list[str]:
+    """The stores of evaluations in the folder of an interpolant that is being made."""
+    return [f"{_without_end(folder)}/{name}" for name in files_at(folder).children() if name.startswith(ROUND)]
+
+
+def results(folder: str | os.PathLike[str]) -> list[str]:
+    """The stores of interpolants in such a folder, the last one last."""
+    numbers = [name.removeprefix(RESULT) for name in files_at(folder).children() if name.startswith(RESULT)]
+    return [f"{_without_end(folder)}/{RESULT}{number}" for number in sorted(map(int, numbers))]
+
+
+def check_rounds(folder: str | os.PathLike[str]) -> None:
+    """Raise ValueError where something else is."""
+    others = [name for name in files_at(folder).children() if not name.lstrip(".").startswith((ROUND, RESULT))]
+    if others:
+        what = (
+            f"a store of a {kind_of(folder)}" if ROOT in others else f"{others[0]!r}, which is no round of evaluations"
+        )
+        raise ValueError(f"`store` {os.fspath(folder)!r} holds {what}; take another path.")
+
+
+def _without_end(folder: str | os.PathLike[str]) -> str:
+    return os.fspath(folder).rstrip("/")
 
 
 def trajectory_of(store: Store, complete: bool = False) -> Trajectory:
@@ -184,12 +201,14 @@ def _restored(stored: xarray.DataArray) -> Any:
 
 def kind_of(path: str | os.PathLike[str]) -> str:
     """ "surface", "trajectory" or "interpolant"."""
-    if parts(path, ROUND):
+    if rounds(path):
         return "interpolant"
     return open_store(path).manifest.attributes["kind"]
 
 
 def _open(path: str | os.PathLike[str], kind: str) -> Store:
+    if kind != "interpolant" and rounds(path):
+        raise ValueError(f"{os.fspath(path)!r} holds an interpolant, not a {kind}: open it with ls.open_interpolant.")
     store = open_store(path)
     found = store.manifest.attributes["kind"]
     if found != kind:
