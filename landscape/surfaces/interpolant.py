@@ -245,8 +245,8 @@ class Interpolant:
             outside = own[(own < low - slack) | (own > high + slack)]
             if outside.size:
                 raise ValueError(
-                    f"`axes[{name!r}]` has the position {float(outside[0])!r}, outside of the box from {low!r} to {high!r}: "
-                    "nothing is known there; interpolate on a larger box."
+                    f"`axes[{name!r}]` has the position {float(outside[0])!r}, outside of the box from {low!r} to "
+                    f"{high!r}: nothing is known there; interpolate on a larger box."
                 )
             positions[name] = np.clip(own, low, high)
         return positions

@@ -160,8 +160,8 @@ def _check_order(function: Callable[..., Any], names: tuple[str, ...]) -> None:
         return
     if given != names and set(given) == set(names):
         raise ValueError(
-            f"`function` takes {', '.join(given)}, and is called in the order of `box`, {', '.join(names)}; give both in "
-            "one order."
+            f"`function` takes {', '.join(given)}, and is called in the order of `box`, {', '.join(names)}; "
+            "give both in one order."
         )
 
 
