@@ -38,6 +38,7 @@ bench: $(READY) ## Measure speed against NumPy, C, plain JAX and (if installed: 
 	$(BIN)/python -m benchmarks neuron
 	$(BIN)/python -m benchmarks compression
 	$(BIN)/python -m benchmarks planes
+	$(BIN)/python -m benchmarks interpolation
 	$(BIN)/python -m benchmarks scaling
 
 clean: ## Remove what the other targets made

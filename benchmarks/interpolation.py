@@ -3,7 +3,8 @@
 Tolerances and errors are shares of the surface's range, errors the largest at random points of the box, against
 float64. Seconds are those of evaluating, interpolating and reading the surface at these points, compiled already; the
 first call compiles everything. A grid is the least of several that is within the tolerance, read linearly or by cubic
-splines; finding it out is not counted, whereas `ls.interpolate` finds its points itself.
+splines; finding it out is not counted, whereas `ls.interpolate` finds its points itself. So does the cubic spline that
+checks itself: on nested grids, until the spline of one foretells the new values of the next.
 """
 
 import time
@@ -27,10 +28,22 @@ from benchmarks._timing import Timed, race, ratio
 
 REPEATS = 5
 OURS = "ls.interpolate"
+CHECKED = "cubic spline, checking itself"
+COARSEST = 5  # cells along each axis of the first of the nested grids
 ADAM = optax.adam(0.01)
 
 Axes = tuple[np.ndarray, np.ndarray]
 Box = tuple[tuple[float, float], tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Images:
+    """The convolutional network, whose cells take longest: with tolerances and a largest grid of its own."""
+
+    examples: int
+    channels: tuple[int, int]
+    tolerances: tuple[float, ...]
+    largest: int  # side
 
 
 @dataclass(frozen=True)
@@ -43,6 +56,7 @@ class Sizes:
     sides: tuple[int, ...]  # of the grids that are tried, ascending
     points: int  # random positions along each coordinate: errors are measured at all pairs of them
     judged: bool
+    images: Images | None = None
 
 
 FULL = Sizes(
@@ -52,6 +66,7 @@ FULL = Sizes(
     sides=(5, 7, 9, 13, 17, 25, 33, 49, 65, 97, 129, 193, 257),
     points=60,
     judged=True,
+    images=Images(512, (8, 16), tolerances=(1e-2, 1e-3), largest=65),
 )
 QUICK = Sizes(digits=(6, 40), steps=20, tolerances=(1e-1, 1e-2), sides=(5, 7, 13), points=12, judged=False)
 
@@ -83,7 +98,10 @@ class Subject:
 
 
 class Answer(NamedTuple):
-    """Values at the points, how many evaluations they took, and the error that is stated, a share of the range."""
+    """Values at the points, how many evaluations they took, and the error that is stated, a share of the range.
+
+    What states an error finds its points itself, and says by it whether it is within the tolerance.
+    """
 
     values: np.ndarray
     evaluations: int
@@ -95,19 +113,24 @@ def run(sizes: Sizes, repeats: int, progress: Progress) -> Report:
     where = environment()
     rows: list[Row] = []
     ratios: dict[tuple[float, str], list[tuple[float, float]]] = {}
-    for subject in _subjects(sizes):
+    for subject, own in _subjects(sizes):
         progress(f"{subject.name}: the least grids")
-        sides = least(subject, sizes.sides, sizes.tolerances)
+        sides = least(subject, own.sides, own.tolerances)
         progress(f"{subject.name}: times")
-        found = _measured(subject, sides, sizes.sides[-1], repeats)
+        found = _measured(subject, sides, own.sides[-1], repeats)
         rows += found[0]
         for key, both in found[1].items():
             ratios.setdefault(key, []).append(both)
     notes = [_compared(tolerance, way, both) for (tolerance, way), both in sorted(ratios.items(), reverse=True)]
-    notes.append(_honest(rows))
+    notes += [_honest(rows, by) for by in (OURS, CHECKED)]
+    images = f" ({sizes.images.largest}² of the CNN)" if sizes.images else ""
     notes.append(
-        f"'over': not within the tolerance after so much; grids are square, of at most {sizes.sides[-1]}² cells. Cubic:"
-        " splines with not-a-knot ends, as those of RegularGridInterpolator"
+        f"'over': not within the tolerance after so much; grids are square, of at most {sizes.sides[-1]}² cells{images}."
+        " Cubic: splines with not-a-knot ends, as those of RegularGridInterpolator"
+    )
+    notes.append(
+        f"{CHECKED}: on nested grids of {COARSEST}², {2 * COARSEST - 1}², … cells, until the spline of one is within the"
+        " tolerance at the new positions of the next, whose spline is read; 'stated' is the largest error there"
     )
     notes += busy(where) if sizes.judged else ["these sizes are too small to judge speed by"]
     return Report("interpolation", asdict(sizes), rows, [], notes, where)
@@ -145,11 +168,22 @@ WAYS: dict[str, Callable[[Axes, np.ndarray, Axes], np.ndarray]] = {"linear": lin
 
 
 def _grid(subject: Subject, side: int) -> tuple[Axes, np.ndarray]:
-    """Axes over the box, and the risk that `ls.evaluate` measures on them, all as float64."""
-    first, second = (np.linspace(*ends, side, dtype=subject.dtype) for ends in subject.box)
+    """Axes over the box and the risk on them, all as float64."""
+    axes = _axes(subject, side)
+    return axes, _values(subject, axes)
+
+
+def _axes(subject: Subject, side: int) -> Axes:
+    """Even positions along each side of the box that the surface's dtype has, as float64."""
+    first, second = (np.linspace(*ends, side, dtype=subject.dtype).astype(np.float64) for ends in subject.box)
+    return first, second
+
+
+def _values(subject: Subject, axes: Axes) -> np.ndarray:
+    """The risk that `ls.evaluate` measures at all pairs of positions, as float64."""
+    typed = subject.named([positions.astype(subject.dtype) for positions in axes])
     with jax.enable_x64(subject.dtype == "float64"):
-        surface = ls.evaluate(subject.objective, subject.plane, subject.named((first, second)), progress=False)
-    return (first.astype(np.float64), second.astype(np.float64)), _risk(subject, surface)
+        return _risk(subject, ls.evaluate(subject.objective, subject.plane, typed, progress=False))
 
 
 def _risk(subject: Subject, surface: Any) -> np.ndarray:
@@ -159,6 +193,50 @@ def _risk(subject: Subject, surface: Any) -> np.ndarray:
 def from_grid(subject: Subject, side: int, way: str) -> Answer:
     """By `ls.evaluate` on a grid, read in one of the ways."""
     return Answer(WAYS[way](*_grid(subject, side), subject.at), side**2)
+
+
+def nested(largest: int) -> list[int]:
+    """Sides of grids, of at most the largest, each with all positions of the one before and those halfway between."""
+    sides = [COARSEST]
+    while 2 * sides[-1] - 1 <= largest:
+        sides.append(2 * sides[-1] - 1)
+    return sides
+
+
+def checked(subject: Subject, tolerance: float, largest: int) -> Answer:
+    """By cubic splines of nested grids, until that of one is within the tolerance at the new positions of the next.
+
+    These alone are evaluated: new rows, then new columns of the old rows. The tolerance is of the range seen so far;
+    read is the spline of the last grid; stated is the error of the one before.
+    """
+    sides = nested(largest)
+    finest = _axes(subject, sides[-1])
+    axes = _thinned(finest, sides[0])
+    values, error = _values(subject, axes), float("inf")
+    for side in sides[1:]:
+        finer = _thinned(finest, side)
+        foretold = cubic(axes, values, finer)
+        axes, values = finer, _refined(subject, finer, values)
+        error = float(np.abs(foretold - values).max() / np.ptp(values))
+        if error <= tolerance:
+            break
+    return Answer(cubic(axes, values, subject.at), values.size, error)
+
+
+def _thinned(finest: Axes, side: int) -> Axes:
+    """So many of the positions along each axis, evenly."""
+    first, second = (positions[:: (len(positions) - 1) // (side - 1)] for positions in finest)
+    return first, second
+
+
+def _refined(subject: Subject, axes: Axes, known: np.ndarray) -> np.ndarray:
+    """Values on a grid, those at every other position of both axes known already."""
+    first, second = axes
+    values = np.empty((len(first), len(second)))
+    values[::2, ::2] = known
+    values[1::2] = _values(subject, (first[1::2], second))
+    values[::2, 1::2] = _values(subject, (first[::2], second[1::2]))
+    return values
 
 
 def interpolated(subject: Subject, tolerance: float) -> Answer:
@@ -173,22 +251,26 @@ def interpolated(subject: Subject, tolerance: float) -> Answer:
 def _measured(
     subject: Subject, sides: Mapping[tuple[float, str], int | None], largest: int, repeats: int
 ) -> tuple[list[Row], dict[tuple[float, str], tuple[float, float]]]:
-    """Rows; and of the grids that are within the tolerance, where ours is too, (evaluations, seconds) over ours."""
+    """Rows; and of the others that are within the tolerance, where ours is too, (evaluations, seconds) over ours."""
     calls: dict[tuple[float, str], Callable[[], Answer]] = {}
     for tolerance in dict.fromkeys(tolerance for tolerance, _ in sides):
         calls[tolerance, OURS] = partial(interpolated, subject, tolerance)
+        calls[tolerance, CHECKED] = partial(checked, subject, tolerance, largest)
         calls |= {(tolerance, way): partial(from_grid, subject, sides[tolerance, way] or largest, way) for way in WAYS}
     first = {key: _first(call) for key, call in calls.items()}
     timed = {key: replace(times, first=first[key]) for key, times in race(calls, repeats).items()}
-    rows, ratios = [], {}
+    found: dict[tuple[float, str], Row] = {}
     for (tolerance, way), times in timed.items():
-        ours: Timed = timed[tolerance, OURS]
-        stated = ours.answer.stated <= tolerance
-        reached = stated if way == OURS else sides[tolerance, way] is not None
-        rows.append(_row(subject, tolerance, way, times, reached))
-        if way != OURS and reached and stated:
+        stated = times.answer.stated
+        reached = sides[tolerance, way] is not None if stated is None else stated <= tolerance
+        found[tolerance, way] = _row(subject, tolerance, way, times, reached)
+    within = {key for key, row in found.items() if row.right and not row.over}
+    ratios = {}
+    for tolerance, way in found:
+        if way != OURS and within >= {(tolerance, way), (tolerance, OURS)}:
+            times, ours = timed[tolerance, way], timed[tolerance, OURS]
             ratios[tolerance, way] = times.answer.evaluations / ours.answer.evaluations, ratio(times, ours)
-    return rows, ratios
+    return list(found.values()), ratios
 
 
 def _row(subject: Subject, tolerance: float, way: str, times: Timed, reached: bool) -> Row:
@@ -199,7 +281,7 @@ def _row(subject: Subject, tolerance: float, way: str, times: Timed, reached: bo
     side = round(answer.evaluations**0.5)
     return _report.row(
         f"{subject.name}, within {tolerance:g}",
-        OURS if way == OURS else f"{side}×{side} grid, {way}",
+        f"{side}×{side} grid, {way}" if way in WAYS else way,
         times,
         evaluations=answer.evaluations,
         over=not reached,
@@ -219,31 +301,46 @@ def _first(call: Callable[[], Any]) -> float:
 
 
 def _compared(tolerance: float, way: str, ratios: Sequence[tuple[float, float]]) -> str:
-    """A note: how the least grids compare over all surfaces."""
+    """A note: how one of the others compares over all surfaces."""
     counts, seconds = (f"{min(own):.3g} to {max(own):.3g}×" for own in zip(*ratios, strict=True))
     return (
-        f"within {tolerance:g}, the least grid, {way}, and {OURS}: {counts} its evaluations, {seconds} its time"
+        f"within {tolerance:g}, {f'the least grid, {way},' if way in WAYS else way} and {OURS}: {counts} its evaluations, {seconds} its time"
         f" (surfaces where both are: {len(ratios)})"
     )
 
 
-def _honest(rows: Sequence[Row]) -> str:
-    """A note: how the errors compare with those that are stated."""
-    shares = {row: row.range_error / row.stated_error for row in rows if row.range_error and row.stated_error}
-    worst = max(shares, key=lambda row: shares[row])
-    return f"errors of {OURS} are at most {shares[worst]:.2g}× the stated ones ({worst.workload})"
+def _honest(rows: Sequence[Row], by: str) -> str:
+    """A note: how the errors of one contestant compare with those that it states."""
+    own = [row for row in rows if row.by == by]
+    shares = [(row.range_error / row.stated_error, row.workload) for row in own if row.range_error and row.stated_error]
+    share, workload = max(shares)
+    return f"errors of {by} are at most {share:.2g}× the stated ones ({workload})"
 
 
-def _subjects(sizes: Sizes) -> Iterator[Subject]:
-    """A network at random weights, trained, with kinks; a neuron in float64."""
+def _subjects(sizes: Sizes) -> Iterator[tuple[Subject, Sizes]]:
+    """A network at random weights, trained, with kinks; a convolutional one; a neuron in float64. With their sizes."""
     hidden, examples = sizes.digits
     name = f"digits MLP 64-{hidden}-10"
     start = _networks.perceptron(name, _networks.digits(examples), hidden, sizes.points)
     relu = Network((("dense", "hidden"), ("relu", ""), ("dense", "out")))
-    yield _of_network(f"{name} tanh, random weights", start)
-    yield _of_network(f"{name} tanh, trained", _trained(start, sizes.steps))
-    yield _of_network(f"{name} relu, random weights", replace(start, network=relu))
-    yield _o_rings(sizes.points)
+    yield _of_network(f"{name} tanh, random weights", start), sizes
+    yield _of_network(f"{name} tanh, trained", _trained(start, sizes.steps)), sizes
+    yield _of_network(f"{name} relu, random weights", replace(start, network=relu)), sizes
+    if sizes.images:
+        yield _cnn(sizes.images, sizes.points), _of_images(sizes, sizes.images)
+    yield _o_rings(sizes.points), sizes
+
+
+def _cnn(images: Images, points: int) -> Subject:
+    """A small convolutional network of the digits, with kinks: relu and max-pooling."""
+    data = _networks.digits(images.examples, images=True)
+    problem = _networks.convolutional(data, images.channels, points)
+    return _of_network(f"digits {problem.name}, random weights", problem)
+
+
+def _of_images(sizes: Sizes, images: Images) -> Sizes:
+    """The sizes with the tolerances and the grids of the convolutional network."""
+    return replace(sizes, tolerances=images.tolerances, sides=tuple(n for n in sizes.sides if n <= images.largest))
 
 
 def _of_network(name: str, problem: Problem) -> Subject:

@@ -130,18 +130,20 @@ def evaluate_at(
     objective: Objective,
     chart: Chart,
     points: np.ndarray,
-    quantities: Sequence[str | Quantity],
-    penalties: Mapping[str, Penalty] | None,
-    batch_size: int | None,
-    memory: int | None,
-    precision: str,
-    store: str | None,
+    *,
+    quantities: Sequence[str | Quantity] = ("risk",),
+    penalties: Mapping[str, Penalty] | None = None,
+    batch_size: int | None = None,
+    memory: int | None = None,
+    precision: str = "highest",
+    store: str | None = None,
 ) -> xarray.Dataset:
     """As `evaluate`, on all examples, at points (P, k) in the order of the chart's names: of dimension `evaluation`."""
     started = time.perf_counter()
     share = _devices.shard(None, store)
     parts = share.count if store is not None else 0
-    task = planned(objective, chart, Scattered(points), quantities, penalties, batch_size, memory, None, True, parts)
+    asked = (quantities, penalties, batch_size, memory)
+    task = planned(objective, chart, Scattered(points), *asked, exact=True, parts=parts)
     read = (objective.params, chart, objective.data if in_memory(objective.data) else None)
     where = _devices.chosen(None, read, not in_memory(task.data) and not _on_disk(task.data))
     problem = _stored.Problem([task], None, penalties, batch_size, precision)

@@ -30,7 +30,8 @@ from landscape.objectives.penalties import Penalty
 from landscape.surfaces import _refinement
 from landscape.surfaces._patches import pack
 from landscape.surfaces._refinement import Refined, Wanted
-from landscape.surfaces._samples import Called, Measured, Rounds, Source, keep
+from landscape.surfaces._rounds import Rounds, keep
+from landscape.surfaces._sources import Called, Measured, Source
 from landscape.surfaces.interpolant import DERIVATIVES, Interpolant
 from landscape.surfaces.progress import Progress
 from landscape.surfaces.quantities import Quantity
