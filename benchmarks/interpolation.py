@@ -125,12 +125,12 @@ def run(sizes: Sizes, repeats: int, progress: Progress) -> Report:
     notes += [_honest(rows, by) for by in (OURS, CHECKED)]
     images = f" ({sizes.images.largest}² of the CNN)" if sizes.images else ""
     notes.append(
-        f"'over': not within the tolerance after so much; grids are square, of at most {sizes.sides[-1]}² cells{images}."
-        " Cubic: splines with not-a-knot ends, as those of RegularGridInterpolator"
+        f"'over': not within the tolerance after so much; grids are square, of at most {sizes.sides[-1]}² cells{images}"
+        ". Cubic: splines with not-a-knot ends, as those of RegularGridInterpolator"
     )
     notes.append(
-        f"{CHECKED}: on nested grids of {COARSEST}², {2 * COARSEST - 1}², … cells, until the spline of one is within the"
-        " tolerance at the new positions of the next, whose spline is read; 'stated' is the largest error there"
+        f"{CHECKED}: on nested grids of {COARSEST}², {2 * COARSEST - 1}², … cells, until the spline of one is within"
+        " the tolerance at the new positions of the next, whose spline is read; 'stated' is the largest error there"
     )
     notes += busy(where) if sizes.judged else ["these sizes are too small to judge speed by"]
     return Report("interpolation", asdict(sizes), rows, [], notes, where)
@@ -242,7 +242,7 @@ def _refined(subject: Subject, axes: Axes, known: np.ndarray) -> np.ndarray:
 def interpolated(subject: Subject, tolerance: float) -> Answer:
     """By `ls.interpolate`. That it may stop before it is within the tolerance is seen from the error it states."""
     with jax.enable_x64(subject.dtype == "float64"), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "the stated error is", UserWarning)
+        warnings.filterwarnings("ignore", "the estimated error of", UserWarning)
         box = subject.named(subject.box)
         found = ls.interpolate(subject.objective, subject.plane, box, tolerance=tolerance, progress=False)
         return Answer(_risk(subject, found.on(subject.named(subject.at))), found.evaluations, float(found.error))
@@ -303,8 +303,9 @@ def _first(call: Callable[[], Any]) -> float:
 def _compared(tolerance: float, way: str, ratios: Sequence[tuple[float, float]]) -> str:
     """A note: how one of the others compares over all surfaces."""
     counts, seconds = (f"{min(own):.3g} to {max(own):.3g}×" for own in zip(*ratios, strict=True))
+    other = f"the least grid, {way}," if way in WAYS else f"{way},"
     return (
-        f"within {tolerance:g}, {f'the least grid, {way},' if way in WAYS else way} and {OURS}: {counts} its evaluations, {seconds} its time"
+        f"within {tolerance:g}, {other} and {OURS}: {counts} its evaluations, {seconds} its time"
         f" (surfaces where both are: {len(ratios)})"
     )
 

@@ -14,8 +14,8 @@ from landscape.surfaces import _chebyshev, _zeros
 from landscape.surfaces._patches import Patch
 
 TRIED = 8  # low points that are followed down at first
-NEARLY = 1e-7  # of the sizes of a field: no value that is lower by more is missed
-MOST = 20_000  # parts that are bounded, at most
+NEARLY = 1e-7  # of the size of a field, and a tenth of its error: no value that is lower by more is missed,
+MOST = 4000  # as far as so many parts show
 FINE = 4  # points a degree, from which level lines are begun
 NEAR = 3 * _zeros.EDGE  # of a piece's width: what two pieces find so close to their border is one point
 
@@ -27,8 +27,8 @@ class Least(NamedTuple):
     point: np.ndarray  # (k,)
 
 
-def least(patches: Sequence[Patch]) -> Least:
-    """The least value on all pieces, up to NEARLY.
+def least(patches: Sequence[Patch], error: float) -> Least:
+    """The least value on all pieces, up to NEARLY. error: of the field.
 
     Low nodes are followed down; then pieces are halved, those with the lowest bound c₀ − Σ|c| first, until none can
     hold a lower value.
@@ -38,21 +38,20 @@ def least(patches: Sequence[Patch]) -> Least:
         raise ValueError("the surface is nowhere finite; take another box.")
     found = min((_down(patch, t) for patch, t in _low_nodes(patches)), key=lambda one: one.value)
     k, order = len(patches[0].lower), itertools.count()
-    slack = NEARLY * max(float(np.abs(patch.coefficients[0]).sum()) for patch in patches)
+    slack = max(error / 10, NEARLY * max(float(np.abs(patch.coefficients[0]).sum()) for patch in patches))
     waiting = [
         (_bound(own), next(order), patch, np.zeros(k), 1.0, own) for patch in patches for own in patch.coefficients
     ]
     heapq.heapify(waiting)
-    for _ in range(MOST):
-        if not waiting or waiting[0][0] >= found.value - slack:
-            break
+    while waiting and waiting[0][0] < found.value - slack and next(order) < MOST:
         _, _, patch, center, half, own = heapq.heappop(waiting)
         for sides, part in _chebyshev.halved(own, k, slack / 100):
+            if _bound(part) >= found.value - slack:
+                continue
             middle = center + half * (np.array(sides) - 0.5)
             if _value(patch, middle) < found.value:
                 found = min(found, _down(patch, middle), key=lambda one: one.value)
-            if _bound(part) < found.value - slack:
-                heapq.heappush(waiting, (_bound(part), next(order), patch, middle, half / 2, part))
+            heapq.heappush(waiting, (_bound(part), next(order), patch, middle, half / 2, part))
     return found
 
 
@@ -81,9 +80,11 @@ def _value(patch: Patch, t: np.ndarray) -> float:
 def _down(patch: Patch, t: np.ndarray) -> Least:
     """Where L-BFGS-B arrives from a point of the cube, on the polynomial."""
 
+    own, k = patch.coefficients[0], len(t)
+    slopes = np.stack([_chebyshev.derivative(own, axis - k, 2.0) for axis in range(k)])
+
     def both(t: np.ndarray) -> tuple[float, np.ndarray]:
-        gradient, _ = patch.derivatives(0, [np.array([x]) for x in t])
-        return _value(patch, t), gradient.ravel() * patch.widths / 2
+        return _value(patch, t), _chebyshev.at(slopes, t[None])[:, 0]
 
     found = minimize(both, t, jac=True, method="L-BFGS-B", bounds=[(-1, 1)] * len(t), options={"ftol": 0, "gtol": 0})
     if found.fun < _value(patch, t):

@@ -232,10 +232,11 @@ class Interpolant:
         return self._contents.penalties[0]
 
     def _least(self, variable: str, penalty: PenaltyOf) -> dict[str, Any]:
-        value, point = _extrema.least(self._contents.field(variable, penalty))
+        error = self._contents.error_of(variable, penalty)
+        value, point = _extrema.least(self._contents.field(variable, penalty), error)
         interior = not _contents.on_border(point, self._contents)
         position = dict(zip(self.names, point.tolist(), strict=True))
-        return {variable: value, "interior": interior, "error": self._contents.error_of(variable, penalty)} | position
+        return {variable: value, "interior": interior, "error": error} | position
 
     def _checked(self, axes: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Positions by name. Raises: as `on`."""
