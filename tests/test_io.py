@@ -224,7 +224,9 @@ def test_what_cannot_be_opened_says_so(tmp_path):
 
 def test_what_cannot_be_saved_says_so(tmp_path):
     """And leaves nothing."""
-    with pytest.raises(TypeError, match=r"`result` is a dict; save a surface \(ls.evaluate\) or a trajectory"):
+    with pytest.raises(
+        TypeError, match=r"`result` is a dict; save a surface \(ls.evaluate\), an interpolant \(ls.interpolate\) or"
+    ):
         ls.save({"risk": 1.0}, tmp_path / "s.zarr")
     listed = ls.function(lambda p: p[0] ** 2, [1.0])
     with pytest.raises(ValueError, match="`result` has params that are no nested dictionaries"):

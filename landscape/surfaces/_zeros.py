@@ -13,7 +13,7 @@ import numpy as np
 from landscape.surfaces import _chebyshev
 
 EDGE = 0.01  # how far beyond the cube zeros are looked for: neighboring pieces differ by their errors
-MOST = 20_000  # parts: more are needed only where zeros are not isolated
+MOST = 10_000  # parts: more are needed only where zeros are not isolated
 WORK = 200_000_000  # coefficients of all of them
 SMALLEST = 2.0**-14  # half an edge, at which a part that is undecided is a zero where the system is degenerate
 WIDEST = 0.02  # of such zeros that touch each other, which count as one

@@ -12,7 +12,6 @@ import numpy as np
 
 from landscape import _checks, _trees
 from landscape.charts.trajectory import Trajectory
-from landscape.surfaces.interpolant import Interpolant
 from landscape.surfaces.provenance import made_with
 from landscape.tiles import chunks
 from landscape.tiles import manifest as _manifest
@@ -22,6 +21,8 @@ from landscape.tiles.tiling import Tiling, tile_shape
 
 if TYPE_CHECKING:
     import xarray
+
+    from landscape.surfaces.interpolant import Interpolant  # which needs SciPy
 
 ROUND, RESULT = "round-", "result-"  # in the folder of an interpolant that is being made: stores of their own
 CHUNK = 2**26  # bytes of a variable in a tile of what is saved as a whole
@@ -141,6 +142,8 @@ def open_interpolant(path: str | os.PathLike[str]) -> Interpolant:
 
     Raises: as `open_surface`; ValueError for the store of one that is not complete.
     """
+    from landscape.surfaces.interpolant import Interpolant
+
     made = results(path)
     if not made and rounds(path):
         raise ValueError(
@@ -230,8 +233,9 @@ def flattened(result: xarray.Dataset | Trajectory | Interpolant) -> xarray.Datas
     """
     import xarray
 
-    if isinstance(result, Interpolant):
-        return result.data.assign_attrs(format=FORMAT)
+    data = getattr(result, "data", None)
+    if isinstance(data, xarray.Dataset) and data.attrs.get("kind") == "interpolant":
+        return data.assign_attrs(format=FORMAT)
     if isinstance(result, xarray.Dataset):
         return result.assign_attrs({"kind": "surface", "format": FORMAT} | result.attrs)
     if not isinstance(result, Trajectory):
