@@ -66,6 +66,26 @@ def test_another_tolerance_and_box_use_what_is_there(tmp_path):
     assert ls.open_interpolant(store).box["y"] == (-1, 0.5), "the last one"
 
 
+def test_a_damaged_round_is_computed_again(tmp_path):
+    store = tmp_path / "run.zarr"
+    first = ls.interpolate(PAIR, PLANE, BOX, store=store)
+    chunk = next(path for path in sorted(store.glob("round-*/risk/c/*")) if path.is_file())
+    chunk.write_bytes(chunk.read_bytes()[:-1] + b"?")
+    with pytest.warns(UserWarning, match=r"tile 0 is damaged \(risk\); it is computed again"):
+        again = ls.interpolate(PAIR, PLANE, BOX, store=store)
+    assert again.data.identical(first.data)
+
+
+def test_another_process_may_be_faster(tmp_path, monkeypatch):
+    """With the same result: it is theirs that stays."""
+    real, unseen = io.results, [1]
+    found = ls.interpolate(PAIR, PLANE, BOX)
+    ls.save(found, tmp_path / "run.zarr/result-1")
+    monkeypatch.setattr(io, "results", lambda folder: [] if unseen and unseen.pop() else real(folder))
+    ls.interpolate(PAIR, PLANE, BOX, store=tmp_path / "run.zarr")
+    assert len(real(tmp_path / "run.zarr")) == 1
+
+
 def test_the_result_is_in_the_store(tmp_path):
     store = tmp_path / "run.zarr"
     found = ls.interpolate(PAIR, PLANE, BOX, store=store)

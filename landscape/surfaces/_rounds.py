@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from landscape.surfaces._task import EVALUATION
 from landscape.surfaces.interpolant import Interpolant
 from landscape.surfaces.provenance import made_with
 from landscape.surfaces.quantities import GRADIENTS
+from landscape.tiles.chunks import DamagedError
 from landscape.tiles.store import check_same, open_store
 
 if TYPE_CHECKING:
@@ -48,7 +50,8 @@ class Rounds:
             kept = open_store(name)
             check_same(kept, identity | {"axes": kept.manifest.identity.get("axes", "")}, made_with())
             if len(kept.records()) == kept.manifest.tiling.count:
-                complete.append(io.surface_of(kept, complete=True))
+                with contextlib.suppress(DamagedError):  # it is mended when its points are asked for
+                    complete.append(io.surface_of(kept, complete=True))
         for surface in complete:
             self._add(surface)
         if complete:  # at a random point: the last of a round
@@ -66,7 +69,7 @@ class Rounds:
             self.told(len(new))
         return np.stack([self._known[point.tobytes()] for point in points], axis=1)
 
-    def _add(self, surface: xarray.Dataset) -> np.ndarray:
+    def _add(self, surface: xarray.Dataset) -> None:
         if not self.channels:
             self.channels = list(_channels(surface, self.source))
             self.attributes = dict(surface.attrs)
@@ -88,7 +91,6 @@ class Rounds:
                 index = (first(index[0]),)
             rows.append(own[index] if own.ndim > 1 else own)
         self._known |= {point.tobytes(): values for point, values in zip(points, np.stack(rows, axis=1), strict=True)}
-        return points
 
     @property
     def kinds(self) -> list[_estimate.Kind]:
@@ -110,6 +112,9 @@ def _channels(surface: xarray.Dataset, source: Source) -> Iterator[Channel]:
 
 def keep(found: Interpolant, store: str) -> None:
     """Write what came of the rounds in a store beside them, unless it was the last that did."""
-    names = io.results(store)
-    if not names or not io.open_interpolant(names[-1]).data.identical(found.data):
-        io.save(found, f"{store}/{io.RESULT}{len(names) + 1}")
+    while True:
+        names = io.results(store)
+        if names and io.open_interpolant(names[-1]).data.identical(found.data):
+            return
+        with contextlib.suppress(FileExistsError):  # another process was faster, with the same or something else
+            return io.save(found, f"{store}/{io.RESULT}{len(names) + 1}")
