@@ -4,7 +4,7 @@
 >>> pair = ls.neuron(*ls.datasets.pair(), penalty=ls.l2(0.1))
 >>> found = ls.interpolate(pair, ls.axes_plane(pair.params, "w", "b"), {"w": (-3, 3), "b": (-3, 3)})
 >>> found.evaluations, bool(found.error < 1e-3)
-(97, True)
+(101, True)
 >>> surface = found.on({"w": np.linspace(-3, 3, 401), "b": np.linspace(-3, 3, 401)})
 """
 
