@@ -258,11 +258,14 @@ def test_a_second_call_compiles_nothing(compilations):
 
 def test_pictures_take_it(found, swept):
     surface = found.on(AXES)
-    ls.plot.contour(surface)
     ls.plot.surface3d(surface)
-    ls.plot.dark_minimum(swept.on(AXES))
+    titles = [axes.get_title().replace(" ", "") for axes in ls.plot.dark_minimum(swept.on(AXES)).axes]
+    assert titles[: len(PENALTIES)] == list(PENALTIES)
     run = ls.descend(PAIR, optax.sgd(0.5), {"w": -2.0, "b": 1.0}, steps=20)
-    ls.plot.contour(surface, runs=run.on(PLANE))
+    assert len(ls.plot.contour(surface, runs=run.on(PLANE)).axes[0].lines) > len(ls.plot.contour(surface).axes[0].lines)
+    other = ls.descend(ls.neuron([1.0], [1.0]), optax.sgd(0.5), {"w": -2.0, "b": 1.0}, steps=2)
+    with pytest.raises(ValueError, match="objective"):
+        ls.plot.contour(surface, runs=other.on(PLANE))
 
 
 def test_it_is_saved_and_opened(found, swept, tmp_path):

@@ -43,10 +43,6 @@ class Patch:
         """(k,)"""
         return self.upper - self.lower
 
-    def to_cube(self, points: np.ndarray) -> np.ndarray:
-        """Points (P, k) of the piece in [−1, 1]^k."""
-        return (2 * points - self.lower - self.upper) / self.widths
-
     def from_cube(self, t: np.ndarray) -> np.ndarray:
         """Points (P, k) of [−1, 1]^k in the piece."""
         return self.lower + self.widths * (t + 1) / 2
@@ -82,12 +78,11 @@ class Patch:
         degrees = [n - 1 for n in own.shape]
         half = _chebyshev.of_values(_chebyshev.on_grid(own, [_chebyshev.nodes(max(1, n // 2)) for n in degrees]), k)
         fine, coarse = (Patch(self.lower, self.upper, (self.forms[channel],), c[None]) for c in (own, half))
-        off = float(
-            np.abs(np.subtract(*(one.on_grid([_chebyshev.nodes(n) for n in degrees]) for one in (fine, coarse)))).max()
-        )
+        nodes = [_chebyshev.nodes(n) for n in degrees]
+        off = float(np.abs(fine.on_grid(nodes) - coarse.on_grid(nodes)).max())
         if off <= RESOLVED * fine.largest(0):  # it is of half the degrees: Bernstein's inequality
-            first = error * float((2 * np.array(degrees) / self.widths).max())
-            return SLOPE * first, HESSIAN * first * float((2 * np.array(degrees) / self.widths).max())
+            steepest = float((2 * np.array(degrees) / self.widths).max())
+            return SLOPE * error * steepest, HESSIAN * error * steepest**2
         t = [inside[np.abs(inside) <= within] for inside in (_chebyshev.nodes(2 * n) for n in degrees)]
         pairs = zip(fine.derivatives(0, t), coarse.derivatives(0, t), strict=True)
         first, second = (error * float(np.abs(a - b).max()) / off for a, b in pairs)
