@@ -19,6 +19,7 @@ from benchmarks._timing import Timed, race, ratio
 from benchmarks.neuron import GRADIENT, TOLERANCE, Grid, make_grid
 
 REPEATS = 5
+SQUARES = {"loss": "half_squared_error", "activation": "tanh"}
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ def run(sizes: Sizes, repeats: int, progress: Progress) -> Report:
         progress(f"{examples} examples, {cells}×{cells} cells")
         found = _small(make_grid(cells, cells, examples), 4 * repeats)  # they are short
         rows, targets = rows + found[0], targets + found[1]
+    progress(f"{sizes.large[1]} examples, squared errors")
+    rows += _squares(sizes, repeats)
     notes = (
         [f"the C loop's time is that of every {sizes.stride**2}th cell, times {sizes.stride**2}"] if c else [c.compiler]
     )
@@ -103,11 +106,31 @@ def _small(grid: Grid, repeats: int) -> tuple[list[Row], list[Target]]:
     return rows, [Target(f"{grid.name}, time over that of exact=True", ratio(by_default, exact), 1.05, "×")]
 
 
-def _evaluation(grid: Grid, dtype: str, exact: bool = False) -> Callable[[], np.ndarray]:
+def _squares(sizes: Sizes, repeats: int) -> list[Row]:
+    """Squared errors of tanh, each example with its own label; right answers from float64, at some of the cells."""
+    cells, examples = sizes.large
+    grid = make_grid(cells, cells, examples)
+    rng = np.random.default_rng(1)
+    grid = replace(grid, y=(np.tanh(2 * grid.x) + 0.1 * rng.normal(size=examples)).astype("float32"))
+    every = cells // sizes.checked
+    some = replace(grid, w=grid.w[::every], b=grid.b[::every])
+    right = _evaluation(some, "float64", exact=True, **SQUARES)()
+    rows = []
+    for dtype in ("float32", "float64"):
+        times = race({"": _evaluation(grid, dtype, **SQUARES)}, repeats)[""]
+        answer = times.answer.reshape(2, cells, cells)[:, ::every, ::every].reshape(2, -1)
+        columns = _report.errors(answer, right, *TOLERANCE[dtype])
+        columns["nanoseconds"] = times.median / grid.work * 1e9
+        name = f"{grid.name}: risk and gradient norm of squared errors"
+        rows.append(_report.row(name, f"JAX {dtype}, compressed", times, **columns))
+    return rows
+
+
+def _evaluation(grid: Grid, dtype: str, exact: bool = False, **neuron: str) -> Callable[[], np.ndarray]:
     """`ls.evaluate` on the grid, (2, cells)."""
     x64 = dtype == "float64"
     with jax.enable_x64(x64):
-        objective = ls.neuron(grid.x.astype(dtype), grid.y.astype(dtype))
+        objective = ls.neuron(grid.x.astype(dtype), grid.y.astype(dtype), **neuron)
         plane = ls.axes_plane(objective.params, "w", "b")
     axes = {"w": grid.w.astype(dtype), "b": grid.b.astype(dtype)}
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from landscape.objectives.activations import activation
 from landscape.objectives.losses import CrossEntropy, HalfSquaredError
-from landscape.surfaces import _compressed
+from landscape.surfaces import _compress, _compressed
 from landscape.surfaces._compress import Moments
 
 LOSSES = {"cross_entropy": CrossEntropy()} | {
@@ -73,6 +73,74 @@ def test_the_error_is_within_what_is_stated(kind, label, loss, bound, tolerance,
         each, size = terms(LOSSES[loss], w * x + b, y)
         found = nodes.weights @ terms(LOSSES[loss], w * nodes.x + b, nodes.y)[0]
         assert abs(found - each.sum()) <= (error + 20 * ROUNDING * max(1, abs(w * x).max())) * size.sum()
+
+
+def real_labels(x: np.ndarray, kind: str, rng: np.random.Generator) -> np.ndarray:
+    curve = np.tanh(x - np.median(x))
+    return {
+        "noisy": lambda: curve + 0.3 * rng.normal(size=len(x)),
+        "hardly noisy": lambda: curve + 0.003 * rng.normal(size=len(x)),
+        "a function": lambda: curve,
+        "skew": lambda: rng.exponential(size=len(x)) ** 3,
+        "far away": lambda: 1e3 + rng.normal(size=len(x)),
+        "small": lambda: 1e-4 * rng.normal(size=len(x)),
+        "mostly 0": lambda: rng.normal(size=len(x)) * (rng.random(len(x)) > 0.9),
+        "of ten": lambda: rng.integers(0, 10, len(x)).astype(float),
+    }[kind]()
+
+
+@settings(max_examples=60)
+@given(
+    kind=st.sampled_from(KINDS),
+    label=st.sampled_from(["noisy", "hardly noisy", "a function", "skew", "far away", "small", "mostly 0", "of ten"]),
+    loss=st.sampled_from(["identity", "sigmoid", "softplus", "tanh"]),
+    bound=st.sampled_from([0.1, 1.0, 10.0, 1000.0]),
+    stderr=st.booleans(),
+    seed=st.integers(0, 2**16),
+)
+def test_squared_errors_of_many_labels(kind, label, loss, bound, stderr, seed):
+    """The error is in units of the risk, however small it is beside its terms; so are sums of squares, of theirs."""
+    rng = np.random.default_rng(seed)
+    x = inputs(kind, 5000, rng)
+    y = real_labels(x, label, rng)
+    degree, error = _compressed._degree(LOSSES[loss], stderr, False, False, _compressed.SHARP)
+    moments = Moments(_compressed._width(LOSSES[loss], bound, x), degree, 5 if stderr else 3)
+    moments.add(x, y)
+    nodes = moments.nodes(np.float64, gauss=True)
+    assume(not moments.few_labels)
+    stated = _compressed._error_of_squares(error, moments)
+    assert stated >= 9 * error
+    for w, b in rng.uniform(-1, 1, (50, 2)) * [bound, 10.0]:
+        b -= w * np.median(x) * rng.integers(0, 2)
+        each, size = terms(LOSSES[loss], w * x + b, y)
+        found = terms(LOSSES[loss], w * nodes.x + b, nodes.y)[0]
+        rounding = 20 * ROUNDING * max(1, abs(w * x).max())
+        assert abs(nodes.weights @ found - each.sum()) <= min(stated, 1e99) * each.sum() + rounding * size.sum()
+        if stderr:
+            assert abs(nodes.weights @ found**2 - (each**2).sum()) <= (error + 40 * rounding) * (size**2).sum()
+
+
+def test_gauss_rules_have_the_moments_of_labels():
+    """All of the measure's that are known, on nodes within the labels' range; of a signed one perhaps there is none."""
+    rng = np.random.default_rng(0)
+    for count in (3, 5):
+        labels, weights = np.sort(rng.normal(size=count)), rng.normal(size=(count, 200))
+        weights[:, :100] = np.abs(weights[:, :100])
+        nodes, own, there = _compress._gauss(labels, weights)
+        assert nodes.shape == own.shape == ((count + 1) // 2, 200) and there[:100].mean() > 0.9 and not there.all()
+        for power in range(count):
+            wanted = (weights * labels[:, None] ** power).sum(axis=0)
+            np.testing.assert_allclose((own * nodes**power).sum(axis=0)[there], wanted[there], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.01])
+def test_noise_is_what_no_curve_explains(scale):
+    rng = np.random.default_rng(0)
+    x, noise = rng.normal(size=100_000), scale * rng.normal(size=100_000)
+    moments = Moments(0.5, 16, 3)
+    moments.add(x, np.sin(x) + noise)
+    share = (noise**2).sum() / ((np.sin(x) + noise) ** 2).sum()
+    assert 0.95 * share < moments.noise() < share
 
 
 @pytest.mark.parametrize("batch", [1, 7, 1000])

@@ -58,6 +58,34 @@ def test_surfaces_of_all_quantities(loss, worthwhile, x64):
     assert_alike(*both(objective, plane, AXES, quantities=EVERYTHING, tolerance=1e-3), 1e-3)
 
 
+@pytest.mark.parametrize("stderr", [False, True])
+@pytest.mark.parametrize("loss", LOSSES[1:])
+def test_squared_errors_of_many_labels(loss, stderr, worthwhile, x64):
+    """Each example has its own; at the minimum, where the terms of the sum are fifty times as large, too."""
+    x = np.random.default_rng(1).normal(size=20_000)
+    y = _compressed.CURVES[loss][0](1.5 * x - 0.2) + 0.1 * RNG.normal(size=20_000)
+    objective = ls.neuron(x, y, loss="half_squared_error", activation=loss)
+    axes = {"w": [-4.0, 0.0, 1.5, 4.0], "b": [-3.0, -0.2, 1.0]}
+    quantities = EVERYTHING if stderr else EVERYTHING[1:]
+    compressed, exact = both(objective, ls.axes_plane(objective.params, "w", "b"), axes, quantities=quantities)
+    assert_alike(compressed, exact, 1e-10)
+    (how,) = json.loads(compressed.attrs["compression"])
+    assert how["error"] <= how["tolerance"] == 2.0**-24
+    np.testing.assert_allclose(compressed.risk, exact.risk, rtol=how["error"] / 10)
+
+
+def test_squared_errors_of_many_labels_in_float32(worthwhile):
+    x = np.random.default_rng(1).normal(size=20_000).astype("float32")
+    y = (np.tanh(1.5 * x - 0.2) + 0.1 * RNG.normal(size=20_000)).astype("float32")
+    objective = ls.neuron(x, y, loss="half_squared_error", activation="tanh")
+    axes = {"w": np.float32([-4, 0, 1.5, 4]), "b": np.float32([-3, -0.2, 1])}
+    compressed, exact = both(objective, ls.axes_plane(objective.params, "w", "b"), axes)
+    np.testing.assert_allclose(compressed.risk, exact.risk, rtol=1e-6)
+    weighted = objective.with_data((x, y, RNG.random(20_000).astype("float32")))
+    compressed, exact = both(weighted, ls.axes_plane(objective.params, "w", "b"), axes)
+    np.testing.assert_allclose(compressed.risk, exact.risk, rtol=1e-6)
+
+
 def test_float32_is_as_good_as_the_dtype(worthwhile, dtype):
     objective = ls.neuron(X.astype(dtype), Y.astype(dtype))
     compressed, exact = both(objective, ls.axes_plane(objective.params, "w", "b"), AXES, quantities=EVERYTHING)
@@ -167,6 +195,7 @@ def relu():
     return ls.neuron(X, Y, loss="half_squared_error", activation="relu")
 
 
+SMOOTH = 0.5 + 0.1 * np.tanh(X)
 TWO = np.stack([X, X[::-1]], axis=1)
 WRONG = ls.Metric("wrong", lambda p, batch: (p["w"] * batch[0] + p["b"] > 0) != (batch[1] > 0.5))
 
@@ -176,7 +205,7 @@ WRONG = ls.Metric("wrong", lambda p, batch: (p["w"] * batch[0] + p["b"] > 0) != 
     [
         (lambda: ls.Objective(network, (X, Y), params={"w": 0.0, "b": 0.0}), {}, "not known to be those of a neuron"),
         (prepared, {}, "not known to be those of a neuron"),
-        (lambda: ls.neuron(X, X + Y, loss="half_squared_error"), {}, "residuals of more than 3 different labels"),
+        (lambda: ls.neuron(X, SMOOTH, loss="half_squared_error"), {}, "labels are nearly a function of the inputs"),
         (relu, {}, "the activation is not smooth"),
         (
             lambda: ls.neuron(jnp.asarray(X, "bfloat16"), jnp.asarray(Y, "bfloat16")),

@@ -10,13 +10,17 @@ one (labels 0 and 1 are themselves: one set of weights a class, in which nothing
 interpolating g, which falls like ρ^(−p), ρ = π + √(π² + 1) where g's nearest pole is πa away (Trefethen 2013, theorem
 8.2).
 
+Where a squared error has more labels than that, weights on the same few would cancel: Σ (f − y)² is small, its powers
+of f are not. There the labels of a place are replaced by those of Gauss's rule with their moments, mean ± deviation
+(Golub and Welsch 1969): as many moments, about half the nodes, and sums of squares again.
+
 The sums come out of Chebyshev moments Σₙ Tᵢ(xₙ) ℓⱼ(yₙ), in one pass over the data. Knows no objective.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.polynomial import chebyshev
@@ -41,6 +45,7 @@ class Nodes(NamedTuple):
     x: np.ndarray
     y: np.ndarray
     weights: np.ndarray
+    few_labels: float  # how much of the weight is on the same few labels, a share
 
 
 class Moments:
@@ -52,8 +57,8 @@ class Moments:
     """
 
     def __init__(self, width: float, degree: int, labels: int) -> None:
-        self.examples = 0
-        self._width, self._degree = width, degree
+        self.examples, self.degree, self.labels = 0, degree, labels
+        self._width = width
         self._labels = _Labels(labels)
         self._waiting: list[np.ndarray] = []  # small batches, until they are worth a chunk
         self._keys = np.zeros(0)  # of the pieces: their middles, in widths; ascending
@@ -64,7 +69,7 @@ class Moments:
     def expected_nodes(self, examples: int) -> float:
         """About how many there will be at least, once so many examples like those so far are added."""
         grown = self._counts * (examples / max(1, self._counts.sum()))
-        return float(np.minimum(grown, self._degree + 1).sum())
+        return float(np.minimum(grown, self.degree + 1).sum())
 
     @property
     def fit(self) -> bool:
@@ -101,16 +106,16 @@ class Moments:
         basis = self._labels.basis(y) * weights
         self._make_room(there)
         at = np.searchsorted(self._keys, there)
-        for i, polynomial in enumerate(_polynomials(2 * (places - keys), self._degree)):
+        for i, polynomial in enumerate(_polynomials(2 * (places - keys), self.degree)):
             for j, one in enumerate(basis):
                 self._sums[at, j, i] += np.bincount(which, polynomial * one, len(there))
         self._counts[at] += np.bincount(which, minlength=len(there))
-        self._few = np.concatenate([self._few, examples[:, (self._counts[at] <= self._degree + 1)[which]]], axis=1)
+        self._few = np.concatenate([self._few, examples[:, (self._counts[at] <= self.degree + 1)[which]]], axis=1)
         self._few = self._few[:, self._is_in_few()]
 
     def _is_in_few(self) -> np.ndarray:
         at = np.searchsorted(self._keys, np.rint(self._few[0] / self._width))
-        return self._counts[at] <= self._degree + 1
+        return self._counts[at] <= self.degree + 1
 
     def _make_room(self, there: np.ndarray) -> None:
         """For pieces that are new."""
@@ -122,26 +127,57 @@ class Moments:
         sums[at], counts[at] = self._sums, self._counts
         self._keys, self._sums, self._counts = keys, sums, counts
 
-    def nodes(self, dtype: np.dtype) -> Nodes | None:
+    def noise(self) -> float:
+        """Σ (y − q(x))² in units of Σ y², q the best polynomial of half the degree in each piece: where that
+        interpolates f, no f has less."""
+        self._take_in()
+        middle = self._labels.nodes.mean()
+        of_y, of_squares = (np.einsum("pji,j->pi", self._sums, (self._labels.nodes - middle) ** k) for k in (1, 2))
+        i = np.arange(self.degree // 2 + 1)
+        products = self._sums.sum(axis=1)  # Tᵢ Tⱼ = (Tᵢ₊ⱼ + T|ᵢ₋ⱼ|) / 2
+        gram = (products[:, i[:, None] + i] + products[:, np.abs(i[:, None] - i)]) / 2
+        inverse = np.linalg.pinv(gram, rcond=1e-9, hermitian=True)  # without what the examples hardly see
+        explained = np.einsum("pi,pij,pj->p", of_y[:, i], inverse, of_y[:, i])
+        left = np.where(self._counts > self.degree + 1, of_squares[:, 0] - explained, 0)
+        sizes = np.einsum("pj,j->", self._sums[:, :, 0], self._labels.nodes**2)
+        return float(np.maximum(left, 0).sum() / sizes)
+
+    def nodes(self, dtype: np.dtype, gauss: bool = False) -> Nodes | None:
         """The nodes, at places of this dtype; None where it cannot tell the points of a piece apart.
 
         Few examples of a piece are kept; empty pieces, and labels that a piece does not have, give no nodes.
+        gauss: of many labels, those of Gauss's rule, wherever it has one.
         """
         self._take_in()
-        many = self._counts > self._degree + 1
+        placed = self._placed(dtype)
+        if placed is None:
+            return None
+        x, weights, used = placed
+        y = np.broadcast_to(self._labels.nodes[:, None], weights.shape)
+        there = np.zeros(len(x), bool)
+        few: list[Any] = [self._few]
+        if gauss and not self.few_labels:
+            labels, shares, there = _gauss(self._labels.nodes, weights)
+            few.append(_flat(x, labels, shares, np.broadcast_to(there, labels.shape)))
+        same = _flat(x, y, weights, used & ~there)
+        places, y, weights = np.concatenate([same, *few], axis=1)
+        size = float(np.abs(weights).sum())
+        return Nodes(places, y, weights, float(np.abs(same[2]).sum()) / size if size else 0.0)
+
+    def _placed(self, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """Where nodes are, (places,); the weights of labels there and whether the piece has such, (labels, places)."""
+        many = self._counts > self.degree + 1
         keys, sums = self._keys[many, None], self._sums[many]
-        points = np.broadcast_to(chebyshev.chebpts1(self._degree + 1), (len(keys), self._degree + 1))
+        points = np.broadcast_to(chebyshev.chebpts1(self.degree + 1), (len(keys), self.degree + 1))
         x = ((keys + points / 2) * self._width).astype(dtype).astype(np.float64)
         rounded = 2 * (x / self._width - keys)
         # A small share of the least distance between points: then the rounded ones interpolate as well.
-        if np.abs(rounded - points).max(initial=0.0) > ROUNDED / (self._degree + 1) ** 2:
+        if np.abs(rounded - points).max(initial=0.0) > ROUNDED / (self.degree + 1) ** 2:
             return None
-        basis = chebyshev.chebvander(rounded, self._degree).swapaxes(1, 2)  # (pieces, polynomials, points)
-        weights = np.linalg.solve(basis, sums.swapaxes(1, 2)).swapaxes(1, 2) if len(keys) else sums
-        x, y, weights = np.broadcast_arrays(x[:, None], self._labels.nodes[:, None], weights)
-        used = np.broadcast_to(sums.any(axis=2, keepdims=True), weights.shape)
-        kept = (np.concatenate([own[used], few]) for own, few in zip((x, y, weights), self._few, strict=True))
-        return Nodes(*kept)
+        basis = chebyshev.chebvander(rounded, self.degree).swapaxes(1, 2)  # (pieces, polynomials, points)
+        weights = np.linalg.solve(basis, sums.swapaxes(1, 2)) if len(keys) else sums.swapaxes(1, 2)
+        used = np.broadcast_to(np.expand_dims(sums.any(axis=2), 1), weights.shape)
+        return x.ravel(), weights.reshape(-1, self.labels).T, used.reshape(-1, self.labels).T
 
 
 class _Labels:
@@ -187,6 +223,37 @@ class _Labels:
             for j, node in enumerate(self.nodes)
         ]
         return np.array([np.prod(own, axis=0) if own else np.ones_like(y) for own in factors])
+
+
+def _flat(x: np.ndarray, y: np.ndarray, weights: np.ndarray, which: Any) -> np.ndarray:
+    """Places (places,), labels and weights (labels, places) of nodes, those that are wanted: (3, nodes)."""
+    return np.stack([np.broadcast_to(x, y.shape)[which], y[which], weights[which]])
+
+
+def _gauss(labels: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Gauss's rule of each of the signed measures `weights` (J, places) on labels (J,): nodes and weights
+    (⌈J/2⌉, places) with the same J moments; and whether it has one, near the labels' range, (places,)."""
+    y, total = labels[:, None], weights.sum(axis=0)
+    there = total != 0
+    share = weights / np.where(there, total, 1)
+    matrix = np.zeros((len(total), (len(labels) + 1) // 2, (len(labels) + 1) // 2))
+    before, now = np.zeros_like(share), np.ones_like(share)  # orthogonal polynomials, by Stieltjes's procedure
+    size, beta = np.ones_like(total), np.zeros_like(total)
+    for k in range(matrix.shape[1]):
+        if k:
+            larger = (share * now**2).sum(axis=0)
+            there &= larger > 0
+            larger = np.where(there, larger, 1)
+            size, beta = larger, larger / size
+            matrix[:, k - 1, k] = matrix[:, k, k - 1] = np.sqrt(beta)
+        # The last one of an odd number of moments is free.
+        alpha = (share * y * now**2).sum(axis=0) / size if 2 * k + 1 < len(labels) else matrix[:, 0, 0]
+        matrix[:, k, k] = alpha
+        before, now = now, (y - alpha) * now - beta * before
+    nodes, vectors = np.linalg.eigh(matrix)
+    middle, reach = (labels.max() + labels.min()) / 2, labels.max() - labels.min()
+    there &= (np.abs(nodes - middle) < reach).all(axis=1)
+    return nodes.T, (vectors[:, 0] ** 2).T * total, there
 
 
 def degree_for(integrands: Sequence[Integrand], tolerance: float) -> tuple[int, float] | None:

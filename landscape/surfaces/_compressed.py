@@ -27,13 +27,16 @@ from landscape.objectives.objective import Objective
 from landscape.surfaces import _compress
 from landscape.surfaces._cells import Measures
 from landscape.surfaces._compress import Integrand, Moments
+from landscape.surfaces.quantities import Risk
 
 # Operations of a fused loop, as `_cost` counts them, in the time in which an example is added to a moment, and in
 # which all else about a compression is done (measured on CPU); and how many times that a run must last to be worth it.
 MOMENT_WORK, FIXED_WORK, WORTH = 100, 2**29, 8
 READ = 2**16  # inputs that are read at a time
 TOLERANCE = {"float32": 2.0**-20, "float64": 2.0**-40}  # below these rounding is all
-LONGEST = 16.0  # half the length of a piece, in z, where a loss has no poles; 1 where they are π away
+MANY = 2.0**-24  # that of squared errors of many labels, whose small sum is one of large terms: these to SHARP
+SHARP = 2.0**-40
+LONGEST = 4.0  # half the length of a piece, in z, where a loss has no poles; 1 where they are π away
 
 
 class Compression(NamedTuple):
@@ -43,7 +46,7 @@ class Compression(NamedTuple):
     examples: int = 0
     nodes: int = 0
     degree: int = 0
-    error: float = 0.0  # of sums over the examples, in units of the mean absolute integrand; without rounding
+    error: float = 0.0  # of the risk in units of itself, of other sums in those of the mean size of what is summed
     tolerance: float = 0.0  # that was asked for
 
     def __str__(self) -> str:
@@ -69,18 +72,17 @@ class Scalar(NamedTuple):
     direction: np.ndarray  # (d,), of unit length
 
 
-def checked_tolerance(tolerance: float | None, dtype: np.dtype) -> float:
-    """The tolerance, or what the dtype allows. Raises: ValueError where it allows less."""
+def check_tolerance(tolerance: float | None, dtype: np.dtype) -> None:
+    """Raises: ValueError for a tolerance that the dtype does not allow."""
     least = TOLERANCE[np.dtype(dtype).name]
     if tolerance is None:
-        return least
+        return
     if not least <= _checks.number("tolerance", tolerance) < 1:
         wider = ", compute in float64 (jax_enable_x64 and float64 data)" if least == TOLERANCE["float32"] else ""
         raise ValueError(
             f"`tolerance` is {tolerance:g}; in {np.dtype(dtype).name} it must be at least {least:.3g}, below which "
             f"rounding is all, and less than 1. Take one in between{wider}, or exact=True."
         )
-    return float(tolerance)
 
 
 def compressed(
@@ -89,11 +91,12 @@ def compressed(
     positions: Sequence[np.ndarray],
     measures: Measures,
     work: float,
-    tolerance: float,
+    tolerance: float | None,
 ) -> tuple[Compression, Batch | None]:
     """The examples as nodes (x, y, weights) if that is possible and saves work.
 
     work: operations that a cell takes on one example.
+    tolerance: what the dtype and the labels allow, where it is None.
     """
     risk, work = measures.risk, work * math.prod(map(len, positions))
     if why_not := _obstacle(objective, measures, work):
@@ -103,51 +106,100 @@ def compressed(
         return Compression(scalar), None
     if risk.gradient_norm and scalar.direction.size > 1:
         return Compression("because a gradient over all weights needs all of each input"), None
-    loss = objective.losses.loss  # type: ignore[attr-defined]  # NeuronLosses, as `_obstacle` saw to
-    found = _degree(loss, risk.stderr, risk.gradient_norm or risk.slope or risk.hessian, risk.hessian, tolerance)
-    if found is None:
-        return Compression(f"because no interpolation comes within the tolerance of {tolerance:g}"), None
-    nodes = _nodes(objective, scalar, found[0], loss.degree_in_y * (2 if risk.stderr else 1) + 1, work)
-    if isinstance(nodes, str):
-        return Compression(nodes), None
-    examples, (x, y, weights) = nodes
-    said = Compression("", examples, len(x), *found, tolerance)
-    x, y, weights = (np.pad(one, (0, _rounded(len(one)) - len(one))) for one in (x, y, weights))
+    found = _nodes(objective, scalar, risk, work, tolerance)
+    if isinstance(found, str):
+        return Compression(found), None
+    said, nodes = found
+    x, y, weights = (np.pad(one, (0, _rounded(len(one)) - len(one))) for one in nodes)
     if jnp.ndim(_data.first_batch(objective.data)[0]) > 1:
         x = np.outer(x, scalar.direction).astype(x.dtype)
     return said, jax.device_put((x, y, weights), _device_of(objective.data))
 
 
-def _nodes(objective: Objective, scalar: Scalar, degree: int, labels: int, work: float) -> tuple[int, Any] | str:
-    """How many examples there are, and the nodes that take their place, in the dtype of the data; or why none do."""
-    loss, n = objective.losses.loss, _data.known_examples(objective.data)  # type: ignore[attr-defined]
-    if n is not None and (why_not := _too_little(n, work, degree, labels)):
+def _nodes(
+    objective: Objective, scalar: Scalar, risk: Risk, work: float, tolerance: float | None
+) -> tuple[Compression, Sequence[np.ndarray]] | str:
+    """The nodes that take the examples' place, in the dtype of the data, and what to say of them; or why none do."""
+    gathered = _gathered(objective, scalar, risk, work, tolerance)
+    if isinstance(gathered, str):
+        return gathered
+    moments, tolerance, error = gathered
+    squares = isinstance(objective.losses.loss, HalfSquaredError)  # type: ignore[attr-defined]
+    dtype = np.promote_types(objective.params["w"].dtype, _widest(objective.data))
+    nodes, n = moments.nodes(dtype, gauss=squares), moments.examples
+    if nodes is None:
+        return f"because they are too close together for {dtype}"
+    if squares and not moments.few_labels:
+        error = _error_of_squares(error, moments)
+        worst = max(error, _error_of_squares(float(np.finfo(dtype).eps) / 9 * nodes.few_labels, moments))
+        if worst > tolerance:
+            return f"because the labels are nearly a function of the inputs, and the risk's error would be {worst:.0e}"
+    if why_not := _too_little(n, work, moments.degree, moments.labels):
         return why_not
-    moments = None
+    if 2 * len(nodes.x) > n or not len(nodes.x):
+        return f"because {len(nodes.x)} nodes would take their place"
+    said = Compression("", n, len(nodes.x), moments.degree, error, tolerance)
+    return said, [one.astype(dtype) for one in nodes[:3]]
+
+
+def _error_of_squares(error: float, moments: Moments) -> float:
+    """The error of Σ ½(f − y)² in units of itself, from one in units of Σ ½(|f| + |y|)².
+
+    These are 9 times the sum where f is twice y or more, in the root of the mean square; else 9 Σ ½y², and the sum is
+    at least the noise.
+    """
+    noise = min(1.0, moments.noise())
+    return 9 * error / noise if noise else math.inf
+
+
+class Gathered(NamedTuple):
+    """The moments of all examples, the tolerance that was meant and the error of interpolation."""
+
+    moments: Moments
+    tolerance: float
+    error: float
+
+
+def _gathered(objective: Objective, scalar: Scalar, risk: Risk, work: float, tolerance: float | None) -> Gathered | str:
+    """In one pass over the data; or why the pass is not worth its time."""
+    loss, n = objective.losses.loss, _data.known_examples(objective.data)  # type: ignore[attr-defined]  # of a neuron
+    gathered = None
     for x, y, *weights in _parts(objective.data):
         if not all(np.isfinite(part).all() for part in (x, y, *weights)):
             message = "`data` hold numbers that are not finite: no cell that sums over them will be."
             warnings.warn(message, UserWarning, stacklevel=outside())
             return "because some are not finite"
         s = x.reshape(len(x), -1) @ scalar.direction if x.ndim > 1 else x
-        moments = Moments(_width(loss, scalar.bound, s), degree, labels) if moments is None else moments
+        if gathered is None:
+            least = TOLERANCE[objective.params["w"].dtype.name]
+            gathered = _begun(loss, risk, _width(loss, scalar.bound, s), y, least, tolerance)
+            if isinstance(gathered, str):
+                return gathered
+            if n is not None and (why_not := _too_little(n, work, gathered.moments.degree, gathered.moments.labels)):
+                return why_not
+        moments = gathered.moments
         moments.add(s, y, *weights)
         if not moments.fit:
             return "because they are spread too wide"
         if n is not None and 4 * moments.expected_nodes(n) > n:
             return "because nearly as many nodes would take their place"
-    assert moments is not None  # there is a batch
-    dtype = np.promote_types(objective.params["w"].dtype, _widest(objective.data))
-    nodes, n = moments.nodes(dtype), moments.examples
-    if nodes is None:
-        return f"because they are too close together for {dtype}"
-    if isinstance(loss, HalfSquaredError) and not moments.few_labels:
-        return f"because residuals of more than {labels} different labels would cancel between nodes"
-    if why_not := _too_little(n, work, degree, labels):
-        return why_not
-    if 2 * len(nodes.x) > n or not len(nodes.x):
-        return f"because {len(nodes.x)} nodes would take their place"
-    return n, tuple(one.astype(dtype) for one in nodes)
+    assert gathered is not None  # there is a batch
+    return gathered
+
+
+def _begun(
+    loss: PointwiseLoss, risk: Risk, width: float, y: np.ndarray, least: float, tolerance: float | None
+) -> Gathered | str:
+    """No moments yet, of the degree that labels like these ask for."""
+    labels = loss.degree_in_y * (2 if risk.stderr else 1) + 1
+    many = isinstance(loss, HalfSquaredError) and len(np.unique(y)) > labels
+    if tolerance is None:
+        tolerance = max(least, MANY) if many else least
+    first, second = risk.gradient_norm or risk.slope or risk.hessian, risk.hessian
+    found = _degree(loss, risk.stderr, first, second, min(tolerance, SHARP) if many else tolerance)
+    if found is None:
+        return f"because no interpolation comes within the tolerance of {tolerance:g}"
+    return Gathered(Moments(width, found[0], labels), tolerance, found[1])
 
 
 def _parts(data: Batch) -> Iterator[tuple[np.ndarray, ...]]:

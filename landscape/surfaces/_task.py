@@ -24,7 +24,7 @@ from landscape.objectives.objective import Objective, check_objective
 from landscape.objectives.penalties import Penalty
 from landscape.surfaces import _cells, _plan
 from landscape.surfaces._cells import Measures
-from landscape.surfaces._compressed import Compression, checked_tolerance, compressed
+from landscape.surfaces._compressed import Compression, check_tolerance, compressed
 from landscape.surfaces.quantities import (
     BUILT_IN,
     GRADIENTS,
@@ -118,7 +118,7 @@ def planned(
     _checks.instance("exact", exact, bool, "True or False")
     if exact and tolerance is not None:
         raise ValueError("`tolerance` is that of compressed examples, and exact=True compresses none; leave one out.")
-    tolerance = checked_tolerance(tolerance, dtype)
+    check_tolerance(tolerance, dtype)
     limits = (dtype, math.prod(grid), batch_size, memory, parts)
     data = objective.data
     plan, cost, sizes = _plan_for(objective.params, data, chart, measures, *limits)

@@ -85,7 +85,9 @@ def evaluate(
     tolerance:   of what is summed over the examples, where these are compressed, beside rounding: 2⁻²⁰ in float32 and
                  2⁻⁴⁰ in float64, or any larger one. Of the risk in units of itself under cross-entropy, of the mean
                  ½(|f| + |y|)² under squared error; of derivatives and squares of losses in units of the mean of their
-                 sizes where these are largest within the piece of an example.
+                 sizes where these are largest within the piece of an example. Under squared error with more than
+                 three different labels (five for a standard error) the risk's is in units of itself again, and 2⁻²⁴
+                 in float64 unless you give another: the less noise is in the labels, the larger it is.
     exact:       True sums over all examples in every cell.
 
     The examples of a neuron are compressed where that saves work: on cells that see each through one number, and for a
