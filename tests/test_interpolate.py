@@ -2,6 +2,7 @@
 
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -144,6 +145,28 @@ def test_critical_points_are_those_of_the_function():
     np.testing.assert_allclose(points.objective, [-0.25, -0.25, 0], atol=1e-9)
     np.testing.assert_allclose(points.eigenvalues, [[2, 2], [2, 2], [-1, 2]], atol=1e-9)
     assert (points.uncertainty < 1e-9).all()
+
+
+def test_rounding_counts_among_their_errors():
+    """In float32 it is most of them: the interpolant is of the rounded values."""
+
+    def loss(params, batch):
+        x, y = params["x"], params["y"]
+        return (30 + jnp.cos(3 * x) * jnp.cos(2 * y) + x**2 + y**2) * batch[0]
+
+    objective = ls.Objective(loss, (np.ones(1, "float32"),), params={"x": jnp.float32(0), "y": jnp.float32(0)})
+    plane = ls.axes_plane(objective.params, "x", "y")
+    points = ls.interpolate(objective, plane, {"x": (-1, 1), "y": (-1, 1)}, tolerance=1e-3).critical_points()
+    place = [0.8471479438, 0.2739359280, 0.6593897797]  # of x at the minima on the axis; of the saddles
+    for i, (x, y) in enumerate(zip(np.abs(points.x.values), np.abs(points.y.values), strict=True)):
+        wanted = (place[1:], [-3.3801928, 5.1729603]) if points.kind[i] == "saddle" else None
+        wanted = ([place[0], 0], [5.3010063, 9.4272642]) if x > 0.5 else wanted
+        wanted = ([0, 0], [-7, -2]) if points.kind[i] == "maximum" else wanted
+        if wanted is not None:
+            off, error = np.hypot(x - wanted[0][0], y - wanted[0][1]), float(points.eigenvalue_error[i])
+            assert off <= float(points.uncertainty[i]) < 1e-2
+            assert np.abs(points.eigenvalues[i] - wanted[1]).max() <= error < 0.5
+    assert (points.kind != "unknown").all()
 
 
 @pytest.mark.parametrize(

@@ -103,8 +103,8 @@ class Critical(NamedTuple):
     hessian_error: float
 
 
-def critical(patches: Sequence[Patch], errors: Sequence[float]) -> list[Critical]:
-    """Where the gradient is 0 in the box, lowest first. errors: of the field on each piece.
+def critical(patches: Sequence[Patch], errors: Sequence[float], rounding: float) -> list[Critical]:
+    """Where the gradient is 0 in the box, lowest first. errors: of the field on each piece; rounding: of its values.
 
     Raises: ValueError if there is no piece; NotIsolatedError.
     """
@@ -118,7 +118,7 @@ def critical(patches: Sequence[Patch], errors: Sequence[float]) -> list[Critical
         own, k = patch.coefficients[0], len(patch.lower)
         slopes = np.stack([_chebyshev.derivative(own, axis - k, 2.0) for axis in range(k)])
         for t, regular in zip(*_zeros.zeros(slopes), strict=True):
-            one = _critical(patch, t, bool(regular), error)
+            one = _critical(patch, t, bool(regular), error, rounding)
             if np.abs(t).max() <= 1:
                 inside.append((one, patch))
             elif np.all((lowest <= one.point) & (one.point <= highest)):
@@ -130,11 +130,13 @@ def critical(patches: Sequence[Patch], errors: Sequence[float]) -> list[Critical
     return sorted((one for one, _ in found), key=lambda one: one.value)
 
 
-def _critical(patch: Patch, t: np.ndarray, regular: bool, error: float) -> Critical:
+def _critical(patch: Patch, t: np.ndarray, regular: bool, error: float, rounding: float) -> Critical:
     at = [np.array([x]) for x in t]
     _, hessian = patch.derivatives(0, at)
     eigenvalues = np.linalg.eigvalsh(hessian.reshape(len(t), len(t)))
-    slope, second = patch.error_of_derivatives(0, error, within=max(0.75, float(np.abs(t).max())))
+    within = max(0.75, float(np.abs(t).max()))
+    parts = patch.error_of_derivatives(0, error, within), patch.noise(0, rounding, within)
+    slope, second = map(float, np.add(*parts))
     negative = int((eigenvalues < 0).sum())
     kind = {0: "minimum", len(eigenvalues): "maximum"}.get(negative, "saddle")
     if not regular:

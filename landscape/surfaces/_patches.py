@@ -88,12 +88,15 @@ class Patch:
         first, second = (error * float(np.abs(a - b).max()) / off for a, b in pairs)
         return SLOPE * first, HESSIAN * second
 
-    def noise(self, channel: int, rounding: float) -> tuple[float, float]:
-        """What rounding of the values at the nodes does to gradient and Hessian, at the edges: white noise, whose
-        derivatives grow like degree² and degree⁴/3 there (Markov's inequality)."""
+    def noise(self, channel: int, rounding: float, within: float = 1.0) -> tuple[float, float]:
+        """What rounding of the values at the nodes does to gradient and Hessian for |t| ≤ within: white noise, whose
+        derivatives grow like degree² and degree⁴/3 at the edges (Markov's inequality), less inside (Bernstein's)."""
         n, size = np.array(self.coefficients.shape[1:]) - 1.0, rounding * self.largest(channel)
-        first = size * float((2 * n**2 / self.widths).max())
-        return first, size * float((4 * n**2 * (n**2 - 1) / 3 / self.widths**2).max())
+        first, second = n**2, n**2 * (n**2 - 1) / 3
+        if within < 1:
+            steep = n / math.sqrt(1 - within**2)
+            first, second = np.minimum(first, steep), np.minimum(second, steep**2 * (1 + within * steep / n**2))
+        return size * float((2 * first / self.widths).max()), size * float((4 * second / self.widths**2).max())
 
     def combined(self, weights: Mapping[int, float]) -> Patch:
         """A patch of one channel, a polynomial: Σ weight · channel."""

@@ -159,7 +159,7 @@ class Interpolant:
         contents, penalty = self._contents, self._only()
         field = contents.field(variable, penalty)
         try:
-            found = _extrema.critical(field, contents.field_errors(variable, penalty).tolist())
+            found = _extrema.critical(field, contents.field_errors(variable, penalty).tolist(), contents.rounding)
         except NotIsolatedError as error:
             raise ValueError(f"the critical points of {variable!r} are no single points: {error}.") from error
         k = len(self.names)
