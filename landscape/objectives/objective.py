@@ -34,12 +34,15 @@ class LinearModel:
     """What an objective whose examples are seen only through z = x̃·θ says of itself.
 
     `features` x̃ (n, p), the columns in the order of the params' entries (weights, then bias: a column of ones);
-    `labels` y (n,); `loss(z, y)`, with its convexity in z, its degree in y and the distance of its poles.
+    `labels` y (n,); `loss(z, y)`, with its convexity in z, its degree in y and the distance of its poles; example
+    `weights` (n,), if there are any; `leaves`, the names of the params in the order of their columns.
     """
 
     features: Array
     labels: Array
     loss: PointwiseLoss
+    weights: Array | None = None
+    leaves: tuple[str, ...] = ("w", "b")
 
 
 class Predict(Protocol):

@@ -1,0 +1,96 @@
+"""What certificates and closed forms read of an objective: rows x̃, labels, weights and penalty, in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from landscape import _trees
+from landscape._trees import Params
+from landscape.objectives.losses import PointwiseLoss
+from landscape.objectives.objective import Objective, check_objective
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """J(θ) = Σᵢ ωᵢ loss(x̃ᵢ·θ, yᵢ) + Σⱼ αⱼ|θⱼ| + βⱼθⱼ²: n examples, p parameters, NumPy float64."""
+
+    features: np.ndarray  # x̃ (n, p)
+    labels: np.ndarray  # y (n,)
+    weights: np.ndarray  # ω (n,): 1/n each for a mean
+    loss: PointwiseLoss
+    l1: np.ndarray  # α (p,)
+    l2: np.ndarray  # β (p,)
+    names: tuple[str, ...]  # (p,) of the parameters: w[0], w[1], b
+    example: Params  # the objective's own
+
+    def params(self, theta: np.ndarray) -> Params:
+        """θ (…, p) as params with leaves (…, *shape), NumPy arrays in float64."""
+        theta, named = np.asarray(theta, np.float64), _trees.named_leaves(self.example)
+        parts, start = dict(named), 0
+        for name in _order(named, self.names):
+            shape, size = np.shape(named[name]), int(np.size(named[name]))
+            parts[name] = theta[..., start : start + size].reshape((*theta.shape[:-1], *shape))
+            start += size
+        return jax.tree.unflatten(jax.tree.structure(self.example), list(parts.values()))
+
+    def theta(self, params: Params) -> np.ndarray:
+        """Params with leaves (…, *shape) as θ (…, p)."""
+        named, examples = _trees.named_leaves(params), _trees.named_leaves(self.example)
+        parts = []
+        for name in _order(examples, self.names):
+            leaf = np.asarray(named[name], np.float64)
+            parts.append(leaf.reshape(*leaf.shape[: leaf.ndim - np.ndim(examples[name])], -1))
+        return np.concatenate(parts, axis=-1)
+
+
+def linear(objective: Objective, reader: str) -> Linear:
+    """What `objective.structure` says, for the function called `reader`.
+
+    Raises: TypeError unless it is an Objective; ValueError if it has no structure, or has parameters that no column of
+    the features belongs to.
+    """
+    check_objective(objective)
+    structure = objective.structure
+    if structure is None:
+        raise ValueError(
+            f"`objective` has no `structure`, which is what {reader} reads: that its examples are seen through x̃·θ "
+            "alone. ls.neuron says so by itself (with_data leaves it out: make a neuron of the other data); of losses of "
+            "your own say so by Objective(…, structure=ls.LinearModel(features, labels, loss))."
+        )
+    named = _trees.named_leaves(objective.params)
+    leaves = [name for name in structure.leaves if name in named]
+    sizes = [int(np.size(named[name])) for name in leaves]
+    features = np.asarray(structure.features, np.float64)
+    if set(leaves) != set(named) or sum(sizes) != features.shape[1]:
+        raise ValueError(
+            f"`objective.structure` has {features.shape[1]} columns for the leaves {', '.join(structure.leaves)}; the "
+            f"params are {_trees.layout(objective.params)}. Give one column an entry, and name the leaves in order."
+        )
+    given = structure.weights
+    weights = np.ones(len(features)) if given is None else np.asarray(given, np.float64)
+    if objective.reduction == "mean":
+        weights = weights / weights.sum()
+    names = tuple(name + entry for name in leaves for entry in _entries(np.shape(named[name])))
+    coefficients = (_flat(tree, named, leaves) for tree in objective.penalty.coefficients(objective.params))
+    labels = np.asarray(structure.labels, np.float64)
+    return Linear(features, labels, weights, structure.loss, *coefficients, names, objective.params)
+
+
+def _flat(tree: Any, named: dict[str, Any], leaves: Sequence[str]) -> np.ndarray:
+    """Coefficients, numbers or arrays, one an entry (p,)."""
+    own = dict(zip(named, jax.tree.leaves(tree), strict=True))
+    return np.concatenate([np.broadcast_to(np.asarray(own[n], np.float64), np.shape(named[n])).ravel() for n in leaves])
+
+
+def _entries(shape: tuple[int, ...]) -> list[str]:
+    return [f"[{','.join(map(str, index))}]" for index in np.ndindex(*shape)] if shape else [""]
+
+
+def _order(named: dict[str, Any], names: tuple[str, ...]) -> list[str]:
+    """The leaves in the order of the columns."""
+    return list(dict.fromkeys(name if name in named else name.rpartition("[")[0] for name in names))
