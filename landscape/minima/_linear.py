@@ -59,8 +59,8 @@ def linear(objective: Objective, reader: str) -> Linear:
     if structure is None:
         raise ValueError(
             f"`objective` has no `structure`, which is what {reader} reads: that its examples are seen through x̃·θ "
-            "alone. ls.neuron says so by itself (with_data leaves it out: make a neuron of the other data); of losses of "
-            "your own say so by Objective(…, structure=ls.LinearModel(features, labels, loss))."
+            "alone. ls.neuron says so by itself (with_data leaves it out: make a neuron of the other data); of your "
+            "own losses say so by Objective(…, structure=ls.LinearModel(features, labels, loss))."
         )
     named = _trees.named_leaves(objective.params)
     leaves = [name for name in structure.leaves if name in named]
