@@ -19,6 +19,7 @@ The sums come out of Chebyshev moments Σₙ Tᵢ(xₙ) ℓⱼ(yₙ), in one pas
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ from numpy.polynomial import chebyshev
 CHUNK = 2**15  # examples whose polynomials are held at a time, so that they stay in cache
 ROOM = 2**23  # moments, beyond which data are too spread out for their compression to save anything
 MOST = 24  # the highest degree: rounding allows no smaller errors
+SEEN = 1e-12  # variance of a polynomial on the examples of a piece, above which rounding leaves something of it
 ROUNDED = 0.2  # of 1/(p + 1)²: how far points may be moved; the outermost are 5/(p + 1)² apart
 
 
@@ -45,7 +47,7 @@ class Nodes(NamedTuple):
     x: np.ndarray
     y: np.ndarray
     weights: np.ndarray
-    few_labels: float  # how much of the weight is on the same few labels, a share
+    cancelling: float = 0.0  # how much of the weight is negative, or on labels far apart that no rule replaced: a share
 
 
 class Moments:
@@ -127,20 +129,27 @@ class Moments:
         sums[at], counts[at] = self._sums, self._counts
         self._keys, self._sums, self._counts = keys, sums, counts
 
-    def noise(self) -> float:
-        """Σ (y − q(x))² in units of Σ y², q the best polynomial of half the degree in each piece: where that
-        interpolates f, no f has less."""
+    def noise(self, variation: float, rest: float) -> tuple[float, float]:
+        """The mean of y², and what the mean of (y − f)² is at least, for each f that varies by `variation` at most in a
+        piece and is a polynomial of half the degree there, to `rest`: least squares, piece by piece."""
         self._take_in()
-        middle = self._labels.nodes.mean()
-        of_y, of_squares = (np.einsum("pji,j->pi", self._sums, (self._labels.nodes - middle) ** k) for k in (1, 2))
-        i = np.arange(self.degree // 2 + 1)
-        products = self._sums.sum(axis=1)  # Tᵢ Tⱼ = (Tᵢ₊ⱼ + T|ᵢ₋ⱼ|) / 2
-        gram = (products[:, i[:, None] + i] + products[:, np.abs(i[:, None] - i)]) / 2
-        inverse = np.linalg.pinv(gram, rcond=1e-9, hermitian=True)  # without what the examples hardly see
-        explained = np.einsum("pi,pij,pj->p", of_y[:, i], inverse, of_y[:, i])
-        left = np.where(self._counts > self.degree + 1, of_squares[:, 0] - explained, 0)
-        sizes = np.einsum("pj,j->", self._sums[:, :, 0], self._labels.nodes**2)
-        return float(np.maximum(left, 0).sum() / sizes)
+        y, moments = self._labels.nodes - self._labels.nodes.mean(), self._sums.sum(axis=1)
+        weight = np.where(moments[:, :1] > 0, moments[:, :1], 1)
+        of_y, of_squares = (np.einsum("pji,j->pi", self._sums, y**k) for k in (1, 2))
+        i = np.arange(1, self.degree // 2 + 1)
+        products = (moments[:, i[:, None] + i] + moments[:, np.abs(i[:, None] - i)]) / 2  # Tᵢ Tⱼ = (Tᵢ₊ⱼ + T|ᵢ₋ⱼ|) / 2
+        covariance = products - moments[:, i, None] * moments[:, None, i] / weight[:, None]
+        sizes, vectors = np.linalg.eigh(covariance)
+        along = np.einsum("pik,pi->pk", vectors, of_y[:, i] - moments[:, i] * of_y[:, :1] / weight)
+        seen = sizes > SEEN * weight
+        explained = np.where(seen, along**2 / np.where(seen, sizes, 1), 0).sum(axis=1)
+        left = np.maximum(of_squares[:, 0] - of_y[:, 0] ** 2 / weight[:, 0] - explained, 0) / weight[:, 0]
+        # The coefficients of f have Σ cᵢ² ≤ 2·variation²: so much may lie along polynomials that are not seen.
+        least = np.maximum(np.sqrt(left) - variation * math.sqrt(2 * SEEN) - rest, 0) ** 2
+        many = self._counts > self.degree + 1
+        total = moments[:, 0].sum()
+        size = np.einsum("pj,j->", self._sums[:, :, 0], self._labels.nodes**2)
+        return float(size / total), float((least * moments[:, 0])[many].sum() / total)
 
     def nodes(self, dtype: np.dtype, gauss: bool = False) -> Nodes | None:
         """The nodes, at places of this dtype; None where it cannot tell the points of a piece apart.
@@ -161,8 +170,8 @@ class Moments:
             few.append(_flat(x, labels, shares, np.broadcast_to(there, labels.shape)))
         same = _flat(x, y, weights, used & ~there)
         places, y, weights = np.concatenate([same, *few], axis=1)
-        size = float(np.abs(weights).sum())
-        return Nodes(places, y, weights, float(np.abs(same[2]).sum()) / size if size else 0.0)
+        bad = float(np.abs(same[2]).sum() - weights[weights < 0].sum())
+        return Nodes(places, y, weights, bad / (float(np.abs(weights).sum()) or 1.0))
 
     def _placed(self, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
         """Where nodes are, (places,); the weights of labels there and whether the piece has such, (labels, places)."""

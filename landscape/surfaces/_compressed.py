@@ -26,7 +26,7 @@ from landscape.objectives.models import NeuronLosses
 from landscape.objectives.objective import Objective
 from landscape.surfaces import _compress
 from landscape.surfaces._cells import Measures
-from landscape.surfaces._compress import Integrand, Moments
+from landscape.surfaces._compress import Integrand, Moments, Nodes
 from landscape.surfaces.quantities import Risk
 
 # Operations of a fused loop, as `_cost` counts them, in the time in which an example is added to a moment, and in
@@ -34,9 +34,9 @@ from landscape.surfaces.quantities import Risk
 MOMENT_WORK, FIXED_WORK, WORTH = 100, 2**29, 8
 READ = 2**16  # inputs that are read at a time
 TOLERANCE = {"float32": 2.0**-20, "float64": 2.0**-40}  # below these rounding is all
-MANY = 2.0**-24  # that of squared errors of many labels, whose small sum is one of large terms: these to SHARP
-SHARP = 2.0**-40
-LONGEST = 4.0  # half the length of a piece, in z, where a loss has no poles; 1 where they are π away
+MANY = 2.0**-20  # for squared errors of many labels, which are small sums of large terms,
+SHARP = 2.0**-40  # and for these terms
+LONGEST = 4.0  # half the length of a piece, in z, where a loss has no poles (longer ones cancel); 1 if they are π away
 
 
 class Compression(NamedTuple):
@@ -120,86 +120,97 @@ def _nodes(
     objective: Objective, scalar: Scalar, risk: Risk, work: float, tolerance: float | None
 ) -> tuple[Compression, Sequence[np.ndarray]] | str:
     """The nodes that take the examples' place, in the dtype of the data, and what to say of them; or why none do."""
-    gathered = _gathered(objective, scalar, risk, work, tolerance)
+    loss = objective.losses.loss  # type: ignore[attr-defined]  # of a neuron
+    squares, least = isinstance(loss, HalfSquaredError), TOLERANCE[objective.params["w"].dtype.name]
+    gathered = _gathered(objective, scalar, risk, work, least if tolerance is None else tolerance)
+    if isinstance(gathered, Gathered) and squares and not gathered.moments.few_labels and not gathered.sharp:
+        gathered = _gathered(objective, scalar, risk, work, SHARP)  # labels that came in late
     if isinstance(gathered, str):
         return gathered
-    moments, tolerance, error = gathered
-    squares = isinstance(objective.losses.loss, HalfSquaredError)  # type: ignore[attr-defined]
+    moments, error = gathered.moments, gathered.error
     dtype = np.promote_types(objective.params["w"].dtype, _widest(objective.data))
     nodes, n = moments.nodes(dtype, gauss=squares), moments.examples
     if nodes is None:
         return f"because they are too close together for {dtype}"
-    if squares and not moments.few_labels:
-        error = _error_of_squares(error, moments)
-        worst = max(error, _error_of_squares(float(np.finfo(dtype).eps) / 9 * nodes.few_labels, moments))
-        if worst > tolerance:
-            return f"because the labels are nearly a function of the inputs, and the risk's error would be {worst:.0e}"
     if why_not := _too_little(n, work, moments.degree, moments.labels):
         return why_not
     if 2 * len(nodes.x) > n or not len(nodes.x):
         return f"because {len(nodes.x)} nodes would take their place"
+    many = squares and not moments.few_labels
+    if tolerance is None:
+        tolerance = max(least, MANY) if many else least
+    if many:
+        error, rounding = _errors_of_squares(loss, risk.stderr, error, float(np.finfo(dtype).eps), moments, nodes)
+        if max(error, rounding) > tolerance:
+            what = "interpolation" if error > tolerance else f"rounding in {dtype}"
+            return (
+                f"because squared errors can be so small beside the labels that {what} would change them by "
+                f"{max(error, rounding):.0e}"
+            )
     said = Compression("", n, len(nodes.x), moments.degree, error, tolerance)
     return said, [one.astype(dtype) for one in nodes[:3]]
 
 
-def _error_of_squares(error: float, moments: Moments) -> float:
-    """The error of Σ ½(f − y)² in units of itself, from one in units of Σ ½(|f| + |y|)².
+def _errors_of_squares(
+    loss: HalfSquaredError, stderr: bool, error: float, eps: float, moments: Moments, nodes: Nodes
+) -> tuple[float, float]:
+    """What an error in units of the terms of Σ ½(f − y)², and rounding, make of it in units of itself.
 
-    These are 9 times the sum where f is twice y or more, in the root of the mean square; else 9 Σ ½y², and the sum is
-    at least the noise.
+    The terms are ½(F + Y)² in the mean, F and Y being the roots of the mean squares of f and y. Where F ≥ 2Y the risk
+    is a ninth of that at least; else it is noise, and they are 9·½Y² at most. Of an f that changes its sign in a piece
+    the error counts in units of its size there. Squares of losses, of which a standard error is made: both squared.
     """
-    noise = min(1.0, moments.noise())
-    return 9 * error / noise if noise else math.inf
+    variation = 2 * _half(loss) * (0.25 if loss.activation.name == "sigmoid" else 1.0)
+    entire = math.isinf(loss.pole_distance)
+    half_degree = 0.0 if entire else 4 * variation * (math.pi + math.hypot(math.pi, 1)) ** -(moments.degree // 2)
+    size, noise = moments.noise(variation, half_degree)
+    if not noise > 0:
+        return math.inf, math.inf
+    crossing = variation if loss.activation.name == "tanh" else 0.0
+    power = 2 if stderr else 1
+    of_terms = max(1.0, (math.sqrt(size) + crossing) ** 2 / noise)
+    of_places = max(1.0, (math.sqrt(size) + variation) ** 2 / noise)
+    return error * (9 * of_terms) ** power, eps * nodes.cancelling * of_places**power
 
 
 class Gathered(NamedTuple):
-    """The moments of all examples, the tolerance that was meant and the error of interpolation."""
+    """The moments of all examples and the error of interpolation; sharp: that which squares of many labels need."""
 
     moments: Moments
-    tolerance: float
     error: float
+    sharp: bool
 
 
-def _gathered(objective: Objective, scalar: Scalar, risk: Risk, work: float, tolerance: float | None) -> Gathered | str:
+def _gathered(objective: Objective, scalar: Scalar, risk: Risk, work: float, tolerance: float) -> Gathered | str:
     """In one pass over the data; or why the pass is not worth its time."""
     loss, n = objective.losses.loss, _data.known_examples(objective.data)  # type: ignore[attr-defined]  # of a neuron
+    labels = loss.degree_in_y * (2 if risk.stderr else 1) + 1
     gathered = None
     for x, y, *weights in _parts(objective.data):
         if not all(np.isfinite(part).all() for part in (x, y, *weights)):
             message = "`data` hold numbers that are not finite: no cell that sums over them will be."
             warnings.warn(message, UserWarning, stacklevel=outside())
             return "because some are not finite"
+        if weights and (weights[0] < 0).any():
+            return "because some weights are negative"
         s = x.reshape(len(x), -1) @ scalar.direction if x.ndim > 1 else x
         if gathered is None:
-            least = TOLERANCE[objective.params["w"].dtype.name]
-            gathered = _begun(loss, risk, _width(loss, scalar.bound, s), y, least, tolerance)
-            if isinstance(gathered, str):
-                return gathered
-            if n is not None and (why_not := _too_little(n, work, gathered.moments.degree, gathered.moments.labels)):
+            many = isinstance(loss, HalfSquaredError) and len(np.unique(y)) > labels
+            wanted = min(tolerance, SHARP) if many else tolerance
+            derivatives = (risk.gradient_norm or risk.slope or risk.hessian, risk.hessian)
+            found = _degree(loss, risk.stderr, *derivatives, wanted)
+            if found is None:
+                return f"because no interpolation comes within the tolerance of {wanted:g}"
+            if n is not None and (why_not := _too_little(n, work, found[0], labels)):
                 return why_not
-        moments = gathered.moments
-        moments.add(s, y, *weights)
-        if not moments.fit:
+            gathered = Gathered(Moments(_width(loss, scalar.bound, s), found[0], labels), found[1], wanted <= SHARP)
+        gathered.moments.add(s, y, *weights)
+        if not gathered.moments.fit:
             return "because they are spread too wide"
-        if n is not None and 4 * moments.expected_nodes(n) > n:
+        if n is not None and 4 * gathered.moments.expected_nodes(n) > n:
             return "because nearly as many nodes would take their place"
     assert gathered is not None  # there is a batch
     return gathered
-
-
-def _begun(
-    loss: PointwiseLoss, risk: Risk, width: float, y: np.ndarray, least: float, tolerance: float | None
-) -> Gathered | str:
-    """No moments yet, of the degree that labels like these ask for."""
-    labels = loss.degree_in_y * (2 if risk.stderr else 1) + 1
-    many = isinstance(loss, HalfSquaredError) and len(np.unique(y)) > labels
-    if tolerance is None:
-        tolerance = max(least, MANY) if many else least
-    first, second = risk.gradient_norm or risk.slope or risk.hessian, risk.hessian
-    found = _degree(loss, risk.stderr, first, second, min(tolerance, SHARP) if many else tolerance)
-    if found is None:
-        return f"because no interpolation comes within the tolerance of {tolerance:g}"
-    return Gathered(Moments(width, found[0], labels), tolerance, found[1])
 
 
 def _parts(data: Batch) -> Iterator[tuple[np.ndarray, ...]]:

@@ -91,7 +91,10 @@ class Patch:
     def noise(self, channel: int, rounding: float, within: float = 1.0) -> tuple[float, float]:
         """What rounding of the values at the nodes does to gradient and Hessian for |t| ≤ within: white noise, whose
         derivatives grow like degree² and degree⁴/3 at the edges (Markov's inequality), less inside (Bernstein's)."""
-        n, size = np.array(self.coefficients.shape[1:]) - 1.0, rounding * self.largest(channel)
+        n = np.maximum(np.array(self.coefficients.shape[1:]) - 1.0, 1)
+        size = rounding * self.largest(channel)
+        if self.forms[channel] == "plain":  # no more than the last coefficients, which hold as much of it as others
+            size = min(size, float(n.max() * _last(self.coefficients[channel])))
         first, second = n**2, n**2 * (n**2 - 1) / 3
         if within < 1:
             steep = n / math.sqrt(1 - within**2)
@@ -115,6 +118,13 @@ class Patch:
             if longer == degrees:
                 return Patch(self.lower, self.upper, ("plain",), coefficients)
             degrees = longer
+
+
+def _last(coefficients: np.ndarray) -> float:
+    """The largest coefficient beyond half the degree along some axis."""
+    beyond = np.abs(coefficients)
+    beyond[tuple(slice((n + 1) // 2) for n in coefficients.shape)] = 0
+    return float(beyond.max())
 
 
 def pack(pieces: Sequence[Piece], names: Sequence[str], channels: Sequence[Channel]) -> dict[str, tuple]:

@@ -83,11 +83,12 @@ def evaluate(
                  are committed; one where data come as `Batches`. Numbers do not depend on them. Each compiles for
                  itself, and holds a copy of the data that are in memory.
     tolerance:   of what is summed over the examples, where these are compressed, beside rounding: 2⁻²⁰ in float32 and
-                 2⁻⁴⁰ in float64, or any larger one. Of the risk in units of itself under cross-entropy, of the mean
-                 ½(|f| + |y|)² under squared error; of derivatives and squares of losses in units of the mean of their
-                 sizes where these are largest within the piece of an example. Under squared error with more than
-                 three different labels (five for a standard error) the risk's is in units of itself again, and 2⁻²⁴
-                 in float64 unless you give another: the less noise is in the labels, the larger it is.
+                 2⁻⁴⁰ in float64, unless you give another. Of the risk in units of itself under cross-entropy, of the
+                 mean ½(|f| + |y|)² under squared error; of derivatives and squares of losses in units of the mean of
+                 their sizes where these are largest within the piece of an example. Under squared error with more than
+                 three different labels (five for a standard error) it is 2⁻²⁰ in float64 too, of the risk in units of
+                 itself, of squares of losses in units of their mean. The error of these grows as the noise in the
+                 labels shrinks; where it would be larger, all examples are summed.
     exact:       True sums over all examples in every cell.
 
     The examples of a neuron are compressed where that saves work: on cells that see each through one number, and for a
