@@ -76,9 +76,9 @@ def linear(objective: Objective, reader: str) -> Linear:
     if objective.reduction == "mean":
         weights = weights / weights.sum()
     names = tuple(name + entry for name in leaves for entry in _entries(np.shape(named[name])))
-    coefficients = (_flat(tree, named, leaves) for tree in objective.penalty.coefficients(objective.params))
+    l1, l2 = (_flat(tree, named, leaves) for tree in objective.penalty.coefficients(objective.params))
     labels = np.asarray(structure.labels, np.float64)
-    return Linear(features, labels, weights, structure.loss, *coefficients, names, objective.params)
+    return Linear(features, labels, weights, structure.loss, l1, l2, names, objective.params)
 
 
 def _flat(tree: Any, named: dict[str, Any], leaves: Sequence[str]) -> np.ndarray:

@@ -103,7 +103,7 @@ def neuron(
         penalty=Penalty() if penalty is None else penalty,
         reduction=reduction,
         predict=NeuronOutput(activations.activation(activation)),
-        structure=LinearModel(columns, *data[1:2], pointwise, *data[2:]),
+        structure=LinearModel(columns, data[1], pointwise, None if weights is None else data[2]),
     )
 
 
