@@ -4,6 +4,7 @@ from landscape.analysis.checkpoints import trajectory as trajectory
 from landscape.analysis.descent import descend as descend
 from landscape.analysis.flatness import compare_flatness as compare_flatness
 from landscape.analysis.optimizers import proximal_gradient as proximal_gradient
+from landscape.analysis.scale_sweep import scale_sweep as scale_sweep
 from landscape.charts.axes import axes_around as axes_around
 from landscape.charts.chart import Chart as Chart
 from landscape.charts.chart import register_chart as register_chart
@@ -16,6 +17,20 @@ from landscape.charts.polar import Boundary as Boundary
 from landscape.charts.polar import Polar as Polar
 from landscape.charts.through import plane_through as plane_through
 from landscape.charts.trajectory import Trajectory as Trajectory
+from landscape.minima.attainment import Attainment as Attainment
+from landscape.minima.attainment import attainment as attainment
+from landscape.minima.choose_strength import choose_strength as choose_strength
+from landscape.minima.closed_form import ClosedForm as ClosedForm
+from landscape.minima.closed_form import closed_form as closed_form
+from landscape.minima.closed_form import closed_form_table as closed_form_table
+from landscape.minima.critical_points import CriticalPoints as CriticalPoints
+from landscape.minima.critical_points import critical_points as critical_points
+from landscape.minima.gradient_flow import Flow as Flow
+from landscape.minima.gradient_flow import gradient_flow as gradient_flow
+from landscape.minima.max_margin import MaxMargin as MaxMargin
+from landscape.minima.max_margin import max_margin as max_margin
+from landscape.minima.penalty_path import PenaltyPath as PenaltyPath
+from landscape.minima.penalty_path import penalty_path as penalty_path
 from landscape.objectives import datasets as datasets
 from landscape.objectives.activations import activation as activation
 from landscape.objectives.check_gradient import check_gradient as check_gradient
@@ -43,4 +58,6 @@ from landscape.surfaces.io import save as save
 from landscape.surfaces.minimum import minimum as minimum
 from landscape.surfaces.quantities import Metric as Metric
 from landscape.surfaces.quantities import Quantity as Quantity
+from landscape.surfaces.saturation import Saturation as Saturation
+from landscape.surfaces.saturation import saturation as saturation
 from landscape.surfaces.vtk import save_vtk as save_vtk

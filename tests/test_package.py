@@ -10,8 +10,11 @@ import pytest
 import landscape as ls
 
 ROOT = Path(ls.__file__).parent
-WINGS = ("tiles", "objectives", "charts", "surfaces", "analysis", "plot")  # imports point from right to left only
-HEAVY = ("jax", "numpy", "scipy", "optax", "xarray", "pandas", "zarr", "fsspec", "matplotlib", "tqdm", "sklearn")
+WINGS = ("tiles", "objectives", "charts", "surfaces", "analysis", "minima", "plot")  # right to left only
+HEAVY = (
+    *("jax", "numpy", "scipy", "optax", "xarray", "pandas", "zarr", "fsspec", "matplotlib", "tqdm", "sklearn"),
+    *("sympy", "flint", "diffrax", "optimistix"),
+)
 
 
 def loaded_after(program: str) -> set[str]:

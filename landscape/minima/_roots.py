@@ -1,0 +1,340 @@
+"""Zeros of an objective's gradient, many at once: what is compiled.
+
+θ (p,) is what moves of the params as one vector, and u = θ/s with the scale s of the starts; r = s·∇J and its Jacobian
+are the gradient and the Hessian in u. All in float64, inside `jax.enable_x64(True)`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from landscape import _trees
+from landscape._trees import Params
+from landscape.objectives.data import Batch
+from landscape.objectives.objective import Objective, Reduction, losses_and_weights, reduced, weighted_sum
+from landscape.objectives.tracing import Versioned
+
+STEPS = 12  # of the solver before the starts that have arrived are put aside
+DESCENT = 128  # steps of BFGS, where a start descends first
+SINGULAR = 1e-10  # eigenvalues below this share of the largest take no part in a Newton step
+FARTHEST = 1e6  # of u: beyond, the rounding of z = x·θ alone is as large as what decides
+FLAT = 1e-6  # curvature below this share of the largest at the starts: the start may have run away
+DECAY, RISE = 0.55, 10.0  # what the gradient does outward at each doubling, and inward, where it has
+TAIL = 1e-3  # of the gradient inward: sizes that only a tail has
+INWARD = 2.0 ** -np.arange(1, 13) - 1  # to the shares ½, ¼, … of the way
+OUTWARD = np.array([1.0, 3.0, 7.0])  # to 2, 4 and 8 times
+ROUNDING = 32 * float(np.finfo(np.float64).eps)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What compiled code is found by: equal for the same losses and shapes, whatever the data."""
+
+    losses: Versioned
+    reduction: Reduction
+    shapes: _trees.Shapes  # of the params
+
+    @property
+    def sizes(self) -> list[int]:
+        """Entries of each leaf: 0 of a frozen one."""
+        return [int(np.prod(shape)) if jnp.issubdtype(dtype, jnp.floating) else 0 for shape, dtype in self.shapes[1]]
+
+    def flat(self, params: Params) -> np.ndarray:
+        """Params with leaves (…, *shape) as θ (…, p); frozen leaves may be None."""
+        leaves = jax.tree.leaves(params, is_leaf=lambda leaf: leaf is None)
+        parts = []
+        for leaf, (shape, _), size in zip(leaves, self.shapes[1], self.sizes, strict=True):
+            if size:
+                array = np.asarray(leaf, np.float64)
+                parts.append(array.reshape(*array.shape[: array.ndim - len(shape)], size))
+        return np.concatenate(parts, axis=-1)
+
+    def params(self, theta: Any, frozen: Params) -> Params:
+        """θ (…, p) as params with leaves (…, *shape); what is frozen as it is."""
+        leaves, start = [], 0
+        for own, (shape, _), size in zip(jax.tree.leaves(frozen), self.shapes[1], self.sizes, strict=True):
+            moved = theta[..., start : start + size].reshape((*theta.shape[:-1], *shape)) if size else own
+            leaves.append(moved)
+            start += size
+        return jax.tree.unflatten(self.shapes[0], leaves)
+
+
+class Inputs(NamedTuple):
+    """What is traced."""
+
+    data: Batch
+    params: Params  # of which the frozen leaves are read
+    l2: Array  # β (p,)
+    scale: Array  # s (p,)
+    curvature: Array  # (): the largest at the starts
+    tolerance: Array  # ()
+
+
+class Assessed(NamedTuple):
+    """Of a point u: whether it is a zero, and how well it is known."""
+
+    u: Array  # (p,) after one more Newton step
+    value: Array  # J
+    error: Array  # of u, from residual, rounding and Hessian
+    curvature: Array  # largest |eigenvalue|
+    least: Array  # |eigenvalue|
+    done: Array
+
+
+class Measured(NamedTuple):
+    """Of a zero u."""
+
+    u: Array
+    value: Array
+    risk: Array
+    gradient: Array  # ∇J (p,)
+    hessian: Array  # ∇²J (p, p)
+    error: Array  # (p,), of u
+    null: Array
+    index: Array
+    done: Array
+
+
+class Plateau(NamedTuple):
+    """Whether a point lies where the gradient dies away outward, and what is there."""
+
+    escaped: Array
+    direction: Array  # (p,) of θ, norm 1
+    value: Array  # J, eight times as far out
+
+
+def problem_of(objective: Objective) -> tuple[Problem, Batch, Params]:
+    """(what is static, data, params), in float64."""
+    data, params = (jax.tree.map(_wide, tree) for tree in (objective.data, objective.params))
+    return Problem(objective.traced_losses, objective.reduction, _trees.shapes(params)), data, params
+
+
+def _wide(leaf: Any) -> Array:
+    return jnp.asarray(leaf, jnp.float64) if _trees.is_floating(leaf) else jnp.asarray(leaf)
+
+
+def _risk(problem: Problem, inputs: Inputs, theta: Array) -> Array:
+    return reduced(*weighted_sum(problem.losses, problem.params(theta, inputs.params), inputs.data), problem.reduction)
+
+
+def _value(problem: Problem, inputs: Inputs, u: Array) -> Array:
+    theta = inputs.scale * u
+    return _risk(problem, inputs, theta) + jnp.sum(inputs.l2 * theta**2)
+
+
+def _derivatives(problem: Problem, inputs: Inputs, u: Array) -> tuple[Array, Array]:
+    """r (p,) and its Jacobian (p, p)."""
+    gradient, along = jax.linearize(jax.grad(partial(_value, problem, inputs)), u)
+    return gradient, jax.vmap(along)(jnp.eye(u.size))
+
+
+def _mass(problem: Problem, inputs: Inputs, u: Array) -> Array:
+    """(p,): the examples' gradients with their absolute values, Σ ωᵢ|∇lᵢ| + |∇Ω|: what a gradient is small beside."""
+
+    def terms(u: Array) -> Array:
+        params = problem.params(inputs.scale * u, inputs.params)
+        losses, weights = losses_and_weights(problem.losses, params, inputs.data)
+        return reduced(jnp.where(weights == 0, 0, weights * losses), jnp.sum(weights), problem.reduction)
+
+    return jnp.sum(jnp.abs(jax.jacfwd(terms)(u)), axis=0) + jnp.abs(2 * inputs.l2 * inputs.scale**2 * u)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _residual(problem: Problem, u: Array, inputs: Inputs) -> Array:
+    return jax.grad(partial(_value, problem, inputs))(u)
+
+
+@_residual.defjvp
+def _(problem: Problem, primals: tuple[Array, Inputs], tangents: tuple[Array, Inputs]):
+    # The linear map that a solver keeps of each start is a dense Hessian, not what lies behind it, of n examples.
+    (u, inputs), (du, _) = primals, tangents
+    residual, jacobian = _derivatives(problem, inputs, u)
+    return residual, jacobian @ du
+
+
+@partial(jax.jit, static_argnums=0)
+def descended(problem: Problem, inputs: Inputs, u: Array) -> Array:
+    """u (B, p) after some steps of BFGS on J."""
+    import optimistix
+
+    def one(u: Array) -> Array:
+        solver = optimistix.BFGS(rtol=1e-8, atol=1e-8)
+        return optimistix.minimise(
+            lambda u, _: _value(problem, inputs, u), solver, u, max_steps=DESCENT, throw=False
+        ).value
+
+    return jax.vmap(one)(u)
+
+
+@partial(jax.jit, static_argnums=0)
+def advanced(problem: Problem, inputs: Inputs, u: Array) -> tuple[Array, Array]:
+    """(u after a few steps of Powell's dogleg on ‖|r′|⁻¹r‖², whether the solver calls that the end), of u (B, p).
+
+    |r′| is that of the first u: the natural level function (Deuflhard 2004, Newton Methods for Nonlinear Problems,
+    section 3.3), whose valleys are no narrower where the Hessian is ill conditioned.
+    """
+    import lineax
+    import optimistix
+
+    solver = optimistix.Dogleg(rtol=1e-12, atol=1e-12, linear_solver=lineax.SVD())
+
+    def one(u: Array) -> tuple[Array, Array]:
+        eigenvalues, vectors = jnp.linalg.eigh(_derivatives(problem, inputs, u)[1])
+        sizes = jnp.abs(eigenvalues)
+        inverse = (vectors / jnp.maximum(sizes, FLAT * jnp.max(sizes))) @ vectors.T
+        level = jnp.where(jnp.isfinite(inverse).all(), inverse, jnp.eye(u.size))
+        found = optimistix.least_squares(
+            lambda u, given: level @ _residual(problem, u, given), solver, u, inputs, max_steps=STEPS, throw=False
+        )
+        return found.value, found.result == optimistix.RESULTS.successful
+
+    return jax.vmap(one)(u)
+
+
+@partial(jax.jit, static_argnums=0)
+def assessed(problem: Problem, inputs: Inputs, u: Array) -> Assessed:
+    """What is known of points u (B, p)."""
+    return jax.vmap(partial(_assessed, problem, inputs))(u)
+
+
+def _assessed(problem: Problem, inputs: Inputs, u: Array) -> Assessed:
+    residual, jacobian = _derivatives(problem, inputs, u)
+    mass = _mass(problem, inputs, u)
+    eigenvalues, vectors = jnp.linalg.eigh(jacobian)
+    sizes = jnp.abs(eigenvalues)
+    step = -_solved(eigenvalues, vectors, residual)
+    small = inputs.tolerance * (1 + jnp.max(jnp.abs(u)))
+    done = _vanishes(inputs, u, residual, jacobian, mass, eigenvalues, vectors) & (jnp.max(jnp.abs(step)) <= small)
+    return Assessed(
+        u=jnp.where(done, u + step, u),
+        value=_value(problem, inputs, u),
+        error=jnp.linalg.norm(_error(u, residual, jacobian, mass, eigenvalues, vectors)),
+        curvature=sizes.max(),
+        least=sizes.min(),
+        done=done & jnp.isfinite(step).all(),
+    )
+
+
+def _vanishes(
+    inputs: Inputs, u: Array, residual: Array, jacobian: Array, mass: Array, eigenvalues: Array, vectors: Array
+) -> Array:
+    """Whether the gradient is small beside what it is the sum of, and beside what it is one start's scale away.
+
+    Where a unit saturates both shrink with it, so that no such point passes. Along directions without curvature, which
+    take no part in a Newton step, only the former counts, and rounding.
+    """
+    small = jnp.all(jnp.abs(residual) <= inputs.tolerance * (mass + jnp.abs(jacobian) @ (1 + jnp.abs(u))))
+    along = jnp.where(_kept(eigenvalues), 0, vectors.T @ residual)
+    noise = inputs.tolerance * jnp.linalg.norm(mass) + ROUNDING * jnp.linalg.norm(jnp.abs(jacobian) @ jnp.abs(u))
+    return small & (jnp.linalg.norm(along) <= noise) & (jnp.max(jnp.abs(u)) <= FARTHEST)
+
+
+def _kept(eigenvalues: Array) -> Array:
+    return jnp.abs(eigenvalues) > SINGULAR * jnp.max(jnp.abs(eigenvalues))
+
+
+def _solved(eigenvalues: Array, vectors: Array, right: Array) -> Array:
+    """The least solution of a symmetric system, singular or not."""
+    kept = _kept(eigenvalues)
+    return vectors @ jnp.where(kept, (vectors.T @ right) / jnp.where(kept, eigenvalues, 1), 0)
+
+
+def _error(u: Array, residual: Array, jacobian: Array, mass: Array, eigenvalues: Array, vectors: Array) -> Array:
+    """(p,): |r′|⁻¹(|r| + its rounding), and the rounding of u itself."""
+    kept = _kept(eigenvalues)
+    inverse = jnp.where(kept, 1 / jnp.where(kept, jnp.abs(eigenvalues), 1), 0)
+    uncertain = jnp.abs(residual) + ROUNDING * (mass + jnp.abs(jacobian) @ jnp.abs(u))
+    return (jnp.abs(vectors) * inverse) @ (jnp.abs(vectors).T @ uncertain) + ROUNDING * jnp.abs(u)
+
+
+@partial(jax.jit, static_argnums=0)
+def measured(problem: Problem, inputs: Inputs, u: Array) -> Measured:
+    """Zeros u (B, p) after two more Newton steps each, and their signatures."""
+    return jax.vmap(partial(_measured, problem, inputs))(u)
+
+
+def _measured(problem: Problem, inputs: Inputs, u: Array) -> Measured:
+    def polished(_: Any, state: tuple[Array, ...]) -> tuple[Array, ...]:
+        trial, *best = state
+        new = trial, *_derivatives(problem, inputs, trial)
+        better = jnp.linalg.norm(new[1]) < jnp.linalg.norm(best[1])
+        u, residual, jacobian = (jnp.where(better, a, b) for a, b in zip(new, best, strict=True))
+        eigenvalues, vectors = jnp.linalg.eigh(jacobian)
+        return u - _solved(eigenvalues, vectors, residual), u, residual, jacobian
+
+    nothing = u, jnp.full_like(u, jnp.inf), jnp.zeros((u.size, u.size))
+    _, u, residual, jacobian = jax.lax.fori_loop(0, 3, polished, (u, *nothing))
+    mass = _mass(problem, inputs, u)
+    eigenvalues, vectors = jnp.linalg.eigh(jacobian)
+    error = _error(u, residual, jacobian, mass, eigenvalues, vectors)
+    # How far eigenvalues move when the point moves by its error tells rounding and curvature that vanishes from the
+    # rest, whatever the Hessian is the difference of.
+    around = jax.lax.map(lambda v: _derivatives(problem, inputs, v)[1], u + jnp.stack([error, -error]))
+    change = jnp.max(jnp.linalg.norm(around - jacobian, axis=(1, 2)))
+    uncertain = 16 * (u.size * ROUNDING * jnp.max(jnp.abs(eigenvalues)) + change)
+    null = jnp.sum(jnp.abs(eigenvalues) <= uncertain)
+    # Newton's method has converged quadratically to the limit of rounding, or linearly where the Hessian vanishes.
+    step = jnp.abs(_solved(eigenvalues, vectors, residual))
+    rounding = _error(u, jnp.zeros_like(u), jacobian, mass, eigenvalues, vectors)
+    share = inputs.tolerance * jnp.where(null > 0, 1.0, 1e-4)
+    small = jnp.all(step <= share * (1 + jnp.max(jnp.abs(u))) + rounding)
+    return Measured(
+        u=u,
+        value=_value(problem, inputs, u),
+        risk=_risk(problem, inputs, inputs.scale * u),
+        gradient=residual / inputs.scale,
+        hessian=jacobian / (inputs.scale[:, None] * inputs.scale[None]),
+        error=error,
+        null=null,
+        index=jnp.sum(eigenvalues < -uncertain),
+        # An eigenvalue that took no part in the steps, but is none of rounding, says that they did not end at a zero.
+        done=small
+        & jnp.all(_kept(eigenvalues) | (jnp.abs(eigenvalues) <= uncertain))
+        & _vanishes(inputs, u, residual, jacobian, mass, eigenvalues, vectors),
+    )
+
+
+@partial(jax.jit, static_argnums=0)
+def plateaus(problem: Problem, inputs: Inputs, u: Array) -> Plateau:
+    """Whether points u (B, p) have run away to where the gradient dies away."""
+    return jax.vmap(partial(_plateau, problem, inputs))(u)
+
+
+def _plateau(problem: Problem, inputs: Inputs, u: Array) -> Plateau:
+    """Along the part v of u without curvature the gradient in that part falls outward, and has fallen from inward.
+
+    At a critical point without curvature it does not fall outward, or (a flat set) was no larger inward.
+    """
+    residual, jacobian = _derivatives(problem, inputs, u)
+    eigenvalues, vectors = jnp.linalg.eigh(jacobian)
+    flat = jnp.abs(eigenvalues) <= FLAT * inputs.curvature
+    along = vectors @ jnp.where(flat, vectors.T @ u, 0)
+    mass = jnp.linalg.norm(_mass(problem, inputs, u) + jnp.abs(jacobian) @ jnp.abs(u))
+
+    def size(share: Array) -> Array:
+        there = jax.grad(partial(_value, problem, inputs))(u + share * along)
+        return jnp.linalg.norm(jnp.where(flat, vectors.T @ there, 0))
+
+    sizes = jax.lax.map(size, jnp.concatenate([jnp.zeros(1), OUTWARD, INWARD]))
+    here, outward, inward = sizes[:1], sizes[: 1 + len(OUTWARD)], sizes[1 + len(OUTWARD) :]
+    noise = ROUNDING * mass
+    falls = jnp.all(outward[1:] <= jnp.maximum(DECAY * outward[:-1], noise * (1 + OUTWARD)))
+    highest = jnp.max(inward)
+    fallen = highest > RISE * jnp.maximum(here[0], noise)
+    # A tail passes through all sizes on its way down; a relu that dies stops at once, at true critical points.
+    tail = jnp.any((sizes > noise) & (sizes < TAIL * highest))
+    rest = jnp.linalg.norm(jnp.where(flat, 0, vectors.T @ residual)) <= 1e-6 * mass
+    direction = inputs.scale * along
+    length = jnp.linalg.norm(direction)
+    return Plateau(
+        falls & fallen & tail & rest,
+        direction / jnp.where(length > 0, length, 1),
+        _value(problem, inputs, u + 7 * along),
+    )

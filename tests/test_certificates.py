@@ -1,0 +1,128 @@
+"""Certificates of attainment hold exactly, and fail when anything in them is changed."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from landscape.minima import _exact
+from landscape.minima._exact import Exact, span
+from landscape.minima._separation import separate
+
+ALL = np.ones(2, bool)
+OVERLAPPING = np.array([[1.0, 1], [2, 1], [3, 1], [4, 1]]), np.array([-1, 1, -1, 1])
+SEPARATED = np.array([[-1.0, 1], [1, 1]]), np.array([-1, 1])
+TOUCHING = np.array([[1.0, 1], [2, 1], [2, 1], [3, 1]]), np.array([-1, 1, -1, 1])
+
+
+def fractions(array):
+    """An array of floats as rationals."""
+    return [[Fraction(float(v)) for v in row] for row in array]
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-300, 3e5])
+def test_floats_are_integers_times_powers_of_two(scale):
+    array = np.random.default_rng(0).normal(size=(7, 3)) * scale
+    array[0, 0], array[1], array[2, 1] = 0.0, 5.0, 2.0**-1060  # zeros, integers, a subnormal
+    exact = Exact.of(array)
+    for j, e in enumerate(exact.exponents):
+        assert [Fraction(int(v)) * Fraction(2) ** e for v in exact.integers[:, j]] == [r[j] for r in fractions(array)]
+    vector = (Fraction(1, 3), Fraction(-2), Fraction(10**20, 7))
+    products, unit = exact.times(vector)
+    assert [p * unit for p in products] == [
+        sum(a * v for a, v in zip(r, vector, strict=True)) for r in fractions(array)
+    ]
+    factors = np.random.default_rng(1).normal(size=7)
+    sums = [sum(Fraction(float(y)) * r[j] for y, r in zip(factors, fractions(array), strict=True)) for j in range(3)]
+    assert list(exact.combined(factors)) == sums
+
+
+@given(st.integers(0, 10**6), st.integers(1, 5), st.integers(1, 5), st.integers(1, 12))
+def test_the_rank_and_the_null_space_are_those_of_the_construction(seed, k, inner, n):
+    """A product of small integer matrices (n, r)·(r, k): its null space holds that of the second."""
+    rng = np.random.default_rng(seed)
+    array = (rng.integers(-3, 4, (n, inner)) @ rng.integers(-3, 4, (inner, k))).astype(float)
+    found, size = span(array), np.linalg.matrix_rank(array)
+    assert len(found.rows) == len(found.columns) == size and len(found.null) == len(found.others) == k - size
+    assert sorted(found.columns + found.others) == list(range(k))
+    assert np.linalg.matrix_rank(array[np.ix_(found.rows, found.columns)]) == size
+    for vector, own in zip(found.null, found.others, strict=True):
+        assert not np.any(Exact.of(array).times(vector)[0])
+        assert [vector[j] for j in found.others] == [int(j == own) for j in found.others]
+    assert _exact.rank_of(found.null) == k - size
+
+
+def test_rank_is_decided_by_the_last_bit():
+    """Floating point sees rank 1; as stored the third row is not a multiple of the first."""
+    array = np.array([[1.0, 3.0], [2.0, 6.0], [1.0, np.nextafter(3.0, 4.0)]])
+    (vector,) = span(array[:2]).null
+    assert vector[0] == -3 * vector[1]
+    assert span(array).null == ()
+
+
+@pytest.mark.parametrize(
+    ("data", "claim"), [(OVERLAPPING, "attained"), (SEPARATED, "complete"), (TOUCHING, "quasi-complete")]
+)
+def test_what_is_tampered_with_does_not_verify(data, claim):
+    rows, signs = data
+    found = separate(rows, signs, ALL)
+    assert found is not None and found.claim == claim and found.verify()
+    for other in {"attained", "complete", "quasi-complete", "proved"} - {claim}:
+        assert not replace(found, claim=other).verify()
+    assert not replace(
+        found, signs=-signs * np.array([1, *-np.ones(len(signs) - 1, int)])
+    ).verify()  # one label flipped
+    if claim != "complete":
+        assert not replace(found, multipliers=found.multipliers * np.linspace(1, 1 + 1e-15, len(rows))).verify()
+        assert not replace(found, multipliers=-found.multipliers).verify()
+        assert not replace(found, multipliers=np.zeros(len(rows)), corrections=()).verify()
+    if claim != "attained":
+        assert not replace(found, direction=tuple(-v for v in found.direction)).verify()
+        assert not replace(found, direction=(Fraction(0), Fraction(0))).verify()
+        assert not replace(found, free=np.array([False, True])).verify()
+        assert not replace(found, direction=None).verify()
+    if claim == "quasi-complete":
+        nudged = found.direction[0], found.direction[1] + Fraction(1, 10**30)
+        assert not replace(found, direction=nudged).verify()
+
+
+def test_a_null_space_that_is_tampered_with_does_not_verify():
+    rows = np.array([[1.0, 1, 1], [2, 2, 1], [3, 3, 1], [4, 4, 1]])
+    found = separate(rows, np.array([-1, 1, -1, 1]), np.ones(3, bool))
+    assert found is not None
+    space = span(rows)
+    whole = replace(found, loose=np.ones(3, bool), null=space.null, independent=space.rows)
+    assert whole.verify() and len(space.null) == 1
+    assert not replace(whole, null=()).verify()
+    assert not replace(whole, independent=space.rows[:1]).verify()
+    assert not replace(whole, null=((Fraction(1), Fraction(1), Fraction(0)),)).verify()
+    assert not replace(whole, null=space.null * 2, independent=space.rows[:1]).verify()
+    assert not replace(whole, loose=np.array([True, False, True])).verify()
+
+
+def test_margins_are_rounded_once_and_exact_zeros_stay():
+    rows, signs = TOUCHING
+    found = separate(rows, signs, ALL)
+    margins = found.margins()
+    assert margins[1] == margins[2] == 0 and (margins[[0, 3]] > 0).all()
+    expected = [
+        s * sum(a * v for a, v in zip(r, found.direction, strict=True))
+        for s, r in zip(signs, fractions(rows), strict=True)
+    ]
+    assert margins.tolist() == [float(v) for v in expected]
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 10**6), st.integers(1, 4), st.integers(1, 12))
+def test_there_is_an_answer_and_it_is_the_same_in_other_units(seed, k, n):
+    """Small integers, so that points repeat and lie on one hyperplane; columns and rows of any size."""
+    rng = np.random.default_rng(seed)
+    rows, signs = rng.integers(-2, 3, (n, k)).astype(float), rng.integers(-1, 2, n)
+    found = separate(rows, signs, np.ones(k, bool))
+    assert found is not None and found.verify()
+    scaled = rows * 2.0 ** rng.integers(-30, 31, k) * 3.0 ** rng.integers(-5, 6, n)[:, None]
+    other = separate(scaled, signs, np.ones(k, bool))
+    assert other is not None and other.claim == found.claim
