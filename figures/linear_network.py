@@ -138,7 +138,9 @@ def _draw_plane(ax, surface, variable, flow):
     entries = without_legend(ax)
     keep = {"gradient flow", "start"}
     half = np.geomspace(1 / EDGES[-1], EDGES[-1], 101)
-    if variable == "risk":
+    if variable == "risk":  # all of the hyperbola is least, not the one cell of the grid that comes closest to it
+        for line in [line for line in ax.lines if line.get_marker() == "*"]:
+            line.remove()
         for sign in (-1, 1):
             ax.plot(sign * half, sign / half, color="white", linewidth=0.9, zorder=3)
     ax.plot(0, 0, zorder=8, **SQUARE)
@@ -151,7 +153,7 @@ def _draw_risk(ax, flow):
         color = {NEXT: style.VERMILLION, ON: style.BLUE}.get(start, "#9A9A9A")
         ax.semilogy(flow.time, flow.risk.isel(start=start), color=color, zorder=3 if start in (NEXT, ON) else 2)
     ax.text(11.8, 0.8, "on $w_1 = -w_2$", color=style.BLUE, ha="right", va="bottom", fontsize=7.5)
-    ax.text(8.0, 1e-3, "next to it", color=style.VERMILLION, ha="left", va="bottom", fontsize=7.5)
+    ax.text(8.9, 1e-3, "next to it", color=style.VERMILLION, ha="left", va="bottom", fontsize=7.5)
     open_frame(ax)
     ax.set(xlabel="time $t$", ylabel="risk", xlim=(0, 12), ylim=(1e-12, 50))
     head(ax, "b", "risk along the flow")

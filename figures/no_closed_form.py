@@ -1,4 +1,4 @@
-"""Is there a closed form, and can it be shown that there is none?
+"""Where the minimizer has a closed form, where it is shown to have none, and where neither is known.
 
 (a, b) The sigmoid neuron h(x) = σ(wx) without bias on x = (1, 2, 3), y = (0, 1, 0), cross-entropy: the polynomial in u
 = e^w that is 0 where the derivative of the risk is, and the risk. (c) Auer's neuron: σ(wx) on x = (1, 30) with the

@@ -58,6 +58,7 @@ def test_float32_objectives_and_other_data_compile_nothing(compilations):
     other = ls.neuron(
         np.float32([1, 20]), np.float32([0.8, 0.1]), loss="half_squared_error", bias=False, reduction="sum"
     )
+    critical_points(auer(penalty=ls.l2(1e-3)), starts)
     with compilations() as tally:
         again = critical_points(other.with_penalty(ls.l2(1e-4)), starts)
     assert tally.count <= 1  # of starts that are left over, padded to another size

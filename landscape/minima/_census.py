@@ -79,8 +79,11 @@ class Runner:
 
     def __call__(self, function: Callable[..., Any], u: np.ndarray) -> Any:
         """function(problem, inputs, u) of points u (m, p), as NumPy arrays."""
+        if not len(u):  # nothing to compile for
+            out = jax.eval_shape(partial(function, self.problem), self.inputs, jnp.zeros((1, u.shape[1])))
+            return jax.tree.map(lambda one: np.zeros((0, *one.shape[1:]), one.dtype), out)
         parts = []
-        for start in range(0, max(1, len(u)), self.size):
+        for start in range(0, len(u), self.size):
             part = u[start : start + self.size]
             rows = len(part)
             filled = np.concatenate([part, np.ones((self.size - rows, u.shape[1]))])

@@ -260,17 +260,25 @@ def measured(problem: Problem, inputs: Inputs, u: Array) -> Measured:
     return jax.vmap(partial(_measured, problem, inputs))(u)
 
 
-def _measured(problem: Problem, inputs: Inputs, u: Array) -> Measured:
-    def polished(_: Any, state: tuple[Array, ...]) -> tuple[Array, ...]:
-        trial, *best = state
-        new = trial, *_derivatives(problem, inputs, trial)
-        better = jnp.linalg.norm(new[1]) < jnp.linalg.norm(best[1])
-        u, residual, jacobian = (jnp.where(better, a, b) for a, b in zip(new, best, strict=True))
+def _polished(problem: Problem, inputs: Inputs, u: Array) -> tuple[Array, Array, Array]:
+    """(u, r, r′) after two Newton steps, as far as they make the gradient less."""
+
+    def body(_: Any, state: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
+        trial, u, residual, jacobian = state
+        there, slopes = _derivatives(problem, inputs, trial)
+        better = jnp.linalg.norm(there) < jnp.linalg.norm(residual)
+        u, residual = jnp.where(better, trial, u), jnp.where(better, there, residual)
+        jacobian = jnp.where(better, slopes, jacobian)
         eigenvalues, vectors = jnp.linalg.eigh(jacobian)
         return u - _solved(eigenvalues, vectors, residual), u, residual, jacobian
 
-    nothing = u, jnp.full_like(u, jnp.inf), jnp.zeros((u.size, u.size))
-    _, u, residual, jacobian = jax.lax.fori_loop(0, 3, polished, (u, *nothing))
+    nothing = jnp.full_like(u, jnp.inf), jnp.zeros((u.size, u.size))
+    _, *found = jax.lax.fori_loop(0, 3, body, (u, u, *nothing))
+    return found[0], found[1], found[2]
+
+
+def _measured(problem: Problem, inputs: Inputs, u: Array) -> Measured:
+    u, residual, jacobian = _polished(problem, inputs, u)
     mass = _mass(problem, inputs, u)
     eigenvalues, vectors = jnp.linalg.eigh(jacobian)
     error = _error(u, residual, jacobian, mass, eigenvalues, vectors)
