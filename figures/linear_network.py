@@ -35,7 +35,7 @@ from landscape.plot import style
 
 STRENGTH = 0.1
 SWEPT = np.array([0.05, 0.1, 0.2, 0.3, 0.4, 0.48, 0.55, 0.7])
-SHOWN = (0.0, 0.05, 0.1, 0.2)  # the strengths of (e)
+SHOWN = (0.0, 0.01, 0.05, 0.2)  # the strengths of (e)
 STARTS = {
     "w1": np.array([2.2, 2.3, 0.3, -0.2, -1.9, -2.2, -0.5, -1.2, 1.8]),
     "w2": np.array([2.0, 0.2, 2.3, 1.6, -2.3, -0.4, -2.2, 1.199, -1.8]),
@@ -155,7 +155,7 @@ def _draw_risk(ax, flow):
     ax.text(11.8, 0.8, "on $w_1 = -w_2$", color=style.BLUE, ha="right", va="bottom", fontsize=7.5)
     ax.text(8.9, 1e-3, "next to it", color=style.VERMILLION, ha="left", va="bottom", fontsize=7.5)
     open_frame(ax)
-    ax.set(xlabel="time $t$", ylabel="risk", xlim=(0, 12), ylim=(1e-12, 50))
+    ax.set(xlabel="time $t$", ylabel="risk", xlim=(0, 12), ylim=(1e-12, 50), xticks=range(0, 13, 3))
     head(ax, "b", "risk along the flow")
 
 
@@ -179,7 +179,7 @@ def _draw_curvature(ax, flow, ends):
     )
     open_frame(ax)
     ax.legend(loc="upper center", handlelength=1.6)
-    ax.set(xlabel="$c = w_1^2 - w_2^2$ at the start", ylabel="curvature", xlim=(-6, 6), ylim=(0, 8))
+    ax.set(xlabel="$c = w_1^2 - w_2^2$ at the start", ylabel="curvature", xlim=(-6, 6), ylim=(0, 8), xticks=(-4, 0, 4))
     head(ax, "c", "which minimum")
 
 

@@ -85,15 +85,9 @@ class Runner:
         parts = []
         for start in range(0, len(u), self.size):
             part = u[start : start + self.size]
-            rows = len(part)
-            filled = np.concatenate([part, np.ones((self.size - rows, u.shape[1]))])
-            out = function(self.problem, self.inputs, jnp.asarray(filled))
-            parts.append(jax.tree.map(partial(_rows, rows=rows), out))
-        return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
-
-
-def _rows(array: Any, rows: int) -> np.ndarray:
-    return np.asarray(array)[:rows]
+            filled = np.concatenate([part, np.ones((self.size - len(part), u.shape[1]))])
+            parts.append(function(self.problem, self.inputs, jnp.asarray(filled)))  # not waited for: cores share them
+        return jax.tree.map(lambda *arrays: np.concatenate(arrays)[: len(u)], *parts)
 
 
 def settled(run: Runner, starts: np.ndarray, descends: np.ndarray) -> Settled:
