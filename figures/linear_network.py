@@ -19,7 +19,7 @@ with one minimum at s = 0 under each. For every λ < ½ that was tried there are
 within 10⁻⁸, where the Hessian has the eigenvalues 4λ and 2 − 4λ in order of size, and the saddle at the origin. For λ >
 ½ the origin is the only critical point, and it is a minimum.
 
-Source: Baldi & Hornik (1989), the penalized error of linear networks has saddles but no further local minima; Saxe,
+Source: Baldi & Hornik (1989), the squared error of linear networks has saddles but no further local minima; Saxe,
 McClelland & Ganguli (2014), the flow and what it conserves. With l2 the sum and the difference of (w₁w₂ − 1)w₂ + 2λw₁ =
 0 and (w₁w₂ − 1)w₁ + 2λw₂ = 0 are (w₁ + w₂)(w₁w₂ − 1 + 2λ) = 0 and (w₁ − w₂)(w₁w₂ − 1 − 2λ) = 0: there are no others.
 """
