@@ -66,7 +66,6 @@ _HOME = {
     "PenaltyPath": "landscape.minima.penalty_path",
     "choose_strength": "landscape.minima.choose_strength",
     "gradient_flow": "landscape.minima.gradient_flow",
-    "Flow": "landscape.minima.gradient_flow",
     "max_margin": "landscape.minima.max_margin",
     "MaxMargin": "landscape.minima.max_margin",
     "saturation": "landscape.surfaces.saturation",

@@ -25,7 +25,6 @@ from landscape.minima.closed_form import closed_form as closed_form
 from landscape.minima.closed_form import closed_form_table as closed_form_table
 from landscape.minima.critical_points import CriticalPoints as CriticalPoints
 from landscape.minima.critical_points import critical_points as critical_points
-from landscape.minima.gradient_flow import Flow as Flow
 from landscape.minima.gradient_flow import gradient_flow as gradient_flow
 from landscape.minima.max_margin import MaxMargin as MaxMargin
 from landscape.minima.max_margin import max_margin as max_margin

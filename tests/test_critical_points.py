@@ -256,5 +256,5 @@ def test_what_is_refused():
     with pytest.raises(TypeError, match="`symmetry` is an int; give a function"):
         critical_points(pair, key=KEY, symmetry=3)
     rounded = ls.function(lambda p: jnp.square(p.astype(jnp.float32)), 0.0)
-    with pytest.raises(ValueError, match="`objective` computes losses in float32"):
+    with pytest.raises(ValueError, match="`objective` computes its losses in float32"):
         critical_points(rounded, key=KEY)

@@ -142,14 +142,18 @@ def check_fits(name: str, chart: Chart, params: Params) -> None:
             raise ValueError(
                 f"`{name}` calls a coordinate {coordinate!r}, which is the name of a result; choose another name."
             )
-    position = jax.ShapeDtypeStruct((), _checks.default_float())
-    point = jax.eval_shape(_point, chart, (position,) * len(chart.names))
-    found, wanted = _trees.named_leaves(point), _trees.named_leaves(params)
+    found, wanted = _trees.named_leaves(shapes(chart)), _trees.named_leaves(params)
     wrong = _leaves.misfits(found, wanted, lambda leaf: f"{leaf.dtype}{list(leaf.shape)}")
     if wrong:
         raise ValueError(
             f"`{name}` leads to params that are not like the objective's: {wrong}. Build it from `objective.params`."
         )
+
+
+def shapes(chart: Chart) -> Params:
+    """Shapes and dtypes of the params to which a chart leads."""
+    position = jax.ShapeDtypeStruct((), _checks.default_float())
+    return jax.eval_shape(_point, chart, (position,) * len(chart.names))
 
 
 @jax.jit  # for its cache of traces: `eval_shape` of a fresh function would trace at every call

@@ -62,9 +62,10 @@ class Trajectory:
                 )
             return self.data
         dims, shape = self.data.risk.dims, self.data.risk.shape
-        example = jax.tree.map(lambda leaf: leaf[(0,) * len(shape)], self.params)
+        params = _narrowed(self.params, chart)
+        example = jax.tree.map(lambda leaf: leaf[(0,) * len(shape)], params)
         _chart.check_fits("chart", chart, example)
-        moving = _trees.floating(self.params)
+        moving = _trees.floating(params)
         flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[len(shape) :]), moving)
         coordinates, residual = projected(chart, flat, example)
         seen = {
@@ -190,6 +191,15 @@ def projected(chart: Chart, moving: Params, example: Params) -> tuple[np.ndarray
 @jax.jit
 def _coordinates(chart: Chart, moving: Params, example: Params) -> Any:
     return jax.vmap(lambda point: chart.coordinates(_trees.merged(point, example)))(moving)
+
+
+def _narrowed(params: Params, chart: Chart) -> Params:
+    """Params in float64, in which flows are kept, as float32 where the chart's are."""
+    own = jax.tree.map(lambda leaf: leaf.dtype, _chart.shapes(chart))
+    if jax.tree.structure(own) != jax.tree.structure(params):
+        return params  # refused with the names of the leaves
+    with np.errstate(over="ignore"):  # what float32 does not hold is inf there
+        return jax.tree.map(lambda p, d: p.astype(d) if (p.dtype, d) == (np.float64, np.float32) else p, params, own)
 
 
 def _resolve(chart: Chart | xarray.Dataset) -> tuple[Chart, str]:

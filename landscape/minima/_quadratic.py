@@ -83,7 +83,7 @@ def solved(hessian: np.ndarray, slope: np.ndarray, unit: float) -> np.ndarray:
         if pivots.min() > SINGULAR * pivots.max():
             return linalg.cho_solve((factor, True), slope, check_finite=False)
     except linalg.LinAlgError:
-        pass
+        pass  # no positive definite matrix: what follows serves any
     values, vectors = linalg.eigh(hessian, check_finite=False)
     parts = vectors.T @ slope
     null = max(len(values) * 1e-15 * values[-1], 1e-100 * unit)

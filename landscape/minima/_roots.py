@@ -17,6 +17,7 @@ from jax import Array
 
 from landscape import _trees
 from landscape._trees import Params
+from landscape.minima import _double
 from landscape.objectives.data import Batch
 from landscape.objectives.objective import Objective, Reduction, losses_and_weights, reduced, weighted_sum
 from landscape.objectives.tracing import Versioned
@@ -112,12 +113,8 @@ class Plateau(NamedTuple):
 
 def problem_of(objective: Objective) -> tuple[Problem, Batch, Params]:
     """(what is static, data, params), in float64."""
-    data, params = (jax.tree.map(_wide, tree) for tree in (objective.data, objective.params))
+    params, data = _double.widened(objective)
     return Problem(objective.traced_losses, objective.reduction, _trees.shapes(params)), data, params
-
-
-def _wide(leaf: Any) -> Array:
-    return jnp.asarray(leaf, jnp.float64) if _trees.is_floating(leaf) else jnp.asarray(leaf)
 
 
 def _risk(problem: Problem, inputs: Inputs, theta: Array) -> Array:

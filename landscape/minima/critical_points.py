@@ -14,7 +14,7 @@ from jax import Array
 
 from landscape import _checks, _trees
 from landscape._trees import Params
-from landscape.minima import _census, _krawczyk, _roots, _starts
+from landscape.minima import _census, _double, _krawczyk, _roots, _starts
 from landscape.minima._census import Escapes, Points, Runner
 from landscape.minima._linear import linear
 from landscape.minima._roots import Inputs, Problem
@@ -137,8 +137,7 @@ def critical_points(
         jax.default_matmul_precision("highest"),
     ):
         problem, data, params = _roots.problem_of(objective)
-        _check_float64(problem, data, params)
-        moving = _trees.floating(jax.tree.map(_numpy, params))
+        moving = _trees.floating(_double.as_numpy(params))
         theta = problem.flat(_starts.starts(starts, moving, objective.params, key, num_starts, box))
         scale = np.sqrt(np.mean(np.square(theta), axis=0))
         scale = np.where(scale > 0, scale, 1.0)
@@ -186,21 +185,6 @@ def _check(objective: Objective, symmetry: Any) -> None:
         )
 
 
-def _check_float64(problem: Problem, data: Any, params: Params) -> None:
-    """Raise ValueError where the losses of float64 params are not float64."""
-    out = jax.eval_shape(problem.losses, params, data)
-    losses = out[0] if isinstance(out, tuple) else out
-    if losses.dtype != np.float64:
-        raise ValueError(
-            f"`objective` computes losses in {losses.dtype} from params in float64, in which critical points are "
-            "found; let `losses` take its dtype from the params, jnp.asarray(…, params['w'].dtype), and cast to none."
-        )
-
-
-def _numpy(leaf: Any) -> Any:
-    return np.asarray(leaf) if _trees.is_floating(leaf) else leaf
-
-
 def _l2(objective: Objective, problem: Problem) -> np.ndarray:
     moving = _trees.floating(objective.params)
     _, beta = objective.penalty.coefficients(moving)
@@ -214,7 +198,7 @@ def _canonical(run: Runner, points: Points, symmetry: Callable[[Params], Params]
     theta = scale * points.found.u
     moved = []
     for i in range(len(points)):
-        before = jax.tree.map(_numpy, problem.params(theta[i], run.inputs.params))
+        before = _double.as_numpy(problem.params(theta[i], run.inputs.params))
         after = symmetry(before)
         if _trees.shapes(after)[0] != problem.shapes[0] or [np.shape(leaf) for leaf in jax.tree.leaves(after)] != [
             np.shape(leaf) for leaf in jax.tree.leaves(before)

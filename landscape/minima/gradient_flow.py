@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -14,15 +13,13 @@ import numpy as np
 from landscape import _checks, _trees
 from landscape._trees import Params
 from landscape.analysis import _arguments
-from landscape.charts.chart import Chart
 from landscape.charts.trajectory import Trajectory, from_records, with_frozen
+from landscape.minima import _double
 from landscape.objectives import data as _data
 from landscape.objectives.objective import Objective, check_objective
 from landscape.surfaces.provenance import describe
 
 if TYPE_CHECKING:
-    import xarray
-
     from landscape.minima._flow import Inputs
 
 PRECISION = "highest"  # of matrix products
@@ -32,30 +29,6 @@ LEAST_RTOL = 100 * float(np.finfo(np.float64).eps)
 EXPLICIT_STEPS = 4096
 DENSE = 1000  # parameters up to which the implicit method, which factors a matrix of their size each step, is tried
 MEANINGS = "reached_the_last_time stopped_by_the_gradient_norm ended_in_finite_time ran_out_of_steps"
-
-
-@dataclass(frozen=True, eq=False)
-class Flow(Trajectory):
-    """A gradient flow: a Trajectory whose params are in float64, whatever the objective's are (`example`)."""
-
-    example: Params
-
-    def on(self, chart: Chart | xarray.Dataset) -> xarray.Dataset:
-        """As `Trajectory.on`, in the precision of the objective's params, which is that of its charts."""
-
-        def narrowed(leaf: Any, own: Any) -> Any:
-            return leaf.astype(own.dtype) if _trees.is_floating(own) else leaf
-
-        with np.errstate(over="ignore"):  # what float32 does not hold is inf on its charts
-            params = jax.tree.map(narrowed, self.params, self.example)
-        return Trajectory(params, self.data).on(chart)
-
-    def sel(self, **labels: Any) -> Flow:
-        """As `Trajectory.sel`."""
-        run = super().sel(**labels)
-        return Flow(run.params, run.data, self.example)
-
-    __repr__ = Trajectory.__repr__
 
 
 def gradient_flow(
@@ -68,7 +41,7 @@ def gradient_flow(
     atol: float = 1e-12,
     stop: float | None = None,
     max_steps: int = 100_000,
-) -> Flow:
+) -> Trajectory:
     """Follow the gradient flow dθ/dt = −∇J(θ), θ(0) = start, and record it at the given times.
 
     What gradient descent with step size η does in t/η steps as η → 0. J falls along it, by ‖∇J‖² per unit of time.
@@ -83,7 +56,7 @@ def gradient_flow(
     stop:      follow a run until ‖∇J‖ ≤ stop at the end of a step.
     max_steps: of the solver, a run.
 
-    Returns a `Flow`, a Trajectory over start (if several were asked for) and step 0, 1, 2, …, which has the coordinate
+    Returns a Trajectory over start (if several were asked for) and step 0, 1, 2, …, which has the coordinate
     `time`; its params are NumPy arrays in float64. Recorded are risk, objective, gradient_norm, finite; and for each
     run `status`, `end_time` (up to which it was followed), `num_steps` of the solver and `stiff`. By status:
 
@@ -113,7 +86,7 @@ def gradient_flow(
         raise ValueError(f"`rtol` is {rtol:g}; float64 does not hold errors below {LEAST_RTOL:.1e}.")
     with jax.enable_x64(True), jax.default_matmul_precision(PRECISION):
         inputs = _inputs(objective, moments, rtol, atol, stop, max_steps)
-        initial, many = _arguments.starts(starts, jax.tree.map(_as_numpy, inputs.example))
+        initial, many = _arguments.starts(starts, _double.as_numpy(inputs.example))
         records = _followed(objective, inputs, initial, stiff)
     said = {"dtype": "float64", "precision": PRECISION, "rtol": rtol, "atol": atol, "max_steps": max_steps}
     said |= {} if stop is None else {"stop": float(stop)}
@@ -159,14 +132,7 @@ def _inputs(
     """What the runs read, all floating-point numbers as float64."""
     from landscape.minima._flow import Inputs
 
-    params, data = (jax.tree.map(_widened, tree) for tree in (objective.params, objective.data))
-    out = jax.eval_shape(objective.traced_losses, params, data)
-    losses = out[0] if isinstance(out, tuple) else out
-    if losses.dtype != np.float64:
-        raise ValueError(
-            f"`objective` computes its losses in {losses.dtype} of params and data in float64, which is too coarse to "
-            "follow a flow. Leave the dtypes to the arguments: no astype(jnp.float32), no dtype= in a model."
-        )
+    params, data = _double.widened(objective)
     moving = _trees.floating(params)
     _, beta = objective.penalty.coefficients(moving)
     beta = jax.tree.map(lambda b: jnp.asarray(b, jnp.float64), beta)
@@ -180,14 +146,6 @@ def _inputs(
         stop=None if stop is None else jnp.asarray(float(stop)),
         max_steps=jnp.asarray(max_steps),
     )
-
-
-def _widened(leaf: Any) -> Any:
-    return jnp.asarray(leaf, jnp.float64) if _trees.is_floating(leaf) else leaf
-
-
-def _as_numpy(leaf: Any) -> Any:
-    return np.asarray(leaf) if _trees.is_floating(leaf) else leaf
 
 
 def _followed(objective: Objective, inputs: Inputs, starts: Params, stiff: bool | None) -> dict[str, Any]:
@@ -216,7 +174,7 @@ def _followed(objective: Objective, inputs: Inputs, starts: Params, stiff: bool 
 
 def _finished(
     objective: Objective, records: dict[str, Any], times: np.ndarray, many: bool, attributes: dict[str, Any]
-) -> Flow:
+) -> Trajectory:
     from landscape.minima import _flow
 
     there = np.isfinite(records["objective"]) & np.isfinite(records["gradient_norm"])
@@ -240,4 +198,4 @@ def _finished(
     dims = run.data.risk.dims
     variables["computed"] = (dims, computed if many else computed[0], {"long_name": "whether the flow is known"})
     moments = ("step", times, {"long_name": "time", "units": "1"})
-    return Flow(run.params, run.data.assign(variables).assign_coords(time=moments), objective.params)
+    return Trajectory(run.params, run.data.assign(variables).assign_coords(time=moments))
