@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import landscape as ls
-from landscape.minima.attainment import attainment
+from landscape.minima.attainment.attainment import attainment
 from tests import problems
 
 PAIR = tuple(v.astype(float) for v in ls.datasets.pair())
@@ -189,7 +189,7 @@ def test_what_has_no_proof_is_not_said(monkeypatch):
     def singular(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("landscape.minima._separation.corrections", singular)
+    monkeypatch.setattr("landscape.minima.attainment._separation.corrections", singular)
     found = decided([1, 2, 3], [0, 1, 0])
     assert found.verdict == "undecided" and found.attained is None and found.unique is None
     assert np.isnan(found.infimum) and found.certificate is None and "no certificate" in found.explanation

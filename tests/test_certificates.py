@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from landscape.minima import _exact
-from landscape.minima._exact import Exact, span
-from landscape.minima._separation import separate
+from landscape.minima.attainment import _exact
+from landscape.minima.attainment._exact import Exact, span
+from landscape.minima.attainment._separation import separate
 
 ALL = np.ones(2, bool)
 OVERLAPPING = np.array([[1.0, 1], [2, 1], [3, 1], [4, 1]]), np.array([-1, 1, -1, 1])

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import landscape as ls
-from landscape.minima import _affine_sets, _one_weight, _polynomial, _rational
 from landscape.minima._linear import linear
-from landscape.minima.closed_form import closed_form, closed_form_table
+from landscape.minima.closed_form import _affine_sets, _one_weight, _polynomial, _rational
+from landscape.minima.closed_form.closed_form import closed_form, closed_form_table
 
 SQUARED = {"loss": "half_squared_error"}
 INVERSES = {
@@ -445,7 +445,7 @@ def test_what_is_not_known(x64):
 
 
 def test_too_many_numbers_to_be_read(x64, monkeypatch):
-    monkeypatch.setattr("landscape.minima._rational.ENTRIES", 5)
+    monkeypatch.setattr("landscape.minima.closed_form._rational.ENTRIES", 5)
     found = closed_form(ls.neuron([1.0, 2.0, 3.0], [0, 1, 0]))
     assert found.exists is None and "more than 5 numbers" in found.reason
     linear = ls.neuron([1.0, 2.0, 3.0], [0, 1, 0], activation="identity", **SQUARED)

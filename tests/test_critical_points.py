@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import root
 
 import landscape as ls
-from landscape.minima.critical_points import critical_points
+from landscape.minima.critical_points.critical_points import critical_points
 
 KEY = jax.random.key(0)
 
@@ -231,7 +231,7 @@ def test_starts_and_boxes():
 
 
 def test_boxes_bound_the_starts():
-    from landscape.minima import _starts
+    from landscape.minima.critical_points import _starts
 
     with jax.enable_x64(True):
         moving = {"b": np.zeros(()), "w": np.zeros(2)}

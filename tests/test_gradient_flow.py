@@ -14,8 +14,8 @@ from scipy.integrate import quad, solve_ivp
 from scipy.optimize import brentq
 
 import landscape as ls
-from landscape.minima.gradient_flow import gradient_flow
-from landscape.minima.max_margin import max_margin
+from landscape.minima.gradient_flow.gradient_flow import gradient_flow
+from landscape.minima.gradient_flow.max_margin import max_margin
 
 TIMES = np.array([0.0, 1.0, 10.0, 100.0, 1e4, 1e6])
 KNOWN = [0.0, 0.4428544010021943, 2.177325100614143, 4.568829494840816, 9.20951908290233]

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy.optimize import root
 
 import landscape as ls
-from landscape.minima import _krawczyk
 from landscape.minima._linear import linear
+from landscape.minima.critical_points import _krawczyk
 
 LOSSES = ("cross_entropy", "identity", "sigmoid", "tanh", "softplus")
 

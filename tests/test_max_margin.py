@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn.svm import SVC
 
 import landscape as ls
-from landscape.minima.max_margin import max_margin
+from landscape.minima.gradient_flow.max_margin import max_margin
 
 
 def separable(seed, n, d, gap=0.1):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import landscape as ls
-from landscape.minima.choose_strength import choose_strength
-from landscape.minima.penalty_path import penalty_path
+from landscape.minima.penalty_path.choose_strength import choose_strength
+from landscape.minima.penalty_path.penalty_path import penalty_path
 from tests import problems
 
 IDENTITY = {"loss": "half_squared_error", "activation": "identity"}

@@ -11,9 +11,9 @@ import sympy
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from landscape.minima import _polynomial
-from landscape.minima._polynomial import CriticalPoint, census, degree, galois, written
-from landscape.minima._rational import OneWeight
+from landscape.minima.closed_form import _polynomial
+from landscape.minima.closed_form._polynomial import CriticalPoint, census, degree, galois, written
+from landscape.minima.closed_form._rational import OneWeight
 from landscape.objectives import activations
 from landscape.objectives.losses import CrossEntropy, HalfSquaredError
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import landscape as ls
 from landscape.minima._linear import Linear, linear
-from landscape.minima._solve import minimize
+from landscape.minima.penalty_path._solve import minimize
 from tests import problems
 
 IDENTITY = {"loss": "half_squared_error", "activation": "identity"}

@@ -6,10 +6,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from landscape.minima import _rational
-from landscape.minima._finding import Finding
 from landscape.minima._linear import Linear
-from landscape.minima._rational import Examples
+from landscape.minima.closed_form import _rational
+from landscape.minima.closed_form._finding import Finding
+from landscape.minima.closed_form._rational import Examples
 from landscape.objectives import activations
 from landscape.objectives.activations import Activation
 from landscape.objectives.losses import CrossEntropy

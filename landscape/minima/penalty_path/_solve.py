@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from landscape.minima import _quadratic
 from landscape.minima._linear import Linear
+from landscape.minima.penalty_path import _quadratic
 from landscape.objectives.losses import CrossEntropy, PointwiseLoss
 
 SUFFICIENT = 1e-4  # Armijo's share of the predicted decrease

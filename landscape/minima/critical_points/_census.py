@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from landscape.minima import _roots
-from landscape.minima._roots import Inputs, Problem
+from landscape.minima.critical_points import _roots
+from landscape.minima.critical_points._roots import Inputs, Problem
 
 ROUNDS = 8  # of `_roots.STEPS` steps
 NUMBERS = 2**21  # of one array of one compiled call

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from landscape.minima import _polynomial
-from landscape.minima._finding import Finding
-from landscape.minima._polynomial import Census, CriticalPoint
-from landscape.minima._rational import OneWeight
+from landscape.minima.closed_form import _polynomial
+from landscape.minima.closed_form._finding import Finding
+from landscape.minima.closed_form._polynomial import Census, CriticalPoint
+from landscape.minima.closed_form._rational import OneWeight
 from landscape.objectives.losses import CrossEntropy
 
 TEXT = 80  # characters of a radical that is still worth printing

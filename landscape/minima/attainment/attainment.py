@@ -8,13 +8,13 @@ import numpy as np
 
 from landscape import _checks, _trees
 from landscape._trees import Params
-from landscape.minima._at_infinity import neuron
-from landscape.minima._certificates import Certificate
 from landscape.minima._linear import Linear, linear
-from landscape.minima._separation import separate
-from landscape.minima._solve import minimize, problem
-from landscape.minima._uniqueness import solution_set
-from landscape.minima._verdicts import AFFINE, AT_INFINITY, CONVEX, OPEN, UNDECIDED, UNIQUE, Finding
+from landscape.minima.attainment._at_infinity import neuron
+from landscape.minima.attainment._certificates import Certificate
+from landscape.minima.attainment._separation import separate
+from landscape.minima.attainment._uniqueness import solution_set
+from landscape.minima.attainment._verdicts import AFFINE, AT_INFINITY, CONVEX, OPEN, UNDECIDED, UNIQUE, Finding
+from landscape.minima.penalty_path._solve import minimize, problem
 from landscape.objectives.losses import CrossEntropy
 from landscape.objectives.objective import Objective
 

@@ -14,7 +14,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Literal
 
-from landscape.minima._rational import OneWeight
+from landscape.minima.closed_form._rational import OneWeight
 from landscape.objectives.losses import CrossEntropy
 
 MAX_DEGREE = 400  # roots of this degree take seconds

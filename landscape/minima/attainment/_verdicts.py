@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from landscape.minima._certificates import Certificate
+from landscape.minima.attainment._certificates import Certificate
 
 UNIQUE = "unique minimizer"
 AFFINE = "affine set of minimizers"

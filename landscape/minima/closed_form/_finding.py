@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from landscape.minima._polynomial import Census
+    from landscape.minima.closed_form._polynomial import Census
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,7 @@ from landscape.objectives.objective import Objective, check_objective
 from landscape.surfaces.provenance import describe
 
 if TYPE_CHECKING:
-    from landscape.minima._flow import Inputs
+    from landscape.minima.gradient_flow._flow import Inputs
 
 PRECISION = "highest"  # of matrix products
 LEAST_RTOL = 100 * float(np.finfo(np.float64).eps)
@@ -130,7 +130,7 @@ def _inputs(
     objective: Objective, times: np.ndarray, rtol: float, atol: float, stop: float | None, max_steps: int
 ) -> Inputs:
     """What the runs read, all floating-point numbers as float64."""
-    from landscape.minima._flow import Inputs
+    from landscape.minima.gradient_flow._flow import Inputs
 
     params, data = _double.widened(objective)
     moving = _trees.floating(params)
@@ -150,7 +150,7 @@ def _inputs(
 
 def _followed(objective: Objective, inputs: Inputs, starts: Params, stiff: bool | None) -> dict[str, Any]:
     """The records of all starts: of the explicit method, the implicit one, or first one and then the other."""
-    from landscape.minima import _flow
+    from landscape.minima.gradient_flow import _flow
 
     def run(stiff: bool, inputs: Inputs, starts: Params) -> dict[str, Any]:
         program = _flow.Program(objective.traced_losses, objective.reduction, stiff)
@@ -175,7 +175,7 @@ def _followed(objective: Objective, inputs: Inputs, starts: Params, stiff: bool 
 def _finished(
     objective: Objective, records: dict[str, Any], times: np.ndarray, many: bool, attributes: dict[str, Any]
 ) -> Trajectory:
-    from landscape.minima import _flow
+    from landscape.minima.gradient_flow import _flow
 
     there = np.isfinite(records["objective"]) & np.isfinite(records["gradient_norm"])
     computed = records["reached"] | (records["status"] != _flow.STEPS)[:, None]

@@ -14,10 +14,11 @@ from jax import Array
 
 from landscape import _checks, _trees
 from landscape._trees import Params
-from landscape.minima import _census, _double, _krawczyk, _roots, _starts
-from landscape.minima._census import Escapes, Points, Runner
+from landscape.minima import _double
 from landscape.minima._linear import linear
-from landscape.minima._roots import Inputs, Problem
+from landscape.minima.critical_points import _census, _krawczyk, _roots, _starts
+from landscape.minima.critical_points._census import Escapes, Points, Runner
+from landscape.minima.critical_points._roots import Inputs, Problem
 from landscape.objectives import data as _data
 from landscape.objectives.objective import Objective, check_objective
 

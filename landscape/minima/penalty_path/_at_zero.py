@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from landscape.minima import _solve
 from landscape.minima._linear import Linear
-from landscape.minima._solve import Problem, Solution
-from landscape.minima.attainment import attainment
+from landscape.minima.attainment.attainment import attainment
+from landscape.minima.penalty_path import _solve
+from landscape.minima.penalty_path._solve import Problem, Solution
 from landscape.objectives import penalties
 from landscape.objectives.objective import Objective
 

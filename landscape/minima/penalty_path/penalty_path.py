@@ -11,9 +11,9 @@ import numpy as np
 
 from landscape import _checks
 from landscape._trees import Params
-from landscape.minima import _at_zero, _path, _solve
 from landscape.minima._linear import Linear
-from landscape.minima._solve import Solution
+from landscape.minima.penalty_path import _at_zero, _path, _solve
+from landscape.minima.penalty_path._solve import Solution
 from landscape.objectives.objective import Objective
 from landscape.objectives.penalties import Penalty
 

@@ -7,8 +7,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from landscape.minima import _exact
-from landscape.minima._exact import Exact, Vector
+from landscape.minima.attainment import _exact
+from landscape.minima.attainment._exact import Exact, Vector
 
 CLAIMS = ("attained", "complete", "quasi-complete", "not attained")
 

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from landscape.minima import _exact
-from landscape.minima._exact import Vector
 from landscape.minima._linear import Linear
-from landscape.minima._solve import problem
+from landscape.minima.attainment import _exact
+from landscape.minima.attainment._exact import Vector
+from landscape.minima.penalty_path._solve import problem
 
 REACHES = 1e-6  # a gradient closer to α than this share of it may be at α
 PRESENT = 1e-7  # share of ‖θ‖ that counts as different from 0 in a linear program's answer

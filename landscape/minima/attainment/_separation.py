@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from landscape.minima import _exact
-from landscape.minima._certificates import Certificate, corrections, signed
-from landscape.minima._exact import Exact, Vector
+from landscape.minima.attainment import _exact
+from landscape.minima.attainment._certificates import Certificate, corrections, signed
+from landscape.minima.attainment._exact import Exact, Vector
 
 FEASIBLE = 1e-10  # HiGHS' least tolerance
 POSITIVE = 1e-8  # margins above it count, of rows of norm 1 and directions of size 1

@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from landscape.minima import _exact
-from landscape.minima._certificates import Certificate, signed
-from landscape.minima._exact import Exact, Vector
 from landscape.minima._linear import Linear
-from landscape.minima._squares import Minimum, Squares, back, basins, least, polar, scattered
-from landscape.minima._verdicts import AFFINE, AT_INFINITY, SEVERAL, UNDECIDED, UNIQUE, Finding
+from landscape.minima.attainment import _exact
+from landscape.minima.attainment._certificates import Certificate, signed
+from landscape.minima.attainment._exact import Exact, Vector
+from landscape.minima.attainment._squares import Minimum, Squares, back, basins, least, polar, scattered
+from landscape.minima.attainment._verdicts import AFFINE, AT_INFINITY, SEVERAL, UNDECIDED, UNIQUE, Finding
 
 TIE = 1e-12  # of the objective's size: closer than that a finite minimum and a limit cannot be told apart
 SEARCHED = "finite minima are searched for numerically, from many starts, and not proved to be all"

@@ -10,10 +10,10 @@ import numpy as np
 
 from landscape import _checks, _trees
 from landscape._trees import Params
-from landscape.minima import _affine_sets, _one_weight, _rational
-from landscape.minima._finding import Finding
 from landscape.minima._linear import Linear, linear
-from landscape.minima._polynomial import Census
+from landscape.minima.closed_form import _affine_sets, _one_weight, _rational
+from landscape.minima.closed_form._finding import Finding
+from landscape.minima.closed_form._polynomial import Census
 from landscape.objectives.activations import ACTIVATIONS
 from landscape.objectives.losses import CrossEntropy
 from landscape.objectives.models import neuron
