@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import _report, compression, interpolation, neuron, planes, scaling
+from benchmarks import _report, compression, interpolation, minima, neuron, planes, scaling
 
 RESULTS = Path(__file__).parent / "results"
 WORKLOADS = {
@@ -12,6 +12,7 @@ WORKLOADS = {
     "compression": compression,
     "planes": planes,
     "interpolation": interpolation,
+    "minima": minima,
     "scaling": scaling,
 }
 

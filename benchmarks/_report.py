@@ -43,6 +43,7 @@ class Row:
     relative_error: float | None = None
     range_error: float | None = None  # the largest, as a share of the surface's range
     stated_error: float | None = None  # the same, as the contestant estimates it
+    residual: float | None = None  # of stationarity, the largest
     right: bool = True
 
 
@@ -189,4 +190,5 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
     "relative": lambda row: _number(row.relative_error, "{:.1e}"),
     "of the range": lambda row: _number(row.range_error, "{:.1e}"),
     "stated": lambda row: _number(row.stated_error, "{:.1e}"),
+    "residual": lambda row: _number(row.residual, "{:.1e}"),
 }

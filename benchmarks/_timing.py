@@ -57,6 +57,11 @@ def ratio(of: Timed, to: Timed) -> float:
     return float(np.median(of.seconds / to.seconds))
 
 
+def scaled(timed: Timed, factor: float) -> Timed:
+    """The times of so many times the work."""
+    return Timed(factor * timed.first, factor * timed.seconds, factor * timed.core_seconds, timed.answer)
+
+
 def process(*command: str) -> Callable[[], None]:
     """A contestant that runs a program to its end."""
 

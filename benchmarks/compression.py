@@ -15,7 +15,7 @@ import landscape as ls
 from benchmarks import _c_loop, _numpy_loop, _report
 from benchmarks._environment import busy, environment
 from benchmarks._report import Progress, Report, Row, Target
-from benchmarks._timing import Timed, race, ratio
+from benchmarks._timing import race, ratio, scaled
 from benchmarks.neuron import GRADIENT, TOLERANCE, Grid, make_grid
 
 REPEATS = 5
@@ -71,7 +71,7 @@ def _large(sizes: Sizes, c: _c_loop.CLoop, repeats: int) -> tuple[list[Row], lis
         contestants["C float32"] = partial(c.run, "risk_and_gradient", some.cells, grid.x, grid.y)
     timed = race(contestants, repeats)
     if c:
-        timed["C float32"] = _times(timed["C float32"], sizes.stride**2)
+        timed["C float32"] = scaled(timed["C float32"], sizes.stride**2)
     every = cells // sizes.checked
     right = _numpy_loop.grid(replace(grid, w=grid.w[::every], b=grid.b[::every]).cells, grid.x, grid.y, True)
     rows = []
@@ -140,8 +140,3 @@ def _evaluation(grid: Grid, dtype: str, exact: bool = False, **neuron: str) -> C
         return np.stack([surface[name].values.ravel() for name in GRADIENT])
 
     return call
-
-
-def _times(timed: Timed, factor: int) -> Timed:
-    """The times of so many times the work."""
-    return Timed(factor * timed.first, factor * timed.seconds, factor * timed.core_seconds, timed.answer)

@@ -89,7 +89,6 @@ def _critical_points(risk):
         columns = {name: ("point", values) for name, values in points.params.items()}
         columns |= {"index": ("point", points.data["index"].values.astype(float)), "lost": _lost(points)}
         found.append(points.data[["objective", "eigenvalues"]].assign(columns))
-        found[-1] = found[-1].assign_coords(point=np.arange(found[-1].sizes["point"]))
     return xr.concat(found, xr.Variable("strength", SWEPT), join="outer", combine_attrs="drop").drop_attrs()
 
 

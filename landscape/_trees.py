@@ -103,6 +103,14 @@ def named_leaves(tree: Params) -> dict[str, Any]:
     return {path_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
 
 
+def entry_names(tree: Params) -> dict[str, list[str]]:
+    """Of each leaf, under its path name, the names of its entries in C order: w of shape (2,) has w[0] and w[1]."""
+    return {
+        name: [f"{name}[{','.join(map(str, i))}]" if i else name for i in np.ndindex(np.shape(leaf))]
+        for name, leaf in named_leaves(tree).items()
+    }
+
+
 def layout(tree: Params, most: int | None = None) -> str:
     """The leaves' names, dtypes and shapes as one line, for messages; the kind of a leaf that is no number.
 

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import xarray
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import root
@@ -200,6 +201,39 @@ def test_certified_points_are_zeros(seed):
     for point in points:
         again = root(gradient, point, tol=1e-14).x
         np.testing.assert_allclose(again, point, rtol=1e-10, atol=1e-10)
+
+
+def test_indices_tell_of_points_that_no_start_reached(x64):
+    """Of a J that grows in all directions their signs add up to 1: between two minima there is a saddle."""
+    rng = np.random.default_rng(11)
+    x, y = 3 * rng.normal(size=6), rng.random(6)
+    objective = ls.neuron(x, y, loss="half_squared_error", activation="tanh", penalty=ls.l2(1e-5))
+    found = critical_points(objective, key=KEY, num_starts=1000, box=(-20, 20))
+    assert kinds(found) == ["minimum", "minimum"] and found.data.attrs["missing"] == 1
+    assert "At least 1 more exist" in str(found)
+    a, b = (np.array([found.params[name][i] for name in ("w", "b")]) for i in (0, 1))
+    between = a + np.linspace(0, 1, 201)[:, None] * (b - a)
+    again = critical_points(objective, {"w": between[:, 0], "b": between[:, 1]})
+    assert sorted(kinds(again)) == ["minimum", "minimum", "saddle"] and again.data.attrs["missing"] == 0
+    assert "more exist" not in str(again)
+    assert "missing" not in critical_points(objective.with_penalty(None), key=KEY, num_starts=8).data.attrs
+    assert "missing" not in critical_points(objective, key=KEY, num_starts=8, certify=False).data.attrs
+
+
+def test_points_of_several_objectives_join():
+    found = [critical_points(auer(penalty=ls.l2(s)), {"w": np.linspace(-4, 4, 41)}).data for s in (1e-4, 1e-3)]
+    joined = xarray.concat(found, "strength", join="outer", combine_attrs="drop")
+    assert joined.coefficient.sizes == {"strength": 2, "point": 3, "parameter": 1}
+    np.testing.assert_array_equal(joined.coefficient[1, :, 0], found[1].coefficient[:, 0])
+    assert joined.parameter.item() == "w"
+
+
+def test_a_minimum_whose_hessian_vanishes_in_one_direction(x64):
+    """½(w₁w₂ − 1)² + ½‖w‖²: of Newton's steps along the quartic valley there are as many as rounding lets see."""
+    linear = ls.function(lambda p: 0.5 * (p["v"] * p["w"] - 1) ** 2, {"v": 1.0, "w": 1.0}).with_penalty(ls.l2(0.5))
+    found = critical_points(linear, key=KEY, num_starts=100)
+    assert kinds(found) == ["degenerate"] and counted(found)["converged"] == 100
+    assert int(found.data.null[0]) == 1 and np.abs(found.data.coefficient[0]).max() < 1e-5
 
 
 def test_starts_and_boxes():

@@ -75,7 +75,8 @@ def linear(objective: Objective, reader: str) -> Linear:
     weights = np.ones(len(features)) if given is None else np.asarray(given, np.float64)
     if objective.reduction == "mean":
         weights = weights / weights.sum()
-    names = tuple(name + entry for name in leaves for entry in _entries(np.shape(named[name])))
+    entries = _trees.entry_names(objective.params)
+    names = tuple(entry for name in leaves for entry in entries[name])
     l1, l2 = (_flat(tree, named, leaves) for tree in objective.penalty.coefficients(objective.params))
     labels = np.asarray(structure.labels, np.float64)
     return Linear(features, labels, weights, structure.loss, l1, l2, names, objective.params)
@@ -85,10 +86,6 @@ def _flat(tree: Any, named: dict[str, Any], leaves: Sequence[str]) -> np.ndarray
     """Coefficients, numbers or arrays, one an entry (p,)."""
     own = dict(zip(named, jax.tree.leaves(tree), strict=True))
     return np.concatenate([np.broadcast_to(np.asarray(own[n], np.float64), np.shape(named[n])).ravel() for n in leaves])
-
-
-def _entries(shape: tuple[int, ...]) -> list[str]:
-    return [f"[{','.join(map(str, index))}]" for index in np.ndindex(*shape)] if shape else [""]
 
 
 def _order(named: dict[str, Any], names: tuple[str, ...]) -> list[str]:

@@ -25,6 +25,7 @@ from landscape.objectives.tracing import Versioned
 STEPS = 12  # of the solver before the starts that have arrived are put aside
 DESCENT = 128  # steps of BFGS, where a start descends first
 SINGULAR = 1e-10  # eigenvalues below this share of the largest take no part in a Newton step
+DEGENERATE = 1e-6  # of u: how well a zero is known along which the curvature vanishes too; r is that to the third power
 FARTHEST = 1e6  # of u: beyond, the rounding of z = x·θ alone is as large as what decides
 FLAT = 1e-6  # curvature below this share of the largest at the starts: the start may have run away
 DECAY, RISE = 0.55, 10.0  # what the gradient does outward at each doubling, and inward, where it has
@@ -251,6 +252,13 @@ def _error(u: Array, residual: Array, jacobian: Array, mass: Array, eigenvalues:
     return (jnp.abs(vectors) * inverse) @ (jnp.abs(vectors).T @ uncertain) + ROUNDING * jnp.abs(u)
 
 
+def _undecided(residual: Array, eigenvalues: Array, vectors: Array) -> Array:
+    """(p,): Newton's step along curvatures too small to take part in one, though none of rounding."""
+    beyond_rounding = jnp.abs(eigenvalues) > len(residual) * ROUNDING * jnp.max(jnp.abs(eigenvalues))
+    slow = beyond_rounding & ~_kept(eigenvalues)
+    return jnp.abs(vectors) @ jnp.where(slow, jnp.abs(vectors.T @ residual / jnp.where(slow, eigenvalues, 1)), 0)
+
+
 @partial(jax.jit, static_argnums=0)
 def measured(problem: Problem, inputs: Inputs, u: Array) -> Measured:
     """Zeros u (B, p) after two more Newton steps each, and their signatures."""
@@ -278,7 +286,8 @@ def _measured(problem: Problem, inputs: Inputs, u: Array) -> Measured:
     u, residual, jacobian = _polished(problem, inputs, u)
     mass = _mass(problem, inputs, u)
     eigenvalues, vectors = jnp.linalg.eigh(jacobian)
-    error = _error(u, residual, jacobian, mass, eigenvalues, vectors)
+    along = _undecided(residual, eigenvalues, vectors)
+    error = _error(u, residual, jacobian, mass, eigenvalues, vectors) + along
     # How far eigenvalues move when the point moves by its error tells rounding and curvature that vanishes from the
     # rest, whatever the Hessian is the difference of.
     around = jax.lax.map(lambda v: _derivatives(problem, inputs, v)[1], u + jnp.stack([error, -error]))
@@ -289,7 +298,8 @@ def _measured(problem: Problem, inputs: Inputs, u: Array) -> Measured:
     step = jnp.abs(_solved(eigenvalues, vectors, residual))
     rounding = _error(u, jnp.zeros_like(u), jacobian, mass, eigenvalues, vectors)
     share = inputs.tolerance * jnp.where(null > 0, 1.0, 1e-4)
-    small = jnp.all(step <= share * (1 + jnp.max(jnp.abs(u))) + rounding)
+    size = 1 + jnp.max(jnp.abs(u))
+    small = jnp.all(step <= share * size + rounding) & jnp.all(along <= DEGENERATE * size)
     return Measured(
         u=u,
         value=_value(problem, inputs, u),

@@ -58,8 +58,8 @@ def _bounds(box: Any, leaves: dict[str, np.ndarray]) -> dict[str, tuple[np.ndarr
     if not isinstance(box, Mapping):
         box = dict.fromkeys(leaves, box)
     known = {name: (name, ()) for name in leaves}
-    for name, leaf in leaves.items():
-        known |= {f"{name}[{','.join(map(str, i))}]": (name, i) for i in np.ndindex(*leaf.shape) if leaf.ndim}
+    for name, entries in _trees.entry_names(leaves).items():
+        known |= {entry: (name, i) for entry, i in zip(entries, np.ndindex(leaves[name].shape), strict=True)}
     out = {name: (np.full(leaf.shape, np.nan), np.full(leaf.shape, np.nan)) for name, leaf in leaves.items()}
     for name, pair in sorted(box.items(), key=lambda item: item[0] not in leaves):  # an entry overrules its leaf
         if name not in known:
