@@ -65,6 +65,27 @@ def test_accuracy_of_a_neuron():
     assert_close(found.accuracy, ((z > 0) == (SIDE > 0.5)).mean(axis=-1), eps=4)
 
 
+def test_accuracy_is_weighted_as_the_risk_is():
+    """Examples of weight 0 are padding; here those of label 2."""
+    padded = ls.Objective(
+        lambda params, batch: (cross_entropies(params, batch), (batch[1] < 2).astype(jnp.float32)),
+        (X, LABELS),
+        params={"w": W0},
+        predict=scores,
+    )
+    found = surface(padded, "accuracy", batch_size=5)
+    kept = LABELS < 2
+    assert_close(found.accuracy, (all_scores().argmax(axis=-1) == LABELS)[..., kept].mean(axis=-1), eps=4)
+
+    weights = np.arange(13, dtype=np.float32) % 4
+    neuron = ls.neuron(X, SIDE, weights=weights)
+    found = ls.evaluate(neuron, ls.axes_plane(neuron.params, "w[0]"), {"w[0]": [1.0]}, quantities=("accuracy",))
+    right = (X[:, 0] > 0) == (SIDE > 0.5)
+    assert_close(found.accuracy, np.average(right, weights=weights)[None], eps=4)
+    swept = ls.scale_sweep(neuron, {"w": np.float32([1, 0]), "b": 0.0}, [1.0])
+    assert_close(swept.accuracy.to_numpy(), found.accuracy.to_numpy(), eps=4)
+
+
 @pytest.mark.parametrize(
     ("objective", "message"),
     [

@@ -20,6 +20,7 @@ from landscape.charts.resolution import resolutions
 from landscape.objectives import data as _data
 from landscape.objectives import tracing
 from landscape.objectives.data import Batch, Batches, num_examples
+from landscape.objectives.models import NeuronLosses
 from landscape.objectives.objective import Objective, check_objective
 from landscape.objectives.penalties import Penalty
 from landscape.surfaces import _cells, _plan
@@ -215,7 +216,7 @@ def _measures(
 ) -> Measures:
     own, names = _checked_quantities(quantities)
     if "accuracy" in names:
-        own.insert(0, Metric("accuracy", Accuracy(_predict_of(objective))))
+        own.insert(0, Metric("accuracy", _accuracy(objective)))
     norm = any(name in names for name in GRADIENTS)
     flags = ("risk_stderr" in names, norm, "slope" in names, "plane_hessian" in names)
     risk = Risk(objective.traced_losses, objective.reduction, *flags)
@@ -264,14 +265,17 @@ def _fixed(quantity: Quantity, objective: Objective, chart: Chart, sweep: Sweep)
     return VersionedQuantity(quantity, f"{', '.join(traced.out)} {traced.version}")
 
 
-def _predict_of(objective: Objective) -> Any:
-    pair = isinstance(_data.first_batch(objective.data), (tuple, list)) and len(_data.first_batch(objective.data)) == 2
+def _accuracy(objective: Objective) -> Accuracy:
+    batch = _data.first_batch(objective.data)
+    sizes = (2, 3) if isinstance(objective.losses, NeuronLosses) else (2,)  # a neuron's may be (x, labels, weights)
+    pair = isinstance(batch, (tuple, list)) and len(batch) in sizes
     if objective.predict is None or not pair:
         what = (
             "an objective with predict(params, x)" if objective.predict is None else "data that are a pair (x, labels)"
         )
         raise ValueError(f'`quantities` has "accuracy", which needs {what}; else write an ls.Metric.')
-    return objective.predict
+    out = jax.eval_shape(objective.traced_losses, objective.params, batch)
+    return Accuracy(objective.predict, objective.losses if isinstance(out, tuple) else None)
 
 
 def _warn_below_resolution(chart: Chart, axes: dict[str, np.ndarray]) -> None:

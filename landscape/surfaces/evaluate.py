@@ -102,7 +102,7 @@ def evaluate(
         gradient_norm        minimum norm over the subdifferential of R + Ω; comes with risk_gradient_norm
         slope                in-chart gradient of the risk, with a last dimension `coordinate`
         plane_hessian        in-chart Hessian of the risk, with last dimensions `coordinate` and `coordinate_`
-        accuracy             share of the examples that `objective.predict` gets right
+        accuracy             share of the examples that `objective.predict` gets right, weighted as the risk is
     Whatever is affine in the coordinates is computed once a batch for all cells; `ls.explain` says what.
     objective, penalty_* and gradient_norm carry `penalty` in a sweep. NaN and inf stay as they are, and `finite` is
     False there. In a store each variable has one chunk a tile.

@@ -23,8 +23,7 @@ from landscape import _checks, _trees
 from landscape._trees import Params
 from landscape.charts.chart import Chart
 from landscape.objectives.data import Batch, num_examples
-from landscape.objectives.objective import Losses, Predict, reduced, weighted_sum
-from landscape.objectives.objective import losses_and_weights as losses_of
+from landscape.objectives.objective import Losses, Predict, losses_and_weights, reduced, weighted_sum
 from landscape.surfaces import _cost
 from landscape.surfaces.sweep import Sweep
 
@@ -152,15 +151,21 @@ class Accuracy:
     """1 where `predict` is right: the largest of K scores, or a probability above ½ for labels 0 and 1.
 
     NaN where neither can be meant: scores that are NaN, a "probability" outside of [0, 1], labels of K entries that are
-    not one-hot.
+    not one-hot. Examples count as in the risk, by the weights that `losses` return beside theirs; None where they
+    return none.
     """
 
     predict: Predict
+    losses: Losses | None = None
 
-    def __call__(self, params: Params, batch: Batch) -> Array:
-        """(n,) zeros, ones and NaN. Raises ValueError where predictions and labels do not fit."""
-        x, y = batch
-        out = self.predict(params, x)
+    def __call__(self, params: Params, batch: Batch) -> Array | tuple[Array, Array]:
+        """(n,) zeros, ones and NaN; with their weights. Raises ValueError where predictions and labels do not fit."""
+        right = self.right(self.predict(params, batch[0]), batch[1])
+        return right if self.losses is None else (right, losses_and_weights(self.losses, params, batch)[1])
+
+    @staticmethod
+    def right(out: Array, y: Array) -> Array:
+        """(n,): whether outputs decide for the labels."""
         labels = jnp.argmax(y, axis=-1) if jnp.ndim(y) == 2 else y
         one_hot = jnp.shape(out) == jnp.shape(y)
         several = jnp.ndim(out) == 2 and out.shape[1] > 1
@@ -221,7 +226,7 @@ class Risk:
         zero = jnp.zeros_like(loss)
         squares, *moments = zero, zero, zero
         if self.stderr:
-            each = losses_of(self.losses, params, batch) if self.gradient_norm else values(tuple(coordinates))
+            each = losses_and_weights(self.losses, params, batch) if self.gradient_norm else values(tuple(coordinates))
             squares, *moments = _moments(each, _mean(loss, weight), self.weights_are_counts)
         sums = {"loss": loss, "weight": weight.astype(loss.dtype), "squares": squares, **sums}
         return RiskSums(sums, jax.tree.map(jnp.zeros_like, sums), *moments)
