@@ -153,7 +153,7 @@ def _draw_decisions(ax, sigmoid, sweeps):
         ax.plot(sweeps.scale, sweeps.agreement[i], color=COLORS[activation], linestyle=style.dashes(i))
     ax.plot(sigmoid.scale, sigmoid.biased, color=style.PURPLE)
     ax.text(1.5e-2, 1.02, "no bias: all four", fontsize=7.5, va="bottom")
-    ax.text(3, 0.8, "bias, not\nscaled", fontsize=7.5, color=style.PURPLE, va="top")
+    ax.text(3, 0.8, "bias, not\nscaled", fontsize=7.5, color=style.PURPLE, va="top", linespacing=1)
     _by_scale(ax)
     ax.set(ylabel="same decision (share)", ylim=(0.5, 1.1), yticks=(0.5, 0.75, 1))
     head(ax, "e", "decisions")
@@ -166,7 +166,7 @@ def _draw_risk(ax, sweeps, sigmoid):
         best = int(np.argmin(risk.values))
         ax.plot(risk.scale[best], risk[best], zorder=5, **STAR)
     ax.axhline(step(sigmoid), color=style.INK, linestyle=":", linewidth=0.9)
-    for x, y, label in ((1.5e-2, 0.95, "cross-entropy"), (1.5e-2, 0.155, "squared error"), (70, 0.09, "step")):
+    for x, y, label in ((1.5e-2, 1.9, "cross-entropy"), (1.5e-2, 0.18, "squared error"), (70, 0.074, "step")):
         ax.text(x, y, label, fontsize=7.5, va="center", color=style.INK if label == "step" else style.BLUE)
     _by_scale(ax)
     ax.set(ylabel="risk", yscale="log", ylim=(0.04, 30))

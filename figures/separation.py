@@ -66,9 +66,6 @@ def _certified(nudge):
     """The certificate as numbers: direction and margins, weights, and the errors at the minimizer; NaN where none."""
     objective = neuron(nudge)
     found = ls.attainment(objective)
-    weights = found.certificate.multipliers.copy()
-    for i, more in found.certificate.corrections:
-        weights[i] += float(more)
     errors, margins, point = np.full(8, np.nan), np.full(8, np.nan), {"w": np.nan, "b": np.nan}
     direction = found.direction or point
     if found.attained:
@@ -76,7 +73,7 @@ def _certified(nudge):
         errors = abs(np.asarray(objective.predict(point, inputs(nudge))) - LABELS)
     else:
         margins = found.margins
-    values = {"x": inputs(nudge), "weight": weights, "error": errors, "margin": margins}
+    values = {"x": inputs(nudge), "weight": found.certificate.combination(), "error": errors, "margin": margins}
     numbers = {f"d_{name}": float(direction[name]) for name in ("w", "b")} | {n: float(point[n]) for n in ("w", "b")}
     return xr.Dataset({name: ("example", v) for name, v in values.items()} | numbers)
 

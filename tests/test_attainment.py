@@ -190,12 +190,25 @@ def test_what_has_no_proof_is_not_said(monkeypatch):
         raise ZeroDivisionError
 
     monkeypatch.setattr("landscape.minima.attainment._separation.corrections", singular)
+    monkeypatch.setattr("landscape.minima.attainment._simplex.MOST", 0)
     found = decided([1, 2, 3], [0, 1, 0])
     assert found.verdict == "undecided" and found.attained is None and found.unique is None
     assert np.isnan(found.infimum) and found.certificate is None and "no certificate" in found.explanation
+    assert not found.converged
     found = decided([1, 2, 2, 3], [0, 0, 1, 1])
     assert found.verdict == "approached at infinity" and found.certificate.verify()
     assert found.separation is None and np.isnan(found.infimum) and "not decided" in found.explanation
+
+
+@pytest.mark.parametrize("exponent", [20, 26, 28, 40, 50])
+def test_few_examples_are_decided_to_the_last_bit(exponent):
+    """Labels overlap, touch or are apart by 2^−20 to 2^−50: less than linear programs in floating point see."""
+    gap, left, right = 2.0**-exponent, np.arange(-2.0, 2), np.arange(1.0, 5)
+    y = np.repeat([0.0, 1.0], 4)
+    for nudge, kind in ((-gap, "none"), (0.0, "quasi-complete"), (gap, "complete")):
+        found = decided(np.concatenate([left, right + nudge]), y)
+        assert found.separation == kind and found.certificate.verify()
+    assert found.margins.min() > 0
 
 
 def test_contradictions_and_constants():

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from landscape.minima.attainment import _exact
+from landscape.minima.attainment import _exact, _simplex
+from landscape.minima.attainment._certificates import signed
 from landscape.minima.attainment._exact import Exact, span
 from landscape.minima.attainment._separation import separate
 
@@ -61,6 +62,42 @@ def test_rank_is_decided_by_the_last_bit():
     (vector,) = span(array[:2]).null
     assert vector[0] == -3 * vector[1]
     assert span(array).null == ()
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 4), st.integers(1, 12))
+def test_the_exact_programs_decide_what_those_in_floating_point_do(seed, p, n):
+    """Small integers, some examples soft, some columns penalized: ties and dependent rows are frequent."""
+    rng = np.random.default_rng(seed)
+    rows, signs = rng.integers(-2, 3, (n, p)).astype(float), rng.integers(-1, 2, n)
+    free = rng.random(p) < 0.8
+    given = signed(rows[:, free], signs)
+    found = separate(rows, signs, free)
+    assert found is not None and found.verify()
+    if not (signs != 0).any() or not given.any():
+        return
+    blank = replace(found, claim="attained", direction=None, multipliers=np.zeros(n), corrections=())
+    exact = _simplex.separate(blank, given)
+    assert exact is not None and exact.claim == found.claim and exact.verify()
+    if exact.direction is not None:
+        np.testing.assert_array_equal(exact.margins() == 0, found.margins() == 0)
+
+
+def test_many_examples_are_left_to_floating_point():
+    rows, signs = OVERLAPPING
+    blank = replace(separate(rows, signs, ALL), multipliers=np.zeros(4), corrections=())
+    assert _simplex.separate(blank, signed(rows, signs)) is not None
+    many, count = np.tile(rows, (300, 1)), np.tile(signs, 300)
+    assert _simplex.separate(replace(blank, rows=many, signs=count), signed(many, count)) is None
+
+
+def test_the_combination_is_what_cancels():
+    rng = np.random.default_rng(0)
+    rows, signs = np.column_stack([rng.normal(size=30), np.ones(30)]), np.where(rng.random(30) < 0.5, -1, 1)
+    found = separate(rows, signs, ALL)
+    assert found is not None and found.claim == "attained" and (found.combination() > 0).all()
+    np.testing.assert_allclose(found.combination() @ signed(rows, signs), 0, atol=1e-14)
+    np.testing.assert_allclose(found.combination(), found.multipliers, atol=1e-9)
 
 
 @pytest.mark.parametrize(

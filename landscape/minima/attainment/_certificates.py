@@ -27,7 +27,8 @@ class Certificate:
     signs:       s (n,): 1, −1, or 0 for an example whose loss grows both ways: x̃ᵢ·d must be 0, yᵢ may have any sign.
     free:        (p,), the parameters without a penalty; d is 0 in the others.
     direction:   d (p,), or None where it is attained.
-    multipliers: y (n,), floats, 0 where none is needed; `corrections` (i, δ) are added to some of them.
+    multipliers: y (n,), floats, 0 where none is needed; `corrections` (i, δ) are added to some of them, and are in what
+                 `combination()` returns.
     loose:       (p,), the parameters that can differ between minimizers: those without l2; under l1, of those, the ones
                  that its subgradient allows to differ from 0 (read off the minimizer in floating point).
     null:        a basis of the d ≠ 0 on the loose columns with x̃ᵢ·d = 0 for all i; `independent`: rows that prove that
@@ -71,14 +72,13 @@ class Certificate:
         if self.claim == "not attained":
             return True
         left = np.ones(len(self.rows), bool) if products is None else products == 0
-        corrected = dict(self.corrections)
-        total = self.multipliers.astype(object)
-        for i, value in corrected.items():
-            total[i] = Fraction(self.multipliers[i]) + value
-        hard = self.signs != 0
+        total, hard = self._corrected(), self.signs != 0
         if np.any(total[left & hard] <= 0) or np.any(total[~left] != 0):
             return False
-        return all(v == 0 for v in balance(signed(self.rows[:, self.free], self.signs), self.multipliers, corrected))
+        return all(
+            v == 0
+            for v in balance(signed(self.rows[:, self.free], self.signs), self.multipliers, dict(self.corrections))
+        )
 
     def _spans(self) -> bool:
         """Whether the null vectors are null vectors, and all of them."""
@@ -99,6 +99,17 @@ class Certificate:
             return np.zeros(len(self.rows))
         products, unit = Exact.of(signed(self.rows, self.signs)).times(self.direction)
         return np.array([float(p * unit) for p in products])
+
+    def combination(self) -> np.ndarray:
+        """y (n,) of the examples that count, with its corrections, rounded once: Σ yᵢsᵢx̃ᵢ = 0."""
+        return np.array([float(y) for y in self._corrected()])
+
+    def _corrected(self) -> np.ndarray:
+        """y (n,), floats, and Fractions where a correction is added."""
+        total = self.multipliers.astype(object)
+        for i, value in self.corrections:
+            total[i] = Fraction(self.multipliers[i]) + value
+        return total
 
     def _products(self, direction: Vector) -> np.ndarray:
         """Integers with the signs of sᵢx̃ᵢ·d (n,)."""

@@ -1,6 +1,7 @@
 """Is there a direction along which no example's loss grows? The linear programs of Albert & Anderson (1984).
 
-HiGHS answers in floating point, within a tolerance; what is returned is only what a certificate proves exactly.
+HiGHS answers in floating point, within a tolerance; what is returned is only what a certificate proves exactly. Few
+examples that it cannot decide are decided in rationals.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from landscape.minima.attainment import _exact
+from landscape.minima.attainment import _exact, _simplex
 from landscape.minima.attainment._certificates import Certificate, corrections, signed
 from landscape.minima.attainment._exact import Exact, Vector
 
@@ -31,6 +32,14 @@ def separate(rows: np.ndarray, signs: np.ndarray, free: np.ndarray) -> Certifica
     blank = Certificate("attained", rows, signs, free, None, np.zeros(len(rows)), (), loose=np.zeros(len(free), bool))
     if not (signs != 0).any() or not given.any():
         return replace(blank, multipliers=np.where(signs != 0, 1.0, 0.0))
+    found = _in_floating_point(blank, given)
+    settled = found is not None and found.claim != "not attained"
+    return found if settled else _simplex.separate(blank, given) or found
+
+
+def _in_floating_point(blank: Certificate, given: np.ndarray) -> Certificate | None:
+    """What HiGHS finds of the signed examples (n, p) over the free columns."""
+    signs = blank.signs
     programs = _programs(given, signs)
     left = np.ones(len(programs.rows), bool)
     first, multipliers = programs.box(left)

@@ -133,8 +133,10 @@ def _convex(model: Linear) -> Finding:
     if certificate is None:
         return Finding(
             UNDECIDED,
-            "Undecided: no certificate holds in exact arithmetic, because the examples are so nearly separable that "
-            "floating-point linear programs cannot tell on which side they are.",
+            "Undecided: no certificate holds in exact arithmetic, because the examples are so near the border between "
+            "separable and overlapping that floating-point linear programs cannot tell on which side they are, and "
+            "there are too many for exact ones.",
+            converged=False,
         )
     if certificate.claim == "attained":
         return _attained(model, certificate, "none" if crosses else None)

@@ -111,10 +111,10 @@ def _check_labels(labels: np.ndarray) -> None:
 
 def _not_separable(model: Linear, margin: float) -> ValueError:
     return ValueError(
-        f"`objective` has examples that no direction separates: with the best one found, {', '.join(model.names)} of "
-        f"norm 1, the least margin is {margin:.3g}, which is not above 0 by more than rounding. There is no largest "
-        "margin then; ls.attainment(objective) says whether there is a minimum instead. If the data should be "
-        "separable, center and scale the inputs: large offsets drown the margin."
+        f"`objective` has examples that no direction separates by more than rounding: with the best one found, "
+        f"{', '.join(model.names)} of norm 1, the least margin is {margin:.3g}. ls.attainment(objective) decides in "
+        "exact arithmetic whether they are separable, and whether there is a minimum instead. If they should be, "
+        "center and scale the inputs: large offsets drown the margin."
     )
 
 
