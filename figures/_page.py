@@ -6,15 +6,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# a minimizer, as in `landscape.plot.dark_minimum`
-STAR = {
-    "marker": "*",
-    "markersize": 6.0,
-    "markerfacecolor": "white",
-    "markeredgecolor": "black",
-    "markeredgewidth": 0.6,
-    "linestyle": "none",
-}
+from landscape.plot import style
+
+STAR = style.kind_style("minimum")
 
 
 def head(axes: Axes, letter: str, heading: str) -> None:

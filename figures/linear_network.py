@@ -44,7 +44,7 @@ NEXT, ON = 7, 8  # the start next to the line w₁ = −w₂ and the one on it
 TIMES = np.r_[0, np.geomspace(1e-3, 60, 400)]
 EDGES = np.linspace(-2.5, 2.5, 201)
 VALLEY = np.linspace(-1.2, 1.2, 121)
-SQUARE = STAR | {"marker": "s", "markersize": 3.8}
+SQUARE = style.kind_style("saddle")
 
 
 def residual(params):

@@ -41,7 +41,7 @@ SCAN = np.linspace(-10, 10, 20_001)
 PRIMES = (5, 7, 11)
 VERDICTS = {"yes": 1.0, "no": -1.0, "not known": 0.0}
 KINDS = {"minimum": 1.0, "maximum": -1.0, "degenerate": 0.0}
-TRIANGLE = STAR | {"marker": "^", "markersize": 4.5}
+TRIANGLE = style.kind_style("maximum")
 
 
 def problems():

@@ -108,8 +108,8 @@ def _points(data, loss):
 
 SIGNS = {
     1.0: STAR,
-    0.0: STAR | {"marker": "s", "markersize": 3.8},
-    -1.0: STAR | {"marker": "^", "markersize": 4.5},
+    0.0: style.kind_style("saddle"),
+    -1.0: style.kind_style("maximum"),
 }
 TICKS = {-10: "−10", -1: "−1", -0.1: "−0.1", 0: "", 0.1: "0.1", 1: "1", 10: "10"}
 EXAMPLES = (style.ORANGE, style.SKY, style.PURPLE)

@@ -256,6 +256,8 @@ def test_blocks_are_fitted_without_themselves(overlapping):
     np.testing.assert_allclose(found.held_out_risk.sel(block=1), path.data.held_out_risk, rtol=1e-10)
     np.testing.assert_allclose(found["mean"], found.held_out_risk.mean("block"))
     np.testing.assert_allclose(found.standard_error, found.held_out_risk.std("block", ddof=1) / 2)
+    np.testing.assert_allclose(found.coefficient.sel(block=1), path.data.coefficient, atol=1e-10)
+    np.testing.assert_array_equal(found.held_out_in == 1, np.isin(np.arange(60), np.arange(60)[held]))
 
 
 def test_best_and_one_standard_error(overlapping):
@@ -271,6 +273,7 @@ def test_blocks_by_label_and_shuffled(overlapping):
     labeled = choose_strength(overlapping, STRENGTHS, penalty=ls.l2(1.0), blocks=labels)
     cut = choose_strength(overlapping, STRENGTHS, penalty=ls.l2(1.0), blocks=3)
     assert labeled.block.values.tolist() == ["a", "b", "c"]
+    np.testing.assert_array_equal(labeled.held_out_in, labels)
     np.testing.assert_allclose(labeled.held_out_risk.sel(block=["c", "a", "b"]), cut.held_out_risk, rtol=1e-12)
     shuffled = [
         choose_strength(overlapping, STRENGTHS, penalty=ls.l2(1.0), blocks=3, key=jax.random.key(seed)).held_out_risk

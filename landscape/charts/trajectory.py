@@ -53,7 +53,7 @@ class Trajectory:
         chart's nearest point; and the recorded risk, objective, gradient_norm and finite, measured at the true params.
         Raises: ValueError if only coordinates on another chart were recorded, or the surface does not hold its chart.
         """
-        chart, chart_id = _resolve(chart)
+        chart, chart_id = resolved(chart)
         if self.params is None:
             if self.data.attrs["chart_id"] != chart_id:
                 raise ValueError(
@@ -62,18 +62,10 @@ class Trajectory:
                 )
             return self.data
         dims, shape = self.data.risk.dims, self.data.risk.shape
-        params = _narrowed(self.params, chart)
-        example = jax.tree.map(lambda leaf: leaf[(0,) * len(shape)], params)
-        _chart.check_fits("chart", chart, example)
-        moving = _trees.floating(params)
-        flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[len(shape) :]), moving)
-        coordinates, residual = projected(chart, flat, example)
-        seen = {
-            name: (dims, coordinates[:, i].reshape(shape), attributes)
-            for i, (name, attributes) in enumerate(_axes.described(chart).items())
-        }
-        seen["residual"] = (dims, residual.reshape(shape), {"long_name": LONG_NAMES["residual"], "units": "1"})
-        return self.data.assign(seen).assign_attrs(chart_id=chart_id)
+        coordinates, residual = seen(chart, self.params, shape)
+        variables = {name: (dims, values, attributes) for name, (values, attributes) in coordinates.items()}
+        variables["residual"] = (dims, residual, {"long_name": LONG_NAMES["residual"], "units": "1"})
+        return self.data.assign(variables).assign_attrs(chart_id=chart_id)
 
     def sel(self, **labels: Any) -> Trajectory:
         """The runs of these labels, params and data: `run.sel(optimizer="adam", start=0)`.
@@ -111,6 +103,20 @@ class Trajectory:
         sizes = ", ".join(f"{dim}: {size}" for dim, size in self.data.sizes.items())
         kept = "coordinates on a chart" if self.params is None else _trees.layout(self.params, most=SHOWN)
         return f"Trajectory({sizes})\n  of {self.data.attrs.get('objective', 'an objective')}\n  keeping {kept}"
+
+
+def seen(
+    chart: Chart, params: Params, shape: tuple[int, ...]
+) -> tuple[dict[str, tuple[np.ndarray, dict[str, Any]]], np.ndarray]:
+    """Params with leaves (*shape, …) on a chart: {coordinate: (values (*shape), attributes)}, residuals (*shape)."""
+    params = _narrowed(params, chart)
+    example = jax.tree.map(lambda leaf: leaf[(0,) * len(shape)], params)
+    _chart.check_fits("chart", chart, example)
+    flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[len(shape) :]), _trees.floating(params))
+    coordinates, residual = projected(chart, flat, example)
+    described = _axes.described(chart).items()
+    named = {name: (coordinates[:, i].reshape(shape), said) for i, (name, said) in enumerate(described)}
+    return named, residual.reshape(shape)
 
 
 def from_records(
@@ -202,7 +208,8 @@ def _narrowed(params: Params, chart: Chart) -> Params:
         return jax.tree.map(lambda p, d: p.astype(d) if (p.dtype, d) == (np.float64, np.float32) else p, params, own)
 
 
-def _resolve(chart: Chart | xarray.Dataset) -> tuple[Chart, str]:
+def resolved(chart: Chart | xarray.Dataset) -> tuple[Chart, str]:
+    """A chart, or that of a surface; and its id."""
     if isinstance(chart, Chart):
         _chart.check("chart", chart)
         return chart, _chart.chart_id(chart)

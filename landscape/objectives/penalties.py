@@ -210,8 +210,8 @@ def prox(alpha: Params, beta: Params, params: Params, step: Array) -> Params:
 
 
 def soft(values: Array, threshold: Array) -> Array:
-    """sign(v)·max(|v| − threshold, 0), the soft threshold."""
-    return jnp.sign(values) * jnp.maximum(jnp.abs(values) - threshold, 0)
+    """sign(v)·max(|v| − threshold, 0), the soft threshold; its zeros are +0."""
+    return values - jnp.clip(values, -threshold, threshold)
 
 
 def _mask(scope: Any, params: Params) -> list[Any]:

@@ -20,13 +20,7 @@ NOTES = {
     "so far": "not computed to the end",
     "": "nothing finite in this window",
 }
-_STAR: dict[str, Any] = {
-    "marker": "*",
-    "markersize": 5.2,
-    "markerfacecolor": "white",
-    "markeredgecolor": "black",
-    "markeredgewidth": 0.5,
-}
+_STAR: dict[str, Any] = {**style.kind_style("minimum"), "markersize": 5.2, "markeredgewidth": 0.5}
 _BORDER: dict[str, Any] = {
     "marker": "D",
     "markersize": 5,
@@ -75,7 +69,7 @@ def handles(kinds: Sequence[str]) -> list[Line2D]:
     """The legend's entries for the marks of these panels."""
     found = []
     if "minimum" in kinds:
-        found.append(Line2D([], [], linestyle="none", label="minimizer on the grid", **_STAR))
+        found.append(Line2D([], [], label="minimizer on the grid", **_STAR))
     if {"border", "flat"} & set(kinds):
         found.append(Line2D([], [], linestyle="none", label="least value, at the border", **_BORDER))
     if "so far" in kinds:

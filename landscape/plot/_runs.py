@@ -71,11 +71,11 @@ def data_of(name: str, label: str, runs: Any) -> xr.Dataset:
 
 def _read(name: str, label: str, runs: Any, surface: xr.Dataset, names: Sequence[str]) -> list[Run]:
     data = data_of(name, label, runs)
-    _same(name, "objective", data, surface, "Descend the surface's objective, or evaluate the runs' one.")
-    panels = _panels_of(name, data, surface)
+    check_same(name, "objective", data, surface, "Descend the surface's objective, or evaluate the runs' one.")
+    panels = panels_of(name, data, surface)
     if hasattr(runs, "on"):
         data = data_of(name, label, runs.on(surface))
-    _same(
+    check_same(
         name, "chart", data, surface, "Project them on the surface's chart: run.on(plane), or trajectory.on(surface)."
     )
     missing = [n for n in names if n not in data.data_vars]
@@ -111,7 +111,8 @@ def check_measured(runs: Sequence[Run], variable: str, surface: xr.Dataset) -> N
         )
 
 
-def _same(name: str, noun: str, data: xr.Dataset, surface: xr.Dataset, advice: str) -> None:
+def check_same(name: str, noun: str, data: xr.Dataset, surface: xr.Dataset, advice: str) -> None:
+    """Raise ValueError unless what is drawn has the objective, or the chart, of the surface."""
     came, wanted = data.attrs.get(f"{noun}_id"), surface.attrs.get(f"{noun}_id")
     if came == wanted or (noun == "objective" and came in _splits(surface).values()):
         return
@@ -149,7 +150,7 @@ def formulas(data: xr.Dataset) -> dict[str, str]:
     return {label: every.get(label, label) for label in map(str, np.atleast_1d(data["penalty"].values))}
 
 
-def _panels_of(name: str, data: xr.Dataset, surface: xr.Dataset) -> dict[str, str]:
+def panels_of(name: str, data: xr.Dataset, surface: xr.Dataset) -> dict[str, str]:
     """The runs' penalty labels → the surface's labels of the same formula."""
     ours, theirs = formulas(surface), formulas(data)
     found = {}

@@ -11,7 +11,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from landscape.plot import _ground, _least, _mesh, _page, _panels, _paths, _pca, _runs, _truth, style
+from landscape.plot import _ground, _least, _mesh, _page, _panels, _paths, _pca, _points, _runs, _truth, style
 from landscape.plot._panels import Panel
 from landscape.plot.line import line
 
@@ -21,6 +21,7 @@ def contour(
     variable: str = "objective",
     runs: Any = None,
     *,
+    points: Any = None,
     log: bool | None = None,
     pca: Any = None,
     truth: bool | None = None,
@@ -45,6 +46,10 @@ def contour(
     and the distance is drawn as a share of the diagonal; on a chart that is no Plane a unit of each coordinate is taken
     for 1, and the distance is drawn as it is.
 
+    `points`: what `landscape.critical_points` found of the surface's objective, its `.on(surface)`, or an interpolant's
+    `critical_points()`. Those in the window, and no farther from the plane than 1% of its diagonal, are marked by kind,
+    instead of the least value of the grid.
+
     `log=True` puts the values on a logarithmic scale, `log=False` on a linear one. By default the objective and the
     risk are drawn as in `dark_minimum` where they vary much (a tenth of the window lies within 1/20 of the range): the
     color is that of the excess over the least value, which is marked, and the bar has the values themselves. Else
@@ -55,14 +60,15 @@ def contour(
     it is high enough, for a legend, or on a new figure `width` inches wide. Cells that are not finite are hatched,
     cells that are not computed yet dotted.
 
-    Raises: ValueError for three coordinates, for several penalties or splits over two, for runs that do not belong
-    here, for a `pca` of another plane, and for `pca` or `truth` over one coordinate.
+    Raises: ValueError for three coordinates, for several penalties or splits over two, for runs or points that do not
+    belong here, for a `pca` of another plane, and for `pca` or `truth` over one coordinate.
     """
     names = _panels.coordinates(surface, variable)
     if len(names) == 1:
         _check_line(names[0], pca=pca is not None, truth=bool(truth))
-        return line(surface, variable, runs, log=log, ax=ax, width=width)
+        return line(surface, variable, runs, points=points, log=log, ax=ax, width=width)
     walks = [] if runs is None else _runs.by_penalty(_runs.read(runs, surface, names))
+    marks = _points.read(points, surface, names)
     panel = _panel(surface, variable, pca)
     label = _panels.label_of(surface[variable])
     least = 0.0 if truth else _paths.OFF_SHARE
@@ -75,15 +81,18 @@ def contour(
         figure, axes = _page.canvas(ax, width, square=True)
         drawn = ground.paint(axes, panel)
         _page.frame(axes, panel)
-        kind = _least.mark(axes, surface, variable, names) if ground.excess else "minimum" if panel.finite.size else ""
+        kind = "minimum" if panel.finite.size else ""
+        if ground.excess and marks is None:
+            kind = _least.mark(axes, surface, variable, names)
         _page.title(axes, panel.label, _least.NOTES[kind] if ax is None else "")  # a title of the caller's has no room
         _paths.draw(axes, walks)
         dots = _truth.dots(axes, known, ground)
+        lines, signs = _paths.handles(walks, [axes])
+        found = [] if marks is None else _points.draw(axes, _points.inside(marks, surface, names), *names)
         ground.lines(axes, panel)  # last: the numbers keep clear of the paths
         ground.bar(figure, axes, drawn, label, dots, own=ax is None)
-        lines, signs = _paths.handles(walks, [axes])
         lines += _truth.handles(label) if known else []
-        signs += _least.handles([kind] if ground.excess else [])
+        signs += found or _least.handles([kind] if ground.excess and marks is None else [])
         signs += _mesh.handles([panel]) + _truth.band_handles(beneath)
         remarks = filter(None, [_paths.remark(walks, surface, names, least), _page.scale_remark(panel)])
         _page.finish(figure, axes, [lines, signs], own=ax is None, remark="\n".join(remarks))

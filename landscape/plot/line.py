@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from landscape.plot import _mesh, _page, _panels, _paths, _runs, _scales, style
+from landscape.plot import _mesh, _page, _panels, _paths, _points, _runs, _scales, style
 
 _SIDES = (style.BLUE, "#8C510A")  # of the left and the right axis: brown, which no optimizer has
 _MARKERS = 16  # of a run, at most
@@ -24,6 +24,7 @@ def line(
     variables: str | Sequence[str] | None = None,
     runs: Any = None,
     *,
+    points: Any = None,
     log: bool | None = None,
     ax: Axes | None = None,
     width: float = style.SINGLE,
@@ -34,7 +35,7 @@ def line(
     curves; the penalties of a sweep have the colors of their λ (and dashes where two have the same). `runs`: a
     Trajectory on the surface's objective, its `.on(surface)`, or a mapping from optimizers' labels to either, as points
     at their own values of the first variable, as long as they are inside the window; in a sweep in the color of their
-    λ.
+    λ. `points`: critical points, as in `contour`, at their own values of the first variable.
     `log` puts the left axis on a logarithmic or a linear scale; by default gradient norms, and what is positive with a
     ratio above 20, are logarithmic. The right axis is linear, and logarithmic for gradient norms. Stretches where a
     curve is not finite are hatched; they are dotted where it is not computed yet. Draws into `ax`, or on a new figure
@@ -48,6 +49,9 @@ def line(
     _check_curves(surface, variables)
     walks = [] if runs is None else _runs.read(runs, surface, [name])
     _runs.check_measured(walks, variables[0], surface)
+    marks = _points.read(points, surface, [name])
+    if marks is not None and variables[0] not in marks:
+        raise ValueError(f"`points` have no {variables[0]!r}, which is drawn; draw their objective or risk.")
     walks = _runs.by_penalty(walks, swept="penalty" in surface[variables[0]].dims)
     surface = surface.sortby(name)
     x = surface[name].to_numpy().astype(float)
@@ -61,12 +65,13 @@ def line(
         _mesh.hatch_spans(axes, x, missing, _mesh.AWAITED)
         for run in walks:
             _draw_points(axes, run, variables[0], x)
+        found = [] if marks is None else _points.draw(axes, _points.inside(marks, surface, [name]), name, variables[0])
         axes.set_xlim(x[0], x[-1])
         axes.locator_params(axis="x", nbins=6, steps=[1, 2, 5, 10])
         axes.set(xlabel=_panels.label_of(surface[name]))
         said = {entry.get_label() for entry in entries}  # a sweep's curves and their runs share the entries of λ
         others = [entry for entry in _paths.handles(walks, [])[0] if entry.get_label() not in said]
-        others += _mesh.hatch_handles(bool(gaps.any()), bool(missing.any()))
+        others += found + _mesh.hatch_handles(bool(gaps.any()), bool(missing.any()))
         remark = _paths.remark(walks, surface, [name])
         _page.finish(figure, axes, [entries, others], own=ax is None, remark=remark)
     return figure

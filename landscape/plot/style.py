@@ -228,6 +228,24 @@ def _canonical(name: str) -> str:
     return _ALIASES.get(name, name)
 
 
+# ---- the same kind of critical point always has the same mark
+
+KINDS = {  # marker, its size; white, so that they are seen on all colors
+    "minimum": ("*", 6.0),
+    "saddle": ("s", 3.8),
+    "maximum": ("^", 4.5),
+    "degenerate": ("P", 4.5),
+    "unknown": ("X", 4.5),
+}
+
+
+def kind_style(kind: str) -> dict[str, Any]:
+    """The look of a kind of critical point, as options of matplotlib's `plot`: a star for a minimum, say."""
+    marker, size = KINDS[kind]
+    look = {"markerfacecolor": "white", "markeredgecolor": "black", "markeredgewidth": 0.6, "linestyle": "none"}
+    return {"marker": marker, "markersize": size, **look}
+
+
 # ---- the same λ always has the same color
 
 

@@ -14,6 +14,8 @@ from jax import Array
 
 from landscape import _checks, _trees
 from landscape._trees import Params
+from landscape.charts import trajectory as _trajectory
+from landscape.charts.chart import Chart
 from landscape.minima import _double
 from landscape.minima._linear import linear
 from landscape.minima.critical_points import _census, _krawczyk, _roots, _starts
@@ -21,6 +23,7 @@ from landscape.minima.critical_points._census import Escapes, Points, Runner
 from landscape.minima.critical_points._roots import Inputs, Problem
 from landscape.objectives import data as _data
 from landscape.objectives.objective import Objective, check_objective
+from landscape.surfaces.provenance import describe
 
 if TYPE_CHECKING:
     import xarray
@@ -50,6 +53,21 @@ class CriticalPoints:
     data: xarray.Dataset
     directions: Params
     escapes: xarray.Dataset
+
+    def on(self, chart: Chart | xarray.Dataset) -> xarray.Dataset:
+        """The points seen on a chart, or on the chart of a surface, for pictures: `data` with their coordinates on it.
+
+        Returns: `data` with a variable for each coordinate, and `off_chart`, the distance of the params from the
+        chart's nearest point.
+        Raises: ValueError for a chart of other params, or a surface that does not hold its chart.
+        """
+        chart, chart_id = _trajectory.resolved(chart)
+        count = len(self.data.point)
+        coordinates, residual = _trajectory.seen(chart, self.params, (count,)) if count else ({}, np.empty(0))
+        named = {name: coordinates.get(name, (np.empty(0), {})) for name in chart.names}
+        variables = {name: ("point", values, attributes) for name, (values, attributes) in named.items()}
+        variables["off_chart"] = ("point", residual, {"long_name": "distance from the chart"})
+        return self.data.assign(variables).assign_attrs(chart_id=chart_id)
 
     def __str__(self) -> str:
         given, data = self.data.attrs, self.data
@@ -165,7 +183,8 @@ def critical_points(
     points, radii = points[order], radii[order]
     if symmetry is None and not np.isnan(radii).any() and np.all(l2 > 0):
         counts["missing"] = abs(1 - int(np.sum((-1) ** points.found.index)))
-    return _result(problem, moving, points, radii, scale, away, counts)
+    attributes = describe(objective, None) | {"dtype": "float64", "kind": "critical_points", **counts}
+    return _result(problem, moving, points, radii, scale, away, attributes)
 
 
 def _check(objective: Objective, symmetry: Any) -> None:
@@ -254,7 +273,7 @@ def _result(
     radii: np.ndarray,
     scale: np.ndarray,
     away: Escapes,
-    counts: dict[str, int],
+    attributes: dict[str, Any],
 ) -> CriticalPoints:
     import xarray
 
@@ -281,7 +300,7 @@ def _result(
         | {"coefficient": (("point", "parameter"), theta)}
         | {"eigenvalues": (("point", "eigenvalue"), np.linalg.eigvalsh(found.hessian))},
         coords={"point": np.arange(len(theta)), "parameter": names, "eigenvalue": np.arange(p)},
-        attrs={"kind": "critical_points", **counts},
+        attrs=attributes,
     )
     escapes = xarray.Dataset({"objective": ("direction", away.values), "count": ("direction", away.counts)})
     return CriticalPoints(problem.params(theta, moving), data, problem.params(away.directions, moving), escapes)

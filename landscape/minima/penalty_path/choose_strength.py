@@ -39,7 +39,8 @@ def choose_strength(
                nothing of it. Or a label an example (n,), such as patients or days: a block each.
     key:       a random key shuffles the examples before they are cut: for those in some order, such as by class, and
                independent of each other. Only with a number of blocks.
-    Returns: Dataset over `block` and `strength`: held_out_risk (block, strength), converged (block, strength), mean and
+    Returns: Dataset over `block`, `strength`, `parameter` and `example`: held_out_risk and converged (block, strength);
+    coefficient (block, strength, parameter), the θ₋ₖ(λ); held_out_in (example), the block of each example; mean and
     standard_error (strength); `best`, the strength of least mean, and `one_standard_error`, the largest one whose mean
     is within one standard error of that (Hastie, Tibshirani & Friedman 2009, section 7.10). Both are chosen among the
     strengths at which all blocks converged, and NaN if there are none.
@@ -55,15 +56,20 @@ def choose_strength(
     checked = _path.checked_strengths(strengths)
     labels, members = _members(model, blocks, key)
     risks = np.empty((len(labels), len(checked)))
-    converged = np.empty(risks.shape, bool)
+    converged, coefficients = np.empty(risks.shape, bool), np.empty((*risks.shape, len(model.names)))
     for k, held in enumerate(members):
         found = _path.along(_solve.problem(_rest(model, held)), model, checked)
         converged[k] = [one.converged for one in found]
-        theta = np.stack([one.theta for one in found])
+        theta = coefficients[k] = np.stack([one.theta for one in found])
         losses = _solve.curve(model.loss)(theta @ model.features[held].T, model.labels[held])[0]
         risks[k] = losses @ model.weights[held] / model.weights[held].sum()
     sizes = np.array([model.weights[held].sum() for held in members])
-    return _chosen(labels, checked, risks, converged, sizes)
+    chosen = _chosen(labels, checked, risks, converged, sizes)
+    block = np.asarray(labels)[np.argmax(members, axis=0)]
+    return chosen.assign(
+        coefficient=(("block", "strength", "parameter"), coefficients, {"long_name": "parameter"}),
+        held_out_in=("example", block, {"long_name": "block of the example"}),
+    ).assign_coords(parameter=list(model.names))
 
 
 def _members(model: Linear, blocks: Any, key: Array | None) -> tuple[list[Any], list[np.ndarray]]:

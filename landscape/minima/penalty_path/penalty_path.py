@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -13,6 +14,7 @@ from landscape import _checks
 from landscape._trees import Params
 from landscape.minima._linear import Linear
 from landscape.minima.penalty_path import _at_zero, _path, _solve
+from landscape.minima.penalty_path._at_zero import AtZero
 from landscape.minima.penalty_path._solve import Solution
 from landscape.objectives.objective import Objective
 from landscape.objectives.penalties import Penalty
@@ -42,6 +44,9 @@ class PenaltyPath:
                   norm ‖θ‖₂, nonzero (how many penalized parameters are not 0), residual (norm of the minimum-norm
                   subgradient of the objective), converged, coefficient (strength, parameter), and held_out_risk.
     strength_max: the λ from which on every l1-penalized parameter is 0; infinite without l1.
+
+    Found out when asked for, by a proof that may take longer than the path:
+
     at_zero:      where the path goes as λ → 0, in words: it settles, or runs away (which `attainment` proves).
     limit:        its limit, params; None where it runs away, or where l1 chooses among several minimizers.
     direction:    params of norm 1, the way that it runs away: from the last but one minimizer to the last; else None.
@@ -50,9 +55,27 @@ class PenaltyPath:
     params: Params
     data: xarray.Dataset
     strength_max: float
-    at_zero: str
-    limit: Params | None
-    direction: Params | None
+    _find_end: Callable[[], AtZero] = field(repr=False)
+    _model: Linear = field(repr=False)
+
+    @cached_property
+    def _end(self) -> AtZero:
+        return self._find_end()
+
+    @property
+    def at_zero(self) -> str:
+        """Where the path goes as λ → 0."""
+        return self._end.words
+
+    @property
+    def limit(self) -> Params | None:
+        """The limit of the path."""
+        return None if self._end.limit is None else self._model.params(self._end.limit)
+
+    @property
+    def direction(self) -> Params | None:
+        """The way that the path runs away."""
+        return None if self._end.direction is None else self._model.params(self._end.direction)
 
     def __str__(self) -> str:
         strengths, nonzero = self.data.strength.to_numpy(), self.data.nonzero.to_numpy()
@@ -109,7 +132,6 @@ def penalty_path(
     checked = _path.checked_strengths(strengths)
     problem = _solve.problem(model)
     found = _path.along(problem, model, checked)
-    end = _at_zero.at_zero(objective, problem, model, checked, found)
     params = model.params(np.stack([one.theta for one in found]))
     data = _dataset(model, checked, found)
     if held_out is not None:
@@ -119,8 +141,8 @@ def penalty_path(
             data[name].attrs["long_name"] = label
     used = objective.penalty if penalty is None else penalty
     data.attrs |= {"penalty": str(used.unit()), "objective_id": objective.id}
-    limit, direction = (None if theta is None else model.params(theta) for theta in (end.limit, end.direction))
-    return PenaltyPath(params, data, _at_zero.strength_max(model), end.words, limit, direction)
+    end = partial(_at_zero.at_zero, objective, problem, model, checked, found)
+    return PenaltyPath(params, data, _at_zero.strength_max(model), end, model)
 
 
 def _dataset(model: Linear, strengths: np.ndarray, found: list[Solution]) -> xarray.Dataset:
