@@ -44,12 +44,8 @@ def one():
 def marked(axes, kind):
     """Positions (n, 2) of the points that are drawn as this kind."""
     marker = style.kind_style(kind)["marker"]
-    found = [
-        np.stack(line.get_data(), axis=1)
-        for line in axes.lines
-        if line.get_marker() == marker and len(line.get_xdata())
-    ]
-    return np.concatenate(found) if found else np.empty((0, 2))
+    found = [np.stack(line.get_data(), axis=1) for line in axes.lines if line.get_marker() == marker]
+    return np.concatenate([np.empty((0, 2)), *found])
 
 
 def test_points_are_marked_by_kind_in_place_of_the_least_cell(plane):
@@ -125,7 +121,7 @@ def test_what_does_not_belong_is_refused(plane, one):
     objective, found, surface = plane
     with pytest.raises(ValueError, match="`points` belong to another objective"):
         ls.plot.contour(surface, points=one[1])
-    with pytest.raises(TypeError, match="`points` is int; it must be what landscape.critical_points returns"):
+    with pytest.raises(TypeError, match=r"`points` is an int; it must be what landscape\.critical_points"):
         ls.plot.contour(surface, points=3)
     with pytest.raises(ValueError, match="`points` have no coordinate"):
         ls.plot.contour(surface, points=found.data)

@@ -48,7 +48,8 @@ def gradient_flow(
 
     objective: its data in memory; its penalty without l1. Computed in float64 whatever the dtypes are.
     starts:    params; or params with a leading axis on every leaf (relative to `objective.params`), a run each.
-    times:     (T,), ≥ 0 and increasing, such as [0, *np.logspace(-2, 6, 50)]. All are from the start on.
+    times:     (T,), ≥ 0 and increasing, such as [0, *np.logspace(-2, 6, 50)]. All are from the start on. A step of the
+               solver ends at each, so that what is recorded is not interpolated; many close ones cost a step each.
     stiff:     False for an explicit method (order 8, Dormand and Prince), True for an implicit one (order 5, Kværnø
                2004), which a Hessian with large and small eigenvalues calls for: steps are not bound by the largest.
                None tries the first, and the second on the runs that take it too many steps.
