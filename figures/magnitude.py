@@ -4,7 +4,7 @@ One neuron h = f(z), z = w₁x₁ + w₂x₂, without a bias; the weights (1, 0.
 Float64. (a–d) The output under four activations f, with the weights (1, 0.1) times c = 1 and c = 100, by z at c = 1.
 The circles are two units with the weights 1 and 0.1, times c, on the input 1; those of linear and relu units at c = 100
 are outside. (e–h) 200 examples with normal inputs, and the weights (1, 0.1) times c. (e) The share of examples whose
-decision, the larger of f(−z) and f(z), is that at c = 1; the same for a sigmoid with a bias of ½ that is not scaled.
+decision, whether f(z) exceeds f(0), is that at c = 1; the same for a sigmoid with a bias of ½ that is not scaled.
 (f) The mean change of the output since c = 1. (g) The mean |f′(z)|, as a share of its greatest value. (h) Noisy labels:
 the risk of the sigmoid with cross-entropy and with half squared error; dotted, that of a step, half the share of
 examples on the wrong side. Stars are the least risks.
@@ -22,10 +22,7 @@ fit.
 Source: Glorot & Bengio (2010), section 3, on saturated units. The data are drawn by the program.
 """
 
-import dataclasses
-
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from _page import STAR, head, open_frame, settle
@@ -48,26 +45,14 @@ def examples():
     return x, (x @ WEIGHTS + 0.7 * rng.normal(size=200) > 0).astype(float)
 
 
-def neuron(activation):
-    """With half squared error; what it decides is the larger of the scores f(−z) and f(z)."""
-    plain = ls.neuron(*examples(), loss="half_squared_error", activation=activation, bias=False)
-
-    def scores(params, x):
-        return jnp.stack([plain.predict(params, -x), plain.predict(params, x)], axis=1)
-
-    return plain, dataclasses.replace(plain, predict=scores)
-
-
 def compute():
     weights = {"w": np.array(WEIGHTS)}
     with jax.enable_x64(True):
         sweeps = []
         for activation in ACTIVATIONS:
-            plain, deciding = neuron(activation)
-            swept = ls.scale_sweep(plain, weights, SCALES)
-            agreement = ls.scale_sweep(deciding, weights, SCALES).agreement
-            measured = swept[["risk", "output_change", "saturated", "mean_derivative"]]
-            sweeps.append(measured.assign(agreement=agreement).drop_attrs())
+            neuron = ls.neuron(*examples(), loss="half_squared_error", activation=activation, bias=False)
+            swept = ls.scale_sweep(neuron, weights, SCALES)
+            sweeps.append(swept[["risk", "output_change", "saturated", "mean_derivative", "agreement"]].drop_attrs())
         sigmoid = ls.scale_sweep(ls.neuron(*examples(), bias=False), weights, SCALES)
         biased = ls.scale_sweep(ls.neuron(*examples()), weights | {"b": BIAS}, SCALES)
         other = {"cross_entropy": sigmoid.risk, "accuracy": sigmoid.accuracy, "biased": biased.agreement}

@@ -130,5 +130,6 @@ def test_what_does_not_belong_is_refused(plane, one):
         other = ls.axes_plane({"w": np.array([1.0, 1.0])}, "w[0]", "w[1]")
     with pytest.raises(ValueError, match="`points` used a penalty that the surface does not show"):
         ls.plot.contour(surface, points=penalized)
+        seen = found.on(other)
     with pytest.raises(ValueError, match="`points` belong to another chart"):
-        ls.plot.contour(surface, points=found.on(other))
+        ls.plot.contour(surface, points=seen)

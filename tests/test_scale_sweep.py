@@ -237,11 +237,27 @@ def test_probabilities_of_several_classes_are_no_scores():
 
 
 def test_no_probability_is_no_decision():
-    """NaN at the scales where a relu's output exceeds 1, and flagged."""
-    objective = ls.neuron(np.array([0.2, 0.8], np.float32), [0.0, 1.0], loss="half_squared_error", activation="relu")
+    """NaN at the scales where an output exceeds 1, and flagged."""
+    objective = ls.Objective(
+        lambda p, batch: (p["w"] * batch[0] + p["b"] - batch[1]) ** 2,
+        (np.array([0.2, 0.8], np.float32), np.array([0.0, 1.0], np.float32)),
+        params={"w": np.float32(1), "b": np.float32(0)},
+        predict=lambda p, x: p["w"] * x + p["b"],
+    )
     found = scale_sweep(objective, {"w": np.float32(1), "b": np.float32(0)}, [1.0, 1.2, 2.0])
     assert found.agreement.values[:2].tolist() == [1, 1] and np.isnan(found.agreement[2])
     assert np.isnan(found.confidence[2]) and found.finite.values.tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize("name", ["identity", "sigmoid", "tanh", "relu", "softplus"])
+def test_neurons_decide_alike_whatever_their_activation(name):
+    """By the sign of z, in all of which −1 scales the weight, not the bias."""
+    x = np.array([-2.0, -1.0, 1.0, 0.5], np.float32)
+    objective = ls.neuron(x, [0.0, 0.2, 0.8, 1.0], loss="half_squared_error", activation=name)
+    scales = np.array([-1.0, 0.01, 1.0, 100.0])
+    found = scale_sweep(objective, {"w": np.float32(1), "b": np.float32(0.3)}, scales)
+    same = (scales[:, None] * x + 0.3 > 0) == (x + 0.3 > 0)
+    np.testing.assert_array_equal(found.agreement, same.mean(axis=1))
 
 
 def test_both_must_decide_for_an_agreement():
@@ -274,8 +290,20 @@ def test_both_must_decide_for_an_agreement():
         (
             ls.neuron(X, 3 * LABELS, loss="half_squared_error", activation="identity"),
             {"w": np.ones(2, np.float32), "b": np.float32(0)},
+            {"confidence", "accuracy"},
+            "confidence, accuracy: outputs of identity are no probabilities",
+        ),
+        (
+            ls.Objective(
+                lambda p, d: (d[0] * p["w"] - d[1]) ** 2,
+                (3 * LABELS, LABELS),
+                params={"w": np.float32(1)},
+                predict=lambda p, x: p["w"] * x,
+            ),
+            None,
             {"agreement", "confidence", "accuracy"},
-            "agreement, confidence, accuracy: outputs at scale 1 are NaN, or no probabilities",
+            "agreement, confidence, accuracy: outputs at scale 1 are NaN, or no probabilities; let predict return "
+            "scores (n, K), dataclasses.replace(objective, predict=…)",
         ),
         (
             network("tanh", predict=lambda p, x: (x @ p["hidden"]["kernel"])[:, :1]),

@@ -15,7 +15,9 @@ from landscape._trees import Params
 from landscape.charts.plane import Plane
 from landscape.objectives import data as _data
 from landscape.objectives import penalties
+from landscape.objectives.activations import Activation
 from landscape.objectives.data import Batch
+from landscape.objectives.losses import HalfSquaredError
 from landscape.objectives.models import NeuronLosses
 from landscape.objectives.objective import Losses, Objective, Predict, check_objective, losses_and_weights
 from landscape.objectives.preparation import Preparation
@@ -66,9 +68,10 @@ def scale_sweep(
         saturated, mean_derivative                  see `ls.saturation`
 
     What is decided is what the accuracy of `evaluate` counts: the largest of K scores, or whether a probability (n,)
-    exceeds ½. NaN where an output is no decision (a "probability" of 2). Equal scores decide for the first class, as do
-    probabilities of ½: at scale 0, and where a scale is so small that they are equal to rounding. Means are weighted as
-    the risk is; all is computed in the objective's dtype.
+    exceeds ½. A neuron of another activation than the sigmoid decides whether f(z) exceeds f(0). NaN where an output is
+    no decision (a "probability" of 2). Equal scores decide for the first class, as do probabilities of ½: at scale 0,
+    and where a scale is so small that they are equal to rounding. Means are weighted as the risk is; all is computed in
+    the objective's dtype.
     output_change needs an objective with `predict` and data (x, …); agreement and confidence also that its outputs
     decide something, and accuracy that the data are (x, labels) which fit. What is not there, and why, is said by the
     attribute `not_measured`.
@@ -151,6 +154,7 @@ class Outputs:
     decide: bool = False  # outputs are decisions
     labeled: bool = False  # and a batch is (x, labels, …), labels that fit them
     probabilities: bool = False  # K outputs are probabilities, no scores
+    boundary: float | None = None  # outputs above it decide for 1, of a neuron whose outputs are no probabilities
 
     def accumulate(self, point: Point, batch: Batch) -> _means.Sums:
         """The sums over one batch."""
@@ -162,7 +166,8 @@ class Outputs:
         change = jnp.abs(out - before).reshape(len(out), -1)
         values = {"output_change": jnp.mean(change, axis=1)}
         if self.decide:
-            values["agreement"] = agreement(out, before)
+            values["agreement"] = agreement(*(scores(outputs, self.boundary) for outputs in (out, before)))
+        if self.decide and self.boundary is None:
             chosen = confidence(out, self.probabilities)
             values["confidence"] = jnp.where(jnp.isnan(values["agreement"]), jnp.nan, chosen)
         if self.labeled:
@@ -176,6 +181,11 @@ class Outputs:
     def finish(self, point: Point, sums: _means.Sums, sweep: Sweep) -> dict[str, Array]:
         """The means over all examples."""
         return _means.finish(point, sums, sweep)
+
+
+def scores(outputs: Array, boundary: float | None) -> Array:
+    """Outputs (n,) beside the boundary as two scores (n, 2); as they are where there is none."""
+    return outputs if boundary is None else jnp.stack([jnp.full_like(outputs, boundary), outputs], axis=1)
 
 
 def right(outputs: Array, labels: Array) -> Array:
@@ -228,11 +238,26 @@ def _readable(objective: Objective) -> _Readable:
     out = _checked_outputs(objective.predict(params, batch[0]), _data.num_examples(batch))
     if not (out.ndim == 1 or (out.ndim == 2 and out.shape[1] > 1)):
         return _Readable(read, f"agreement, confidence, accuracy: outputs {out.shape} are no (n, K) or (n,)")
+    f = _activation(objective)
+    if f is not None:
+        read = replace(read, decide=True, boundary=float(f(0.0)))
+        return _Readable(read, f"confidence, accuracy: outputs of {f.name} are no probabilities")
     if jnp.isnan(agreement(out, out)).any():
-        return _Readable(read, "agreement, confidence, accuracy: outputs at scale 1 are NaN, or no probabilities")
+        return _Readable(
+            read,
+            "agreement, confidence, accuracy: outputs at scale 1 are NaN, or no probabilities; let predict return "
+            "scores (n, K), dataclasses.replace(objective, predict=…)",
+        )
     read = replace(read, decide=True, probabilities=out.ndim == 2 and bool(_are_probabilities(out).all()))
     why_not = _unlabeled(out, batch, isinstance(objective.losses, NeuronLosses))
     return _Readable(replace(read, labeled=not why_not), why_not and f"accuracy: {why_not}")
+
+
+def _activation(objective: Objective) -> Activation | None:
+    """That of a neuron whose outputs are no probabilities."""
+    losses = objective.losses
+    loss = losses.loss if isinstance(losses, NeuronLosses) else None
+    return loss.activation if isinstance(loss, HalfSquaredError) and loss.activation.name != "sigmoid" else None
 
 
 def _unlabeled(out: Array, batch: Batch, weighted: bool) -> str:
