@@ -127,7 +127,7 @@ def test_what_does_not_belong_is_refused(plane, one):
         ls.plot.contour(surface, points=found.data)
     with jax.enable_x64(True):
         penalized = ls.critical_points(objective.with_penalty(ls.l2(0.01)), {"w": np.zeros((1, 2))})
-        seen = found.on(ls.axes_plane({"w": np.array([1.0, 1.0])}, "w[0]", "w[1]"))
+        seen = found.on(ls.axes_plane(objective.params, "w[1]", "w[0]"))
     with pytest.raises(ValueError, match="`points` used a penalty that the surface does not show"):
         ls.plot.contour(surface, points=penalized)
     with pytest.raises(ValueError, match="`points` belong to another chart"):
