@@ -18,6 +18,7 @@ _HOME = {
     "function": "landscape.objectives.objective",
     "neuron": "landscape.objectives.models",
     "activation": "landscape.objectives.activations",
+    "pointwise_loss": "landscape.objectives.losses",
     "datasets": None,
     "check_gradient": "landscape.objectives.check_gradient",
     # penalties

@@ -36,6 +36,7 @@ from landscape.objectives.check_gradient import check_gradient as check_gradient
 from landscape.objectives.conversions import learning_rate_from as learning_rate_from
 from landscape.objectives.conversions import strength_from as strength_from
 from landscape.objectives.data import Batches as Batches
+from landscape.objectives.losses import pointwise_loss as pointwise_loss
 from landscape.objectives.models import neuron as neuron
 from landscape.objectives.objective import LinearModel as LinearModel
 from landscape.objectives.objective import Objective as Objective

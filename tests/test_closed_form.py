@@ -457,6 +457,8 @@ def test_the_table_is_computed():
     table = closed_form_table()
     assert table.exists.dims == ("model", "problem", "penalty") and table.exists.shape == (6, 4, 2)
     identity = table.sel(model="half_squared_error, identity")
+    one = table.sel(problem="one weight, more examples", penalty="none", model="cross_entropy, sigmoid")
+    assert one.group == "S5" and not (identity.group != "").any()
     assert (identity.exists == "yes").all() and bool(identity.proved.all())
     few = table.sel(penalty="none", problem=["one example", "as many examples as parameters"])
     assert (few.exists == "yes").all()

@@ -60,7 +60,7 @@ def linear(objective: Objective, reader: str) -> Linear:
         raise ValueError(
             f"`objective` has no `structure`, which is what {reader} reads: that its examples are seen through x̃·θ "
             "alone. ls.neuron says so by itself (with_data leaves it out: make a neuron of the other data); of your "
-            "own losses say so by Objective(…, structure=ls.LinearModel(features, labels, loss))."
+            'own losses say so by Objective(…, structure=ls.LinearModel(features, labels, ls.pointwise_loss("…"))).'
         )
     named = _trees.named_leaves(objective.params)
     leaves = [name for name in structure.leaves if name in named]
@@ -74,6 +74,8 @@ def linear(objective: Objective, reader: str) -> Linear:
     given = structure.weights
     weights = np.ones(len(features)) if given is None else np.asarray(given, np.float64)
     if objective.reduction == "mean":
+        if not weights.any():
+            raise ValueError("`objective.structure.weights` are all 0, and their mean is none; weigh some examples.")
         weights = weights / weights.sum()
     entries = _trees.entry_names(objective.params)
     names = tuple(entry for name in leaves for entry in entries[name])

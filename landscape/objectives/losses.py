@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from landscape import _checks
+from landscape.objectives import activations
 from landscape.objectives.activations import Activation, exp_share, log1p_exp, sigmoid_residual
 
 
@@ -76,3 +78,25 @@ class HalfSquaredError:
 
 
 PointwiseLoss = CrossEntropy | HalfSquaredError
+
+
+def pointwise_loss(loss: str, activation: str = "sigmoid") -> PointwiseLoss:
+    """The loss(z, y) of a neuron by name, as `ls.neuron` takes them: for `ls.LinearModel`.
+
+    loss:       "cross_entropy", with the sigmoid, or "half_squared_error".
+    activation: of half squared error: "identity", "sigmoid", "tanh", "relu" or "softplus".
+    Raises: ValueError for other names, and for cross-entropy of what are no probabilities.
+
+        >>> import landscape as ls
+        >>> float(ls.pointwise_loss("half_squared_error", "identity")(3.0, 1.0))
+        2.0
+    """
+    f = activations.activation(activation)
+    if _checks.one_of("loss", loss, {"cross_entropy": True, "half_squared_error": False}):
+        if f.name != "sigmoid":
+            raise ValueError(
+                f'`activation` is {activation!r}, but loss="cross_entropy" needs probabilities: use '
+                'activation="sigmoid", or loss="half_squared_error".'
+            )
+        return CrossEntropy()
+    return HalfSquaredError(f)

@@ -12,7 +12,7 @@ from landscape import _checks
 from landscape._trees import Params
 from landscape.objectives import activations
 from landscape.objectives.activations import Activation
-from landscape.objectives.losses import CrossEntropy, HalfSquaredError, PointwiseLoss
+from landscape.objectives.losses import CrossEntropy, PointwiseLoss, pointwise_loss
 from landscape.objectives.objective import LinearModel, Objective, Reduction
 from landscape.objectives.penalties import Penalty
 
@@ -80,7 +80,7 @@ def neuron(
         >>> round(float(ls.neuron([-1, 1], [0, 1])({"w": 0.0, "b": 0.0})), 6)  # log 2
         0.693147
     """
-    pointwise = _pointwise(loss, activation)
+    pointwise = pointwise_loss(loss, activation)
     # As they came: a list of Python floats has no dtype to lose.
     _checks.warn_if_narrowed("x and y", (x, y), stacklevel=2)
     x, y = _checks.numeric("x", x), _checks.numeric("y", y)
@@ -105,18 +105,6 @@ def neuron(
         predict=NeuronOutput(activations.activation(activation)),
         structure=LinearModel(columns, data[1], pointwise, None if weights is None else data[2]),
     )
-
-
-def _pointwise(loss: str, activation: str) -> PointwiseLoss:
-    f = activations.activation(activation)
-    if _checks.one_of("loss", loss, {"cross_entropy": True, "half_squared_error": False}):
-        if f.name != "sigmoid":
-            raise ValueError(
-                f'`activation` is {activation!r}, but loss="cross_entropy" needs probabilities: use '
-                'activation="sigmoid", or loss="half_squared_error".'
-            )
-        return CrossEntropy()
-    return HalfSquaredError(f)
 
 
 def _check_shapes(x: np.ndarray, y: np.ndarray) -> None:

@@ -34,8 +34,9 @@ class LinearModel:
     """What an objective whose examples are seen only through z = x̃·θ says of itself.
 
     `features` x̃ (n, p), the columns in the order of the params' entries (weights, then bias: a column of ones);
-    `labels` y (n,); `loss(z, y)`, with its convexity in z, its degree in y and the distance of its poles; example
-    `weights` (n,), if there are any; `leaves`, the names of the params in the order of their columns.
+    `labels` y (n,); `loss`, from `ls.pointwise_loss`; example `weights` (n,), if there are any; `leaves`, the names of
+    the params in the order of their columns.
+    Raises: TypeError for another loss.
     """
 
     features: Array
@@ -43,6 +44,9 @@ class LinearModel:
     loss: PointwiseLoss
     weights: Array | None = None
     leaves: tuple[str, ...] = ("w", "b")
+
+    def __post_init__(self) -> None:
+        _checks.instance("loss", self.loss, PointwiseLoss, 'ls.pointwise_loss("cross_entropy"), say')  # type: ignore
 
 
 class Predict(Protocol):

@@ -236,12 +236,16 @@ def flattened(result: xarray.Dataset | Trajectory | Interpolant) -> xarray.Datas
     data = getattr(result, "data", None)
     if isinstance(data, xarray.Dataset) and data.attrs.get("kind") == "interpolant":
         return data.assign_attrs(format=FORMAT)
+    if isinstance(result, xarray.Dataset) and any(v.dtype.kind in "OU" for v in result.data_vars.values()):
+        raise ValueError(
+            "`result` holds text in its variables, for which stores have no type; write it with result.to_netcdf(path)."
+        )
     if isinstance(result, xarray.Dataset):
         return result.assign_attrs({"kind": "surface", "format": FORMAT} | result.attrs)
     if not isinstance(result, Trajectory):
         raise TypeError(
             f"`result` is {_checks.kind(result)}; save a surface (ls.evaluate), an interpolant (ls.interpolate) or a "
-            "trajectory (ls.descend)."
+            "trajectory (ls.descend); of others the tables, result.data.to_netcdf(path)."
         )
     if result.params is None:
         return result.data.assign_attrs(format=FORMAT)

@@ -19,7 +19,7 @@ from landscape.minima.attainment import _exact
 from landscape.minima.attainment._certificates import Certificate, signed
 from landscape.minima.attainment._exact import Exact, Vector
 from landscape.minima.attainment._squares import Minimum, Squares, back, basins, least, polar, scattered
-from landscape.minima.attainment._verdicts import AFFINE, AT_INFINITY, SEVERAL, UNDECIDED, UNIQUE, Finding
+from landscape.minima.attainment._verdicts import AFFINE, AT_INFINITY, OPEN, SEVERAL, UNDECIDED, Finding
 
 TIE = 1e-12  # of the objective's size: closer than that a finite minimum and a limit cannot be told apart
 SEARCHED = "finite minima are searched for numerically, from many starts, and not proved to be all"
@@ -268,7 +268,7 @@ def _finite(problem: Squares, minima: list[Minimum], said: str, null: np.ndarray
     if not best.settled:
         said += " The search did not settle: take minimizer and infimum as approximate."
     return Finding(
-        SEVERAL if several else AFFINE if len(null) else UNIQUE,
+        SEVERAL if several else AFFINE if len(null) else OPEN,  # the search proves no uniqueness
         said,
         infimum=best.value,
         theta=best.theta,

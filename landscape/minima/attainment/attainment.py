@@ -31,7 +31,8 @@ class Attainment:
     verdict:     "unique minimizer", "affine set of minimizers" or "approached at infinity"; under l1, whose minimizers
                  can form a bounded set, also "convex set of minimizers"; for the squared error of a neuron also
                  "several minimizers"; "attained, uniqueness not decided"; or "undecided".
-    separation:  of the labels, "complete", "quasi-complete" or "none" under cross-entropy; else None.
+    separation:  of the labels under cross-entropy, "complete", "quasi-complete" or "none", by the parameters without a
+                 penalty; None for other losses, and where every parameter is penalized.
     infimum:     inf J; NaN if undecided.
     minimizer:   params, NumPy arrays, or None. Of an affine set the point of least norm.
     directions:  a basis of the directions of the set of minimizers, params each; empty if it is one point.
@@ -59,7 +60,8 @@ class Attainment:
     explanation: str
 
     def __str__(self) -> str:
-        kind = "" if self.separation is None else f" (separation: {self.separation})"
+        by = "" if self.certificate is None or self.certificate.free.all() else " by the unpenalized parameters"
+        kind = "" if self.separation is None else f" (separation{by}: {self.separation})"
         lines = [f"{self.verdict}{kind}, infimum {self.infimum:.10g}"]
         lines += [] if self.minimizer is None else [f"minimizer {_text(self.minimizer)}"]
         lines += [f"minimizers also along {_text(one)}" for one in self.directions]
@@ -139,7 +141,7 @@ def _convex(model: Linear) -> Finding:
             converged=False,
         )
     if certificate.claim == "attained":
-        return _attained(model, certificate, "none" if crosses else None)
+        return _attained(model, certificate, "none" if crosses and free.any() else None)
     return _not_attained(model, certificate)
 
 
@@ -172,7 +174,8 @@ def _why(model: Linear, certificate: Certificate, verdict: str, dimension: int) 
     elif (certificate.signs == 0).all() and not isinstance(model.loss, CrossEntropy):
         reason = "A sum of squares of straight lines has no slope to escape along, so the minimum is attained"
     else:
-        reason = "Whichever way one goes, some example gets worse, so the minimum is attained"
+        worse = "some example gets worse" + ("" if certificate.free.all() else " or the penalty grows")
+        reason = f"Whichever way one goes, {worse}, so the minimum is attained"
     return (
         reason
         + {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Literal
@@ -34,10 +34,10 @@ class CriticalPoint:
     """
 
     w: float
-    interval: tuple[Fraction, Fraction]
+    interval: tuple[Fraction, Fraction] = field(repr=False)
     kind: Kind
     multiplicity: int
-    factor: Coefficients
+    factor: Coefficients = field(repr=False)
 
     @property
     def group(self) -> str | None:

@@ -111,7 +111,7 @@ def closed_form_table() -> xarray.Dataset:
 
     Returns a Dataset over `model` (loss and activation), `problem` (one example, as many as parameters, more; one
     weight without a bias and more examples) and `penalty` (none, l2), with `exists` ("yes", "no", "not known"), `kind`,
-    `proved` and `reason`. The labels lie inside every activation's range.
+    `proved`, `group` (the Galois group of the minima's polynomials where it is known, else "") and `reason`. The labels lie inside every activation's range.
 
         >>> import landscape as ls
         >>> ls.closed_form_table().exists.sel(model="half_squared_error, identity", penalty="l2").values.tolist()
@@ -140,12 +140,17 @@ def closed_form_table() -> xarray.Dataset:
         "exists": [said[cell.exists] for cell in cells],
         "kind": [cell.kind for cell in cells],
         "proved": [cell.proved for cell in cells],
+        "group": [_groups(cell.census) for cell in cells],
         "reason": [cell.reason for cell in cells],
     }
     return xarray.Dataset(
         {name: (dims, np.array(values).reshape(shape)) for name, values in columns.items()},
         {"model": [", ".join(model) for model in models], "problem": list(problems), "penalty": list(penalties)},
     )
+
+
+def _groups(census: Census | None) -> str:
+    return ", ".join(sorted({point.group or "" for point in census.minima})) if census else ""
 
 
 def _shown(values: np.ndarray) -> str:

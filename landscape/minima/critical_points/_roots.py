@@ -50,7 +50,7 @@ class Problem:
 
     def flat(self, params: Params) -> np.ndarray:
         """Params with leaves (…, *shape) as θ (…, p); frozen leaves may be None."""
-        leaves = jax.tree.leaves(params, is_leaf=lambda leaf: leaf is None)
+        leaves = self.shapes[0].flatten_up_to(params)
         parts = []
         for leaf, (shape, _), size in zip(leaves, self.shapes[1], self.sizes, strict=True):
             if size:

@@ -15,6 +15,8 @@ from landscape.minima.penalty_path._solve import Problem, Solution
 from landscape.objectives import penalties
 from landscape.objectives.objective import Objective
 
+ROUNDING = 1e-12  # of a slope, beside the sum of its terms' sizes: how well the others are minimal
+
 
 class AtZero(NamedTuple):
     """Where a path goes as λ → 0: in words; its limit (p,), where that is known; its direction (p,), if it has none."""
@@ -27,13 +29,16 @@ class AtZero(NamedTuple):
 def strength_max(model: Linear) -> float:
     """The least λ from which on every l1-penalized parameter is 0: maxⱼ |∂R/∂θⱼ|/αⱼ where the others are minimal.
 
-    Infinite without an l1 term. Where others have an l2 term, which λ multiplies too, it is a fixed point.
+    Infinite without an l1 term. Where others have an l2 term, which λ multiplies too, it is a fixed point. 0 where
+    slopes are no larger than the rounding of the sums that they are.
     """
     thresholded = model.l1 > 0
     if not thresholded.any():
         return np.inf
     rest = replace(model, features=model.features[:, ~thresholded], l1=model.l1[~thresholded])
     problem = _solve.problem(rest) if rest.l1.size else None
+    unit = 1.0 if problem is None else problem.unit / model.weights.sum()
+    rounding = ROUNDING * unit * (model.weights @ np.abs(model.features))
     shrunk = model.l2[~thresholded]
 
     def largest(strength: float) -> float:
@@ -41,9 +46,10 @@ def strength_max(model: Linear) -> float:
         if problem is not None:
             z = rest.features @ _solve.solve(problem, rest.l1, strength * shrunk).theta
         slopes = (model.weights * _solve.curve(model.loss)(z, model.labels)[1]) @ model.features
-        return float((np.abs(slopes) / np.where(thresholded, model.l1, np.inf)).max())
+        slopes = np.where(np.abs(slopes) <= rounding, 0.0, np.abs(slopes))
+        return float((slopes / np.where(thresholded, model.l1, np.inf)).max())
 
-    return _fixed_point(largest) if shrunk.any() else largest(0.0)
+    return _fixed_point(largest) if shrunk.any() and largest(1.0) > 0 else largest(0.0)
 
 
 def _fixed_point(function: Callable[[float], float]) -> float:

@@ -81,10 +81,11 @@ class PenaltyPath:
         strengths, nonzero = self.data.strength.to_numpy(), self.data.nonzero.to_numpy()
         ends = dict.fromkeys(str(nonzero[index]) for index in (strengths.argmax(), strengths.argmin()))
         failed = int((~self.data.converged).sum())
+        since = f"From λ = {self.strength_max:.6g} on" if self.strength_max else "For every λ > 0"
         lines = [
             f"{len(strengths)} minimizers of R + λ·({self.data.attrs['penalty']}), λ from {strengths.max():.3g} to "
             f"{strengths.min():.3g}: {' to '.join(ends)} penalized parameters are not 0",
-            *([f"From λ = {self.strength_max:.6g} on all under l1 are 0"] if np.isfinite(self.strength_max) else []),
+            *([f"{since} all under l1 are 0"] if np.isfinite(self.strength_max) else []),
             f"As λ → 0 the path {self.at_zero}",
             *([f"{failed} did not converge: see data.converged and data.residual"] if failed else []),
         ]
