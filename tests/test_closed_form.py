@@ -314,7 +314,7 @@ def test_the_quintic(x64):
 def test_auer_s_instance(x64):
     objective = ls.neuron([1.0, 30.0], [0.9, 0.1], bias=False, **SQUARED)
     found = closed_form(objective)
-    assert (found.exists, found.kind, found.proved, found.census.degree) == (None, "polynomial", False, 92)
+    assert (found.exists, found.kind, found.proved, found.census.degree) == (False, "polynomial", True, 92)
     np.testing.assert_allclose([p.w for p in found.census.minima], [-0.06321, 2.19723], atol=1e-5)
     for point in found.census.points:
         assert abs(float(objective.gradient({"w": point.w})["w"])) < 1e-14
@@ -355,7 +355,7 @@ def test_two_minima_that_are_equal(monkeypatch):
     problem = _rational.one_weight(_rational.examples(objective.structure, read, True), read)
     census = _polynomial.census(problem)
     tied = _one_weight._expressed(problem, census, list(census.minima), "polynomial")
-    assert "For one of 2 minima that are equal to 30 digits" in tied.reason and not tied.proved
+    assert "For one of 2 minima that are equal to 30 digits" in tied.reason and tied.exists is False
     low, _, high = census.points
     value = _polynomial.value(problem, low)
     monkeypatch.setattr(_polynomial, "value", lambda problem, point: value)
@@ -440,7 +440,7 @@ def test_what_is_not_known(x64):
     assert (relu.exists, relu.kind, relu.proved, relu.point) == (None, "piecewise quadratic", False, None)
     assert "piecewise quadratic, with gradient 0 on the whole region where the unit is dead" in relu.reason
     rings = closed_form(ls.neuron(*ls.datasets.o_rings()))
-    assert (rings.exists, rings.kind) == (None, "unknown") and "ls.attainment" in rings.reason
+    assert (rings.exists, rings.kind) == (None, "unknown") and "transcendental" in rings.reason
     assert str(rings).startswith("No closed form is known (unknown): ")
 
 
@@ -451,6 +451,21 @@ def test_too_many_numbers_to_be_read(x64, monkeypatch):
     linear = ls.neuron([1.0, 2.0, 3.0], [0, 1, 0], activation="identity", **SQUARED)
     assert closed_form(linear).exists and closed_form(linear).proved
     assert_stationary(linear, closed_form(linear))
+
+
+def test_what_is_separable_has_no_minimizer_and_so_no_closed_form():
+    for x, y in (([1.0, 2.0, 3.0], [0, 1, 1]), ([[0.0, 1.0], [1.0, 0.5], [2.0, 3.0]], [0, 0, 1])):
+        found = closed_form(ls.neuron(x, y))
+        assert (found.exists, found.kind, found.proved) == (False, "none", True)
+    assert "ls.attainment" in closed_form(ls.neuron([1.0, 2.0, 3.0], [0, 1, 1])).reason
+
+
+def test_most_data_have_no_expression_in_radicals():
+    """Beyond degree 6 cycle types say so."""
+    for x, y in (([1, 2, 5], [0, 1, 0]), ([0.5, 1.3, 2.7, -0.4], [0, 1, 0, 1])):
+        found = closed_form(ls.neuron(np.array(x, np.float32), y, bias=False))
+        assert found.exists is False and found.proved and "is not solvable" in found.reason
+        assert found.census.degree > 6 and len(found.reason) < 250
 
 
 def test_the_table_is_computed():

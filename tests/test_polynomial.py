@@ -65,7 +65,7 @@ def test_auer_s_instance():
     np.testing.assert_allclose([p.w for p in found.minima], [-0.06321, 2.19723], atol=1e-5)
     sums = [2 * float(_polynomial.value(given, p)) for p in found.minima]
     np.testing.assert_allclose(sums, [0.0869, 0.4050], atol=5e-5)
-    assert {len(p.factor) - 1 for p in found.points} == {91} and {p.solvable for p in found.points} == {None}
+    assert {len(p.factor) - 1 for p in found.points} == {91} and {p.group for p in found.points} == {"A91 or S91"}
     grid = np.linspace(-30, 30, 600_001)
     signs = np.sign(slope(given, grid))
     (changes,) = np.nonzero(signs[1:] != signs[:-1])
@@ -197,11 +197,15 @@ def test_thresholds_are_those_of_the_pair():
 
 
 def test_groups():
-    """Of known quintics and sextics, and none beyond."""
+    """Of known quintics and sextics; beyond, those that cycle types prove to be all of Aₙ or Sₙ."""
     assert galois((1, 0, 0, 0, 0, -2)) == ("M20", True)  # u⁵ = 2: Frobenius' group of order 20
     assert galois((1, 0, 0, 0, -1, -1)) == ("S5", False)
     assert galois((1, 0, 0, 0, -1, 0, 1))[1] in (True, False)
     assert galois((1, 0, -2)) == ("S2", True) and galois((1, *([0] * 6), -2)) == (None, None)
+    assert galois((1, 0, 0, 0, 0, 0, -1, -1)) == ("A7 or S7", False)  # u⁷ − u − 1, as all of that kind (Serre)
+    assert galois((1, *([0] * 7), -1, -1)) == ("A9 or S9", False)
+    assert galois((1, 0, 0, 0, 0, 0, -7, 3)) == (None, None)  # PSL(3, 2) (Trinks)
+    assert galois((1,) * 11) == (None, None) == galois((1, *([0] * 7), -2))  # cyclic; solvable
     kink = CriticalPoint(0.0, (Fraction(1), Fraction(1)), "minimum", 0, ())
     assert kink.group is None and kink.solvable is True
 

@@ -1,4 +1,4 @@
-"""Scales for the colors of one variable: linear, or logarithmic where the values ask for it."""
+"""Scales, linear, or logarithmic where the values ask for it: for the colors of one variable, and for positions."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,12 +7,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from landscape.plot import _page
+from landscape.plot import _mesh, _page
 from landscape.plot._panels import Panel
 
 _WIDE = 20.0  # a ratio of the values from which on a logarithmic scale reads better
+_DECADE = 10.0  # a ratio of positions, evenly spaced in their logarithm, from which on their axis has this spacing too
+_UNEVEN = 1e-2  # how far these steps may differ: positions in float32 are rounded
+_LABEL = 0.42  # inches: what a number on an axis takes
+_ZERO = 0.25  # inches: from 0 to the least positive position
 _DEEPEST = 1e-12  # the logarithmic scale ends this far below its top: what is smaller is rounding
 
 
@@ -92,3 +96,55 @@ def bar(
     if isinstance(scale, LogNorm):
         ticks = levels(scale, count=6)
         _page.set_ticks(made, ticks if len(ticks) > 1 else np.array([scale.vmin, scale.vmax], float).tolist())
+
+
+# ---- positions
+
+
+def even_in_log(positions: np.ndarray) -> bool:
+    """Whether the axis of these positions (k,) is logarithmic: where they are positive and evenly spaced in their
+    logarithm, at least three and with a ratio above 10."""
+    if len(positions) < 3 or not (positions > 0).all():
+        return False
+    steps = np.diff(np.log(np.sort(positions)))
+    return bool(steps.sum() > np.log(_DECADE) * (1 + 1e-6)) and bool(np.ptp(steps) <= _UNEVEN * steps.mean())
+
+
+def log_axis(axes: Axes, low: float, high: float, zero: bool = False) -> None:
+    """Make the horizontal axis logarithmic from `low` to `high` > 0; `zero` keeps 0 at its left end."""
+    high = high if high > low else 10 * low
+    width = axes.get_window_extent().width / axes.figure.dpi
+    if zero:
+        share = min(_ZERO / width, 0.25)
+        axes.set_xscale("symlog", linthresh=low, linscale=0.9 * share * np.log10(high / low) / (1 - share))
+    else:
+        axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator([0.0] * zero + _ticks(low, high, max(3, int(width / _LABEL)))))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _page.plain(float(f"{value:.6g}"))))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlim(0.0 if zero else low, high)
+
+
+def _ticks(low: float, high: float, most: int) -> list[float]:
+    """Round numbers from `low` to `high`, as many as there is room for."""
+    powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    found: list[float] = []
+    for factors in ((1, 2, 5), (1, 3), (1,)):
+        every = np.array([factor * 10.0**power for power in powers for factor in factors])
+        inside = (low * (1 - 1e-6) <= every) & (every <= high * (1 + 1e-6))  # rounded to float32, 0.001 is above it
+        found = np.clip(every[inside], low, high).tolist()
+        if len(found) <= most:
+            return found if len(found) > 1 else [low, high]
+    return found[:: -(-len(found) // most)]
+
+
+def hatch_spans(axes: Axes, x: np.ndarray, bad: np.ndarray, look: dict[str, Any]) -> None:
+    """Hatch the stretches of positions where `bad` holds, with borders half way between them as the axis shows them."""
+    if len(x) < 2 or axes.get_xscale() == "linear":
+        _mesh.hatch_spans(axes, x, bad, look)
+        return
+    scale = axes.xaxis.get_transform()
+    borders: Any = scale.inverted().transform(_mesh.edges(np.asarray(scale.transform(x))))
+    change = np.flatnonzero(np.diff(np.concatenate([[0], bad.astype(int), [0]])))
+    for left, right in zip(change[::2], change[1::2], strict=True):
+        axes.axvspan(borders[left], borders[right], zorder=0.5, **look)

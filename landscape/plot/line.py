@@ -2,6 +2,8 @@
 
 >>> import landscape as ls
 >>> figure = ls.plot.line(surface, ("risk", "accuracy"))                  # doctest: +SKIP
+>>> sweep = ls.scale_sweep(pair, params, np.logspace(-3, 3, 61))          # doctest: +SKIP
+>>> figure = ls.plot.line(sweep, ("risk", "saturated"))                   # doctest: +SKIP
 """
 
 from collections.abc import Sequence
@@ -13,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from landscape import _checks
 from landscape.plot import _mesh, _page, _panels, _paths, _points, _runs, _scales, style
 
 _SIDES = (style.BLUE, "#8C510A")  # of the left and the right axis: brown, which no optimizer has
@@ -31,19 +34,24 @@ def line(
 ) -> Figure:
     """One variable of a surface over its one coordinate, or two: the first on the left axis, the second on the right.
 
-    `variables`: by default the risk, and the accuracy where it was measured. Splits of the data are solid, dashed, …
-    curves; the penalties of a sweep have the colors of their λ (and dashes where two have the same). `runs`: a
-    Trajectory on the surface's objective, its `.on(surface)`, or a mapping from optimizers' labels to either, as points
-    at their own values of the first variable, as long as they are inside the window; in a sweep in the color of their
-    λ. `points`: critical points, as in `contour`, at their own values of the first variable.
-    `log` puts the left axis on a logarithmic or a linear scale; by default gradient norms, and what is positive with a
-    ratio above 20, are logarithmic. The right axis is linear, and logarithmic for gradient norms. Stretches where a
-    curve is not finite are hatched; they are dotted where it is not computed yet. Draws into `ax`, or on a new figure
-    `width` inches wide.
+    `surface`: of `evaluate` on a line, of `scale_sweep`, or any data set over one coordinate of numbers, such as the
+    `data` of `penalty_path`. `variables`: by default the risk, and the accuracy where it was measured. Splits of the
+    data are solid, dashed, … curves; the penalties of a sweep have the colors of their λ (and dashes where two have the
+    same). `runs`: a Trajectory on the surface's objective, its `.on(surface)`, or a mapping from optimizers' labels to
+    either, as points at their own values of the first variable, as long as they are inside the window; in a sweep in
+    the color of their λ. `points`: critical points, as in `contour`, at their own values of the first variable.
 
-    Raises: ValueError for more than one coordinate or two variables, for a sweep beside a second variable or several
+    `log` puts the left axis on a logarithmic or a linear scale; by default gradient norms, and what is positive with a
+    ratio above 20, are logarithmic. The right axis is linear, and logarithmic for gradient norms. The horizontal axis
+    is logarithmic where the positions are like those of np.logspace and np.geomspace: three or more, positive, evenly
+    spaced in their logarithm, the largest more than 10 times the least. Stretches where a curve is not finite are
+    hatched; they are dotted where it is not computed yet. Draws into `ax`, or on a new figure `width` inches wide.
+
+    Raises: TypeError for what is no data set, or is one of runs; ValueError for more than one coordinate or two
+    variables, for labels instead of positions, for a sweep beside a second variable or several
     splits, for runs that do not belong here, and for runs that did not measure the first variable on these data.
     """
+    _check_kind(surface)
     variables = _chosen(surface, variables)
     name = _coordinate(surface, variables)
     _check_curves(surface, variables)
@@ -61,13 +69,12 @@ def line(
     with style.context():
         figure, axes = _page.canvas(ax, width)
         entries = _draw(axes, surface, variables, name, data, log)
-        _mesh.hatch_spans(axes, x, gaps, _mesh.HATCH)
-        _mesh.hatch_spans(axes, x, missing, _mesh.AWAITED)
+        _axis(axes, x)
+        _scales.hatch_spans(axes, x, gaps, _mesh.HATCH)
+        _scales.hatch_spans(axes, x, missing, _mesh.AWAITED)
         for run in walks:
             _draw_points(axes, run, variables[0], x)
         found = [] if marks is None else _points.draw(axes, _points.inside(marks, surface, [name]), name, variables[0])
-        axes.set_xlim(x[0], x[-1])
-        axes.locator_params(axis="x", nbins=6, steps=[1, 2, 5, 10])
         axes.set(xlabel=_panels.label_of(surface[name]))
         said = {entry.get_label() for entry in entries}  # a sweep's curves and their runs share the entries of λ
         others = [entry for entry in _paths.handles(walks, [])[0] if entry.get_label() not in said]
@@ -75,6 +82,18 @@ def line(
         remark = _paths.remark(walks, surface, [name])
         _page.finish(figure, axes, [entries, others], own=ax is None, remark=remark)
     return figure
+
+
+def _check_kind(surface: Any) -> None:
+    """Raise TypeError for what a line does not show: anything but a data set, and runs, whose positions are steps."""
+    wanted = "it must be an xarray.Dataset over one coordinate, of landscape.evaluate or landscape.scale_sweep"
+    if not isinstance(surface, xr.Dataset):
+        held = isinstance(getattr(surface, "data", None), xr.Dataset)
+        runs = held and hasattr(surface, "on")
+        advice = " Draw runs with landscape.plot.trajectory." if runs else " Give its `data`." if held else ""
+        raise TypeError(f"`surface` is {_checks.kind(surface)}; {wanted}.{advice}")
+    if surface.attrs.get("kind") == "trajectory":
+        raise TypeError(f"`surface` holds runs; {wanted}. Draw runs with landscape.plot.trajectory.")
 
 
 def _chosen(surface: xr.Dataset, variables: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -87,20 +106,42 @@ def _chosen(surface: xr.Dataset, variables: str | Sequence[str] | None) -> tuple
         raise ValueError(
             f"`variables` is {chosen}; give one for the left axis, or two different ones: ('risk', 'accuracy')."
         )
+    for variable in (v for v in chosen if surface.attrs.get("kind") != "surface" and v not in surface.data_vars):
+        raise ValueError(f"`surface` has no variable {variable!r}; it has {', '.join(map(str, surface.data_vars))}.")
     return chosen
 
 
 def _coordinate(surface: xr.Dataset, variables: Sequence[str]) -> str:
     """The name of the surface's one coordinate."""
-    for variable in variables:
-        names = _panels.coordinates(surface, variable)
+    every = [_panels.coordinates(surface, variable) for variable in variables]
+    for variable, names in zip(variables, every, strict=True):
         if len(names) != 1:
             held = names[-1] if names else ""
             raise ValueError(
                 f"`surface` has {len(names)} coordinates in {variable!r} ({', '.join(names) or 'none'}); a line has "
                 f"one. Hold the others, surface.isel({held}=0), or draw landscape.plot.contour."
             )
-    return _panels.coordinates(surface, variables[0])[0]
+    name = every[0][0]
+    if every[-1][0] != name:
+        raise ValueError(
+            f"`surface` has {variables[0]!r} over {name!r} and {variables[-1]!r} over {every[-1][0]!r}; two variables "
+            "on one line have the same coordinate. Draw them in pictures of their own."
+        )
+    if surface[name].dtype.kind not in "iuf":
+        raise ValueError(
+            f"`surface` has labels for its coordinate {name!r} in {variables[0]!r}; a line needs positions, numbers. "
+            f"Select one, surface.isel({name}=0)."
+        )
+    return name
+
+
+def _axis(axes: Axes, x: np.ndarray) -> None:
+    """The horizontal axis, of the sorted positions."""
+    if _scales.even_in_log(x):
+        _scales.log_axis(axes, x[0], x[-1])
+        return
+    axes.set_xlim(x[0], x[-1])
+    axes.locator_params(axis="x", nbins=6, steps=[1, 2, 5, 10])
 
 
 def _check_curves(surface: xr.Dataset, variables: Sequence[str]) -> None:

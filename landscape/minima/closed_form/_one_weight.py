@@ -13,6 +13,7 @@ from landscape.minima.closed_form._polynomial import Census, CriticalPoint
 from landscape.minima.closed_form._rational import OneWeight
 from landscape.objectives.losses import CrossEntropy
 
+SHOWN = 12  # the highest degree of a polynomial that is printed
 TEXT = 80  # characters of a radical that is still worth printing
 DIGITS = 1e-20  # relative: the roots of one polynomial are told apart by fewer digits
 
@@ -116,13 +117,16 @@ def _expressed(problem: OneWeight, census: Census, least: list[CriticalPoint], k
     if best.solvable is None or not alike:
         reason = (
             f"For {which} u = {u} is a root of an irreducible polynomial of degree {degree}; whether its Galois group "
-            f"is solvable is not known (beyond degree {_polynomial.MAX_GALOIS})."
+            f"is solvable is not known: that is decided up to degree {_polynomial.MAX_GALOIS}, and by cycle types."
         )
         return Finding(None, kind, reason, False, census=census)
     if not best.solvable:
+        equation = f"{_polynomial.written(best.factor)} = 0, irreducible"
+        if degree > SHOWN:
+            equation = f"an irreducible polynomial of degree {degree}"
         reason = (
-            f"For {which} u = {u} is a root of {_polynomial.written(best.factor)} = 0, irreducible with the Galois "
-            f"group {best.group}, which is not solvable: it has no expression in radicals."
+            f"For {which} u = {u} is a root of {equation} with the Galois group {best.group}, which is not solvable: "
+            "it has no expression in radicals."
         )
         return Finding(False, kind, reason, True, census=census)
     rule = "w = 0" if best.w == 0 else f"w = {_logarithm(census, best)}"

@@ -19,6 +19,10 @@ from landscape.objectives.losses import CrossEntropy
 
 MAX_DEGREE = 400  # roots of this degree take seconds
 MAX_GALOIS = 6  # SymPy's Galois groups end here
+PRIMES = 400  # below which a cycle type is looked for that decides: of Sₙ's elements about log 2/log n have one
+OF_SEVEN = {  # cycle types in AGL(1, 7) and PSL(3, 2), in one of which every transitive group without A₇ lies
+    (1,) * 7, (7,), (1, 6), (1, 3, 3), (1, 2, 2, 2), (1, 1, 1, 2, 2), (1, 2, 4),
+}  # fmt: skip
 ACCURACY = 60  # bits of w: more than float64 has
 Coefficients = tuple[int, ...]  # highest power first
 Kind = Literal["minimum", "maximum", "degenerate"]
@@ -41,7 +45,7 @@ class CriticalPoint:
 
     @property
     def group(self) -> str | None:
-        """The Galois group of `factor`, such as "S5"; None beyond degree 6, where it is not known, and at a kink."""
+        """The Galois group of `factor`, such as "S5", or "A9 or S9"; None where it is not known, and at a kink."""
         return galois(self.factor)[0] if self.factor else None
 
     @property
@@ -146,14 +150,40 @@ def ends(problem: OneWeight) -> tuple[Fraction, Fraction]:
 
 @functools.cache
 def galois(factor: Coefficients) -> tuple[str | None, bool | None]:
-    """The Galois group's name, and whether it is solvable; None where SymPy has none."""
-    if len(factor) - 1 > MAX_GALOIS:
-        return None, None
+    """The Galois group's name, and whether it is solvable; None where it is not known."""
+    degree = len(factor) - 1
+    if degree > MAX_GALOIS:
+        return (f"A{degree} or S{degree}", False) if _has_alternating(factor) else (None, None)
     import sympy
     from sympy.polys.numberfields.galoisgroups import galois_group
 
     group: Any = galois_group(sympy.Poly(factor, sympy.Symbol("u")), by_name=True)[0]
     return group.name, bool(group.get_perm_group().is_solvable)
+
+
+def _has_alternating(factor: Coefficients) -> bool:
+    """Whether cycle types prove that the Galois group of an irreducible polynomial of degree n > 6 contains Aₙ.
+
+    Modulo a prime that divides neither the leading coefficient nor the discriminant the degrees of the factors are the
+    cycle lengths of an element of the group (Dedekind). A transitive group with a cycle of prime length ℓ > n/2 is
+    primitive, and with ℓ < n − 2 contains Aₙ (Jordan 1873); all other cycles of the element are shorter, so that a
+    power of it is that cycle alone.
+    """
+    import flint
+    import sympy
+
+    n, ascending = len(factor) - 1, list(reversed(factor))
+    for prime in sympy.primerange(PRIMES):
+        reduced = flint.nmod_poly([int(c) % prime for c in ascending], prime)
+        parts = reduced.factor()[1] if reduced.degree() == n else []
+        if not parts or any(power > 1 for _, power in parts):
+            continue
+        lengths = sorted(part.degree() for part, _ in parts)
+        if n == 7 and tuple(lengths) not in OF_SEVEN:
+            return True
+        if any(n / 2 < length < n - 2 and sympy.isprime(length) for length in lengths):
+            return True
+    return False
 
 
 def written(coefficients: Coefficients) -> str:

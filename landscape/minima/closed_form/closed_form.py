@@ -11,6 +11,7 @@ import numpy as np
 from landscape import _checks, _trees
 from landscape._trees import Params
 from landscape.minima._linear import Linear, linear
+from landscape.minima.attainment.attainment import attainment
 from landscape.minima.closed_form import _affine_sets, _one_weight, _rational
 from landscape.minima.closed_form._finding import Finding
 from landscape.minima.closed_form._polynomial import Census
@@ -111,7 +112,8 @@ def closed_form_table() -> xarray.Dataset:
 
     Returns a Dataset over `model` (loss and activation), `problem` (one example, as many as parameters, more; one
     weight without a bias and more examples) and `penalty` (none, l2), with `exists` ("yes", "no", "not known"), `kind`,
-    `proved`, `group` (the Galois group of the minima's polynomials where it is known, else "") and `reason`. The labels lie inside every activation's range.
+    `proved`, `group` (the Galois group of the minima's polynomials where it is known, else "") and `reason`. The labels
+    lie inside every activation's range.
 
         >>> import landscape as ls
         >>> ls.closed_form_table().exists.sel(model="half_squared_error, identity", penalty="l2").values.tolist()
@@ -182,7 +184,18 @@ def _found(objective: Objective, read: Linear) -> Finding:
         if found is not None:
             return found
     problem = _rational.one_weight(data, read)
-    return _unknown(read, name) if problem is None else _one_weight.one_weight(problem)
+    if problem is not None:
+        return _one_weight.one_weight(problem)
+    return _unattained(objective, read) or _unknown(read, name)
+
+
+def _unattained(objective: Objective, read: Linear) -> Finding | None:
+    """Of cross-entropy: whether there is no minimizer that an expression could be of."""
+    found = attainment(objective) if isinstance(read.loss, CrossEntropy) else None
+    if found is None or found.attained is not False:
+        return None
+    reason = "There is no minimizer, as ls.attainment says: the infimum is approached at infinity."
+    return Finding(False, "none", reason, found.certificate is not None and found.certificate.verify())
 
 
 def _unknown(read: Linear, name: str) -> Finding:
@@ -193,6 +206,4 @@ def _unknown(read: Linear, name: str) -> Finding:
         )
         return Finding(None, "piecewise quadratic", reason, False)
     reason = "The stationarity equations are transcendental in θ, and none of the known cases applies."
-    if isinstance(read.loss, CrossEntropy):
-        reason += " Whether there is a minimizer at all: ls.attainment."
     return Finding(None, "unknown", reason, False)

@@ -173,18 +173,19 @@ def _radii(errors: np.ndarray) -> np.ndarray:
     return 4 * errors + _roots.ROUNDING
 
 
-def census(run: Runner, ends: Settled) -> tuple[Points, Points, int]:
-    """(isolated points, degenerate ones, starts that did not converge after all)."""
+def census(run: Runner, ends: Settled) -> tuple[Points, Points, int, int]:
+    """(isolated points, degenerate ones, starts on kinks, starts that did not converge after all)."""
     radii = _radii(ends.errors)
     groups = distinct(ends.regular, radii)
     which, counts = _first(groups, radii)
     u = np.concatenate([ends.regular[which], ends.suspect])
     counts = np.concatenate([counts, np.ones(len(ends.suspect), int)])
     points = Points(run(_roots.measured, u), counts)
-    failed = int(points.counts[~points.found.done].sum())
+    kinked = int(points.counts[points.found.kinked].sum())
+    failed = int(points.counts[~points.found.done].sum()) - kinked
     points = points[points.found.done]
     isolated = points.found.null == 0
-    return merged(points[isolated]), _few(points[~isolated], ends.level), failed
+    return merged(points[isolated]), _few(points[~isolated], ends.level), kinked, failed
 
 
 def merged(points: Points, u: np.ndarray | None = None) -> Points:

@@ -26,6 +26,7 @@ STEPS = 12  # of the solver before the starts that have arrived are put aside
 DESCENT = 128  # steps of BFGS, where a start descends first
 SINGULAR = 1e-10  # eigenvalues below this share of the largest take no part in a Newton step
 DEGENERATE = 1e-6  # of u: how well a zero is known along which the curvature vanishes too; r is that to the third power
+SHORT = 1e-6  # of u: a way on which a smooth gradient changes as the Hessian says
 FARTHEST = 1e6  # of u: beyond, the rounding of z = x·θ alone is as large as what decides
 FLAT = 1e-6  # curvature below this share of the largest at the starts: the start may have run away
 DECAY, RISE = 0.55, 10.0  # what the gradient does outward at each doubling, and inward, where it has
@@ -101,6 +102,7 @@ class Measured(NamedTuple):
     error: Array  # (p,), of u
     null: Array
     index: Array
+    kinked: Array  # the gradient jumps here: no zero
     done: Array
 
 
@@ -297,6 +299,7 @@ def _measured(problem: Problem, inputs: Inputs, u: Array) -> Measured:
     # Newton's method has converged quadratically to the limit of rounding, or linearly where the Hessian vanishes.
     step = jnp.abs(_solved(eigenvalues, vectors, residual))
     rounding = _error(u, jnp.zeros_like(u), jacobian, mass, eigenvalues, vectors)
+    kinked = _kinked(problem, inputs, u, residual, jacobian, mass)
     share = inputs.tolerance * jnp.where(null > 0, 1.0, 1e-4)
     size = 1 + jnp.max(jnp.abs(u))
     small = jnp.all(step <= share * size + rounding) & jnp.all(along <= DEGENERATE * size)
@@ -309,11 +312,26 @@ def _measured(problem: Problem, inputs: Inputs, u: Array) -> Measured:
         error=error,
         null=null,
         index=jnp.sum(eigenvalues < -uncertain),
+        kinked=kinked,
         # An eigenvalue that took no part in the steps, but is none of rounding, says that they did not end at a zero.
         done=small
+        & ~kinked
         & jnp.all(_kept(eigenvalues) | (jnp.abs(eigenvalues) <= uncertain))
         & _vanishes(inputs, u, residual, jacobian, mass, eigenvalues, vectors),
     )
+
+
+def _kinked(problem: Problem, inputs: Inputs, u: Array, residual: Array, jacobian: Array, mass: Array) -> Array:
+    """Whether the gradient jumps at u: beyond the Hessian's share its change does not shrink with the way."""
+
+    def changes(length: float) -> tuple[Array, Array]:
+        steps = length * (1 + jnp.max(jnp.abs(u))) * jnp.concatenate([jnp.eye(u.size), -jnp.eye(u.size)])
+        there = jax.lax.map(lambda step: jax.grad(partial(_value, problem, inputs))(u + step), steps)
+        return jnp.linalg.norm(there - residual - steps @ jacobian, axis=1), jnp.linalg.norm(there, axis=1)
+
+    (far, sizes), (near, _) = changes(SHORT), changes(1e-2 * SHORT)
+    noise = 1e-9 * (jnp.linalg.norm(mass + jnp.abs(jacobian) @ jnp.abs(u)) + sizes)
+    return jnp.any((near > 0.5 * far) & (far > noise))
 
 
 @partial(jax.jit, static_argnums=0)

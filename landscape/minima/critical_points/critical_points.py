@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 MOST_PARAMETERS = 200
 WIDEST = 1e-6  # half edges of a certificate's box, beside the point's entries or the starts'
-SHOWN = 20  # points in a printed table
+SHOWN, COLUMNS = 20, 3  # points, and parameters of each, in a printed table
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,8 @@ class CriticalPoints:
                 `residual` (gradient norm), `error` (estimated distance from the exact zero), `count` (starts that
                 reached it), `certified`, `radius` (of the certificate, else NaN); `coefficient` (point, parameter),
                 the params as numbers; `eigenvalues` (point, eigenvalue), ascending. Attributes: how many starts there
-                were, and how many `converged`, `escaped` and were `not_converged`; `missing` where it is known.
+                were, and how many `converged`, `escaped`, ended `on_kinks` and were `not_converged`; `missing` where
+                it is known.
     directions: unit vectors in which starts escaped to infinity, params with a leading axis; the most frequent first,
                 at most 10.
     escapes:    Dataset over `direction`: `objective` (the least J far out) and `count`.
@@ -77,13 +78,19 @@ class CriticalPoints:
         lines = [
             f"{', '.join(listed) or 'No critical points'} from {given['starts']} starts: {given['converged']} "
             f"converged, {given['escaped']} escaped, {given['not_converged']} did not converge"
+            + (f", {given['on_kinks']} ended on a kink" if given["on_kinks"] else "")
         ]
+        names = data.parameter.to_numpy()[:COLUMNS]  # of many parameters the first few
         if len(data.point):
-            lines.append(f"{'kind':<11}{'index':>6}{'null':>6}{'objective':>16}{'residual':>10}{'count':>8}  certified")
+            where = "".join(f"{name:>12}" for name in names)
+            lines.append(
+                f"{'kind':<11}{'index':>6}{'null':>6}{'objective':>16}{where}{'residual':>10}{'count':>8}  certified"
+            )
         for i in range(min(SHOWN, len(data.point))):
             at = data.isel(point=i)
+            where = "".join(f"{value:>12.5g}" for value in at.coefficient.to_numpy()[:COLUMNS])
             lines.append(
-                f"{at.kind.item():<11}{at['index'].item():>6}{at.null.item():>6}{at.objective.item():>16.8g}"
+                f"{at.kind.item():<11}{at['index'].item():>6}{at.null.item():>6}{at.objective.item():>16.8g}{where}"
                 f"{at.residual.item():>10.1e}{at['count'].item():>8}  {'yes' if at.certified.item() else 'no'}"
             )
         more, missing = len(data.point) - SHOWN, given.get("missing", 0)
@@ -124,12 +131,13 @@ def critical_points(
     maxima and saddles alike, which random starts reach in different shares: a point that no start reached is missing.
     Of networks start where descents ended.
 
-    Every start is counted once: as converged; escaped, where along θ the gradient falls at least by 45% with each of
-    three doublings and has risen tenfold inward (a saturated unit's gradient, however small, is no critical point); or
-    not converged. Hessian eigenvalues count as 0 within the error that rounding and the point's own error make; of a
-    set of degenerate points (a flat valley, a dead relu) at most 5 a value of J are kept, and all counted.
-    relu: its kinks are no zeros of a gradient; a minimum on a kink is not found. Elsewhere Newton's method is as good
-    as for any piecewise smooth function.
+    Every start is counted once: as converged; as on a kink; as escaped, where along θ the gradient falls at least by
+    45% with each of three doublings and has risen tenfold inward (a saturated unit's gradient, however small, is no
+    critical point); or as not converged. Hessian eigenvalues count as 0 within the error that rounding and the point's
+    own error make; of a set of degenerate points (a flat valley, a dead relu) at most 5 a value of J are kept, and all
+    counted.
+    relu: its kinks, where the gradient jumps, are no zeros of it: a minimum on a kink is not found, and starts that end
+    on one are counted as such. Elsewhere Newton's method is as good as for any piecewise smooth function.
 
     Certificates: for at most 3 parameters and an objective with a `structure` (`ls.neuron`) of cross-entropy, or half
     squared error with identity, sigmoid, tanh or softplus, Krawczyk's test in ball arithmetic proves that a box around
@@ -169,13 +177,13 @@ def critical_points(
         run = Runner.of(problem, inputs, len(theta))
         descends = np.full(len(theta), key is not None) & (np.arange(len(theta)) % 2 == 1)
         ends = _census.settled(run, theta / scale, descends)
-        isolated, degenerate, failed = _census.census(run, ends)
+        isolated, degenerate, kinked, failed = _census.census(run, ends)
         if symmetry is not None and len(isolated):
             isolated = _canonical(run, isolated, symmetry)
         away = _census.escapes(ends.directions, ends.limits)
     radii = _radii(objective, problem, isolated, scale) if certify else np.full(len(isolated), np.nan)
     radii = np.concatenate([radii, np.full(len(degenerate), np.nan)])
-    counts = {"escaped": len(ends.limits), "not_converged": ends.left + failed}
+    counts = {"escaped": len(ends.limits), "on_kinks": kinked, "not_converged": ends.left + failed}
     counts = {"starts": len(theta), "converged": len(theta) - sum(counts.values()), **counts}
     found = jax.tree.map(lambda *a: np.concatenate(a), isolated.found, degenerate.found)
     points = Points(found, np.concatenate([isolated.counts, degenerate.counts]))
