@@ -74,7 +74,111 @@ def test_two_weights_of_auer(x64):
     found = critical_points(objective, {"w": np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)})
     assert sorted(kinds(found)) == ["maximum"] + 4 * ["minimum"] + 4 * ["saddle"]
     assert found.data.certified.all() and found.params["w"].shape == (9, 2)
-    assert [str(kind) for kind in found.data.kind.values] == ["minimum"]
+    one = critical_points(auer("float64"), {"w": np.linspace(-4, 4, 101)})
+    pairs = np.add.outer(one.data.objective.to_numpy(), one.data.objective.to_numpy())
+    np.testing.assert_allclose(found.data.objective, np.sort(pairs.ravel()), rtol=1e-12)
+    np.testing.assert_array_equal(found.data["index"], (found.data.eigenvalues < 0).sum("eigenvalue"))
+    counted(found)
+
+
+def test_the_o_rings_have_one_minimum():
+    found = critical_points(ls.neuron(*ls.datasets.o_rings()), key=KEY, box={"w": (-1, 1), "b": (-40, 40)})
+    assert kinds(found) == ["minimum"] and bool(found.data.certified[0])
+    np.testing.assert_allclose([found.params["w"][0], found.params["b"][0]], [-0.23216274, 15.04290165], atol=5e-9)
+    np.testing.assert_allclose(found.data.objective, 0.44163462364927888, rtol=1e-14)
+    assert counted(found)["converged"] > 900
+
+
+def test_the_pair_escapes_unless_penalized():
+    pair = ls.neuron(*ls.datasets.pair())
+    away = critical_points(pair, key=KEY, num_starts=200)
+    assert counted(away)["escaped"] == 200 and len(away.data.point) == 0 and away.params["w"].shape == (0,)
+    assert "No critical points from 200 starts" in str(away)
+    assert np.all(away.directions["w"] > np.abs(away.directions["b"])), "inside the cone that separates"
+    np.testing.assert_allclose(np.hypot(away.directions["w"], away.directions["b"]), 1)
+    assert float(away.escapes.objective.max()) < 1e-6
+    found = critical_points(pair.with_penalty(ls.l2(0.1)), key=KEY, num_starts=200)
+    assert kinds(found) == ["minimum"] and bool(found.data.certified[0]) and counted(found)["converged"] == 200
+    np.testing.assert_allclose(found.params["w"], 1.177505264154, rtol=1e-12)
+    np.testing.assert_allclose(found.params["b"], 0, atol=1e-15)
+    np.testing.assert_allclose(found.data.objective, 0.407186495474, rtol=1e-11)
+    np.testing.assert_allclose(found.data.risk, 0.268534630763, rtol=1e-11)
+
+
+def test_saturated_starts_are_no_critical_points():
+    """From |z| = 745 on the gradient of a saturated unit is 0 to the last bit, and so is its Hessian."""
+    found = critical_points(auer(), {"w": np.array([-2000.0, -40.0, 800.0, 5000.0])})
+    assert counted(found)["escaped"] == 4 and len(found.data.point) == 0
+
+
+def hyperbola():
+    return ls.function(lambda p: 0.5 * (p["a"] * p["b"] - 1) ** 2, {"a": 0.0, "b": 0.0})
+
+
+def test_a_flat_valley_and_a_saddle():
+    found = critical_points(hyperbola(), key=KEY, num_starts=300)
+    assert counted(found)["converged"] == 300 and kinds(found)[-1] == "saddle"
+    assert set(kinds(found)[:-1]) == {"degenerate"} and 2 <= len(found.data.point) - 1 <= 5
+    np.testing.assert_array_equal(found.data.null, [1] * (len(found.data.point) - 1) + [0])
+    np.testing.assert_allclose((found.params["a"] * found.params["b"])[:-1], 1)
+    np.testing.assert_allclose([found.params["a"][-1], found.params["b"][-1]], 0, atol=1e-12)
+    assert int(found.data["count"][:-1].sum()) > 100 and not found.data.certified.any()
+
+
+def quadratic_losses(params, batch):
+    """½(θ − 1)ᵀdiag(h)(θ − 1), h the one example."""
+    return 0.5 * jnp.sum(batch[0] * jnp.square(params["u"] - 1)[None], axis=-1)
+
+
+@pytest.mark.parametrize("signature", [(1, 2, 3), (-1, 2, 3), (-1, -2, 3), (-1, -2, -3), (-1, 0, 3), (0, 0, 0)])
+def test_quadratics_have_their_signature(signature):
+    objective = ls.Objective(quadratic_losses, (jnp.float32([signature]),), params={"u": jnp.zeros(3)})
+    found = critical_points(objective, key=KEY, num_starts=16)
+    null, index = signature.count(0), sum(v < 0 for v in signature)
+    kind = "degenerate" if null else {0: "minimum", 3: "maximum"}.get(index, "saddle")
+    assert set(kinds(found)) == {kind} and counted(found)["converged"] == 16
+    assert len(found.data.point) == 1 or null
+    assert set(found.data["index"].values) == {index} and set(found.data.null.values) == {null}
+    np.testing.assert_allclose(found.data.eigenvalues[0], sorted(signature), atol=1e-12)
+    moved = np.array(signature) != 0
+    np.testing.assert_allclose(found.params["u"][:, moved], 1, rtol=1e-12)
+
+
+def well(p):
+    return p["x"] ** 4 / 4 - p["x"] ** 2 / 2 + p["y"] ** 2
+
+
+def test_a_double_well_and_its_symmetry():
+    objective = ls.function(well, {"x": 0.0, "y": 0.0})
+    found = critical_points(objective, key=KEY, num_starts=100)
+    assert kinds(found) == ["minimum", "minimum", "saddle"]
+    np.testing.assert_allclose(found.params["x"], [-1, 1, 0], atol=1e-12)
+    np.testing.assert_allclose(found.params["y"], 0, atol=1e-12)
+    np.testing.assert_allclose(found.data.eigenvalues, [[2, 2], [2, 2], [-1, 2]], atol=1e-9)
+    merged = critical_points(objective, key=KEY, num_starts=100, symmetry=lambda p: {"x": np.abs(p["x"]), "y": p["y"]})
+    np.testing.assert_allclose(merged.params["x"], [1, 0], atol=1e-12)
+    np.testing.assert_array_equal(merged.data["count"], [int(found.data["count"][:2].sum()), found.data["count"][2]])
+    with pytest.raises(ValueError, match="`symmetry` changes the objective: it leads from a critical point of"):
+        critical_points(objective, key=KEY, num_starts=100, symmetry=lambda p: {"x": p["x"] + 3, "y": p["y"]})
+    with pytest.raises(ValueError, match="`symmetry` must return params like those it is given"):
+        critical_points(objective, key=KEY, num_starts=100, symmetry=lambda p: p["x"])
+
+
+def test_a_minimum_whose_hessian_vanishes():
+    found = critical_points(ls.function(lambda x: (x - 1) ** 4, 0.0), np.linspace(-3, 4, 8)[:, None].ravel())
+    assert set(kinds(found)) == {"degenerate"} and counted(found)["converged"] == 8
+    np.testing.assert_allclose(found.params, 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_kink_is_no_minimum(bias, x64):
+    """J of a relu with l2 falls from w = 0 on, and JAX's slope there is 0."""
+    options = {"loss": "half_squared_error", "activation": "relu", "bias": bias, "penalty": ls.l2(0.01)}
+    objective = ls.neuron([1.0, 2.0], [1.0, 2.0], **options)
+    starts = {"w": np.linspace(-3, 3, 31)} | ({"b": np.linspace(-1, 1, 31)} if bias else {})
+    found = critical_points(objective, starts)
+    assert kinds(found) == ["minimum"] and counted(found)["on_kinks"] > 0 and "ended on a kink" in str(found)
+    assert float(found.params["w"][0]) > 0.5
 
 
 def test_a_kink_of_a_function_of_one_s_own(x64):
