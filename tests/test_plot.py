@@ -423,6 +423,89 @@ def test_trajectory_refuses_what_it_cannot_draw():
         ls.plot.trajectory([])
 
 
+def flow(times, optimizers=("flow",), starts=1):
+    """Runs recorded at these times, as gradient_flow has them."""
+    runs = walks(optimizers, {"": 0.0}, starts=starts, steps=len(times) - 1).data
+    return runs.assign_coords(time=("step", np.asarray(times, float), {"long_name": "time", "units": "1"}))
+
+
+@pytest.mark.parametrize(
+    ("times", "scale"),
+    [
+        ([0, *np.logspace(-2, 4, 13)], "symlog"),
+        (np.logspace(-2, 4, 13), "log"),
+        (np.linspace(0, 60, 13), "linear"),
+        ([1, 100], "linear"),
+        ([1, 101], "log"),
+        ([0.0], "linear"),
+        ([0.0, 0.3], "linear"),
+    ],
+)
+def test_a_flow_is_drawn_against_its_time(times, scale):
+    runs = flow(times)
+    figure = ls.plot.trajectory(runs, "risk")
+    (ax,) = figure.axes
+    x, y = ax.lines[0].get_data()
+    np.testing.assert_array_equal(x, times)
+    np.testing.assert_allclose(y, runs.risk[0, 0])
+    assert ax.get_xlabel() == "time $t$" and ax.get_xscale() == scale
+    low = 0 if scale == "linear" else times[0]  # 0 is kept at the left end
+    assert ax.get_xlim() == (low, times[-1] or 1.0)
+    assert all(low <= tick <= (times[-1] or 1.0) * (1 + 1e-9) for tick in ax.get_xticks()[:-1])
+    rendered(figure)
+
+
+def test_the_axis_of_time_is_as_asked():
+    for asked, scale in (("linear", "linear"), ("log", "symlog")):
+        (ax,) = ls.plot.trajectory(flow([0, 0.1, 10, 1000]), "risk", xscale=asked).axes
+        assert ax.get_xscale() == scale
+    (ax,) = ls.plot.trajectory(flow([0, *np.logspace(-2, 3, 11)]), "risk").axes
+    rendered(ax.figure)
+    labels = [text.get_text() for text in ax.get_xticklabels()]
+    assert labels == ["0", "0.01", "0.1", "1", "10", "100", "1000"]
+    assert ax.lines[0].get_markevery()[-1] == 11  # spread over the axis, the last one at its end
+    rendered(ls.plot.trajectory(flow([0.0]), "risk", xscale="log"))
+
+
+def test_several_flows_have_their_own_times_and_descent_can_be_told_its_own():
+    slow, fast = flow(np.linspace(0, 12, 13)), flow(np.linspace(0, 30, 7))
+    descent = walks(("sgd",), {"": 0.0}, starts=1).data
+    timed = descent.assign_coords(time=0.5 * descent.step)
+    (ax,) = ls.plot.trajectory({"slow": slow, "fast": fast, "SGD": timed}, "risk").axes
+    for line, data in zip(ax.lines, (slow, fast, timed), strict=True):
+        np.testing.assert_array_equal(line.get_xdata(), data.time)
+    assert ax.get_xlim() == (0, 30)
+
+
+def test_times_and_steps_do_not_go_on_one_axis():
+    runs, descent = flow(np.linspace(0, 12, 13)), walks(("sgd",), {"": 0.0}).data
+    with pytest.raises(ValueError, match=r"`runs\['SGD'\]` has steps only, and the first of `runs` the coordinate"):
+        ls.plot.trajectory({"flow": runs, "SGD": descent})
+    with pytest.raises(
+        ValueError, match=r"the first of `runs` has steps only, and `runs\['flow'\]` (.|\n)*assign_coords"
+    ):
+        ls.plot.trajectory({"SGD": descent, "flow": runs})
+    (ax,) = ls.plot.trajectory({"flow": runs.drop_vars("time"), "SGD": descent}, "risk").axes
+    assert ax.get_xlabel() == "step"
+
+
+def test_what_the_surface_has_is_drawn_at_the_times_too():
+    surface = pair_surface(strengths={"": 0.0})
+    runs = walks(("sgd",), {"": 0.0}, starts=1)
+    times = np.geomspace(1, 1000, 13)
+    on = runs.on(surface).assign_coords(time=("step", times))
+    (ax,) = ls.plot.trajectory(on, "risk", surface=surface).axes
+    assert [list(line.get_xdata()) for line in ax.lines] == [list(times)] * 2 and ax.get_xscale() == "log"
+
+
+def test_a_real_flow_is_drawn_against_time():
+    found = ls.gradient_flow(ls.neuron(*ls.datasets.pair()), {"w": 0.0, "b": 0.0}, [0, 1, 100, 1e4])
+    figure = ls.plot.trajectory({"gradient flow": found}, "risk")
+    np.testing.assert_array_equal(figure.axes[0].lines[0].get_xdata(), [0, 1, 100, 1e4])
+    np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), found.data.risk)
+    assert figure.axes[0].get_xlabel() == "time $t$"
+
+
 def test_neuron_output_shows_curves_and_data():
     pair = ls.neuron(np.float32([-1, 1, 1]), np.float32([0, 1, 1]))
     figure = ls.plot.neuron_output(pair, {f"w={w}": {"w": float(w), "b": 0.0} for w in (1, 5, 20)})
@@ -544,8 +627,8 @@ def test_importing_landscape_does_not_import_matplotlib():
 
 def test_all_names_are_there():
     assert set(ls.plot.__all__) == {
-        "contour", "dark_minimum", "gradient_norm", "line", "many_planes", "neuron_output", "slices", "style",
-        "surface3d", "trajectory",
+        "contour", "dark_minimum", "gradient_norm", "line", "many_planes", "neuron_output", "penalty_path", "slices",
+        "style", "surface3d", "trajectory",
     }  # fmt: skip
     assert all(callable(getattr(ls.plot, name)) for name in ls.plot.__all__ if name != "style")
 

@@ -170,6 +170,93 @@ def test_a_line_refuses_what_it_cannot_tell_apart():
         ls.plot.line(np.zeros(3))
 
 
+def over(positions, **values):
+    """Variables over the positions of one coordinate, x."""
+    x = np.asarray(positions)
+    return xr.Dataset({name: ("x", rows) for name, rows in values.items()} or {"risk": ("x", 1 + 0 * x)}, {"x": x})
+
+
+@pytest.mark.parametrize(
+    ("positions", "scale"),
+    [
+        (np.logspace(-3, 3, 61), "log"),
+        (np.logspace(-3, 3, 61, dtype=np.float32), "log"),
+        (np.geomspace(0.01, 1000, 9)[::-1], "log"),
+        ([1.0, 10.0, 100.0], "log"),
+        (np.geomspace(1, 10, 5), "linear"),
+        (np.geomspace(1, 10.1, 5), "log"),
+        ([1.0, 100.0], "linear"),
+        (np.linspace(0.01, 10, 50), "linear"),
+        ([1.0, 0.5, 0.1, 0.01], "linear"),
+        ([0.0, 0.1, 1.0, 10.0, 100.0], "linear"),
+        ([-1.0, -10.0, -100.0], "linear"),
+    ],
+)
+def test_the_horizontal_axis_is_logarithmic_for_positions_that_are_even_in_their_logarithm(positions, scale):
+    data = over(positions)
+    for draw in (ls.plot.line, lambda surface: ls.plot.contour(surface, "risk")):
+        (ax,) = draw(data).axes
+        assert ax.get_xscale() == scale and ax.get_xlim() == (min(positions), max(positions))
+        np.testing.assert_array_equal(ax.lines[0].get_xdata(), np.sort(positions))
+
+
+def test_a_logarithmic_axis_has_round_numbers():
+    def numbers(positions, width):
+        figure = ls.plot.line(over(positions), width=width)
+        rendered(figure)
+        return [text.get_text() for text in figure.axes[0].get_xticklabels()]
+
+    wide, narrow = style.DOUBLE, style.SINGLE
+    assert numbers(np.logspace(-3, 2, 6, dtype=np.float32), narrow) == ["0.001", "0.01", "0.1", "1", "10", "100"]
+    assert numbers(np.logspace(-3, 3, 7), narrow) == ["0.001", "0.1", "10", "1000"]
+    assert numbers(np.geomspace(1, 20, 7), narrow) == ["1", "2", "5", "10", "20"]
+    assert numbers(np.geomspace(0.1, 100, 7), wide) == ["0.1", "0.2", "0.5", "1", "2", "5", "10", "20", "50", "100"]
+
+
+def test_gaps_end_half_way_on_a_logarithmic_axis_too():
+    risk = np.array([np.nan, 1.0, np.nan, 2.0, 3.0])
+    figure = ls.plot.line(over([1.0, 100.0, 1e4, 1e6, 1e8], risk=risk))
+    spans = [(p.get_x(), p.get_x() + p.get_width()) for p in figure.axes[0].patches]
+    np.testing.assert_allclose(spans, [(1, 10), (1e3, 1e5)])
+    assert "not finite" in legend_labels(figure)
+
+
+def test_a_sweep_of_scales_is_drawn_with_its_own_measures():
+    pair = ls.neuron(*ls.datasets.pair())
+    found = ls.scale_sweep(pair, {"w": 1.0, "b": 0.0}, np.logspace(-3, 3, 13))
+    figure = ls.plot.line(found, ["risk", "saturated"])
+    left, right = figure.axes
+    assert left.get_xlabel() == "scale of the weights" and left.get_xscale() == right.get_xscale() == "log"
+    np.testing.assert_array_equal(right.lines[0].get_ydata(), found.saturated)
+    np.testing.assert_array_equal(left.lines[0].get_xdata(), found.scale)
+    rendered(figure)
+
+
+def test_any_data_set_over_one_coordinate_is_a_line():
+    path = ls.penalty_path(ls.neuron(*ls.datasets.pair()), np.geomspace(0.01, 1, 5), penalty=ls.l1(1.0))
+    left, right = ls.plot.line(path.data, ("risk", "nonzero")).axes
+    assert (left.get_xlabel(), left.get_xscale()) == ("strength", "log")
+    np.testing.assert_array_equal(right.lines[0].get_ydata(), path.data.nonzero)
+    with pytest.raises(
+        TypeError, match=r"`surface` is a PenaltyPath; it must be an xarray.Dataset(.|\n)*Give its `data`"
+    ):
+        ls.plot.line(path)
+    with pytest.raises(ValueError, match=r"`surface` has labels for its coordinate 'parameter' in 'coefficient'"):
+        ls.plot.line(path.data.isel(strength=0), "coefficient")
+
+
+def test_what_is_no_line_is_refused_by_what_is_wanted():
+    runs = walks(("sgd",), {"": 0.0})
+    for given in (runs, runs.data, runs.data.isel(start=0)):
+        with pytest.raises(TypeError, match=r"landscape.scale_sweep(.|\n)*Draw runs with landscape.plot.trajectory"):
+            ls.plot.line(given, "risk")
+    with pytest.raises(ValueError, match=r"`surface` has no variable 'risk'; it has mean\.$"):
+        ls.plot.line(over([1, 2], mean=[1.0, 2.0]))
+    both = over([1, 2], risk=[1.0, 2.0]).assign(error=("y", [1.0, 2.0, 3.0]))
+    with pytest.raises(ValueError, match="'risk' over 'x' and 'error' over 'y'"):
+        ls.plot.line(both, ("risk", "error"))
+
+
 @pytest.mark.parametrize("draw", [ls.plot.dark_minimum, ls.plot.contour, ls.plot.surface3d, ls.plot.gradient_norm])
 def test_pictures_of_a_plane_take_one_split(draw):
     surface = pair_surface(np.linspace(-3, 3, 7), np.linspace(-2, 2, 5), {"": 0.1})

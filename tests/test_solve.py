@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import landscape as ls
 from landscape.minima._linear import Linear, linear
-from landscape.minima.penalty_path._solve import minimize
+from landscape.minima._solve import minimize
 from tests import problems
 
 IDENTITY = {"loss": "half_squared_error", "activation": "identity"}
@@ -163,3 +163,42 @@ def test_least_squares():
     x, y = rng.normal(size=(50, 4)) * [1, 1e3, 1e-3, 1], rng.normal(size=50)
     wanted = np.linalg.lstsq(np.c_[x, np.ones(50)], y, rcond=None)[0]
     np.testing.assert_allclose(minimize(model(x, y, **IDENTITY)).theta, wanted, rtol=1e-10)
+
+
+@pytest.mark.parametrize("offset", [0, 1e2, 2000, 1e4, 1e8, 1e12])
+@pytest.mark.parametrize("options", [{}, IDENTITY], ids=["cross_entropy", "squares"])
+def test_offsets_cost_no_digits(offset, options):
+    """Shifted inputs have the same least risk, where a bias takes the shift up; the shift itself is exact here."""
+    x, y = np.array([-1.0, 0.5, 1.0, 2.0]), np.array([0.0, 1.0, 0.0, 1.0])
+    at_home, away = (minimize(model(x + shift, y, **options)) for shift in (0.0, offset))
+    assert away.converged
+    np.testing.assert_allclose(away.value, at_home.value, rtol=1e-13)
+    np.testing.assert_allclose(away.theta[0], at_home.theta[0], rtol=1e-11)
+    penalized = (minimize(model(x + shift, y, ls.l1(0.02, scope="weights"), **options)) for shift in (0.0, offset))
+    at_home, away = penalized
+    assert at_home.converged and away.converged
+    np.testing.assert_allclose(away.theta[0], at_home.theta[0], rtol=1e-11)
+
+
+@given(st.integers(0, 10**6), st.lists(st.integers(-300, 300), min_size=3, max_size=3))
+def test_units_change_nothing(seed, exponents):
+    """Features in other powers of two: the same least risk, and θ in units of its own."""
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(12, 3)), rng.integers(0, 2, 12)
+    units = 2.0 ** np.array(exponents)
+    plain, other = minimize(model(x, y, bias=False)), minimize(model(x * units, y, bias=False))
+    assert plain.converged == other.converged
+    if plain.converged:
+        np.testing.assert_allclose(other.value, plain.value, rtol=1e-12)
+        np.testing.assert_allclose(other.theta * units, plain.theta, rtol=1e-8, atol=1e-10)
+
+
+def test_nearly_dependent_columns():
+    """One that differs from another by 1e-10 of it, beside the two combined by hand."""
+    rng = np.random.default_rng(0)
+    a, b, y = rng.normal(size=40), rng.normal(size=40), rng.integers(0, 2, 40)
+    near = a + 2.0**-33 * b
+    apart = (near - a) * 2.0**33
+    found, wanted = (minimize(model(np.stack([a, other], axis=1), y)) for other in (near, apart))
+    assert found.converged and wanted.converged
+    np.testing.assert_allclose(found.value, wanted.value, rtol=1e-9)

@@ -8,7 +8,8 @@ gradient_norm    where the gradient is small, on a logarithmic scale
 line             one variable over one coordinate, or two: the risk on the left axis, the accuracy on the right
 slices           a surface over three coordinates as panels over two
 many_planes      the spread over random planes or lines of one model, or of several to be compared
-trajectory       risk, objective or gradient norm against the step
+penalty_path     parameters against the strength λ of a penalty, and the held-out risk by which it is chosen
+trajectory       risk, objective or gradient norm against the step, or of a flow against time
 neuron_output    h(x) for several params, with the data on it
 style            print sizes, colors, and the look of each optimizer and each λ
 """
@@ -20,11 +21,12 @@ from landscape.plot.gradient_norm import gradient_norm
 from landscape.plot.line import line
 from landscape.plot.many_planes import many_planes
 from landscape.plot.neuron_output import neuron_output
+from landscape.plot.penalty_path import penalty_path
 from landscape.plot.slices import slices
 from landscape.plot.surface3d import surface3d
 from landscape.plot.trajectory import trajectory
 
 __all__ = [
-    "contour", "dark_minimum", "gradient_norm", "line", "many_planes", "neuron_output", "slices", "style", "surface3d",
-    "trajectory",
+    "contour", "dark_minimum", "gradient_norm", "line", "many_planes", "neuron_output", "penalty_path", "slices",
+    "style", "surface3d", "trajectory",
 ]  # fmt: skip

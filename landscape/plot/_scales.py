@@ -139,12 +139,16 @@ def _ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def hatch_spans(axes: Axes, x: np.ndarray, bad: np.ndarray, look: dict[str, Any]) -> None:
-    """Hatch the stretches of positions where `bad` holds, with borders half way between them as the axis shows them."""
+    """Hatch the stretches of positions where `bad` holds, with borders half way between them as the axis shows them.
+
+    On an axis that is not linear spans end with the positions.
+    """
     if len(x) < 2 or axes.get_xscale() == "linear":
         _mesh.hatch_spans(axes, x, bad, look)
         return
     scale = axes.xaxis.get_transform()
     borders: Any = scale.inverted().transform(_mesh.edges(np.asarray(scale.transform(x))))
+    borders = np.clip(borders, x[0], x[-1])
     change = np.flatnonzero(np.diff(np.concatenate([[0], bad.astype(int), [0]])))
     for left, right in zip(change[::2], change[1::2], strict=True):
         axes.axvspan(borders[left], borders[right], zorder=0.5, **look)

@@ -48,8 +48,8 @@ def line(
     hatched; they are dotted where it is not computed yet. Draws into `ax`, or on a new figure `width` inches wide.
 
     Raises: TypeError for what is no data set, or is one of runs; ValueError for more than one coordinate or two
-    variables, for labels instead of positions, for a sweep beside a second variable or several
-    splits, for runs that do not belong here, and for runs that did not measure the first variable on these data.
+    variables, for labels instead of positions, for a sweep beside a second variable or several splits, for runs that do
+    not belong here, and for runs that did not measure the first variable on these data.
     """
     _check_kind(surface)
     variables = _chosen(surface, variables)

@@ -119,7 +119,7 @@ def _check_same(name: str, data: xr.Dataset, first: xr.Dataset) -> None:
         has, has_not = ("the first of `runs`", f"`{name}`")[:: 1 if _times(data) is None else -1]
         raise ValueError(
             f"{has_not} has steps only, and {has} the coordinate `time`, against which it is drawn. Say when the "
-            "steps are, run.data.assign_coords(time=learning_rate * run.data.step), or draw them in pictures of their own."
+            f"steps are: run.data.assign_coords(time=learning_rate * run.data.step). Or else: {apart}"
         )
 
 

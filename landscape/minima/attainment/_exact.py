@@ -115,14 +115,49 @@ def solve(exact: Exact, rows: Sequence[int], columns: Sequence[int], wanted: Vec
     return tuple(Fraction(int(found[i, 0].p), int(found[i, 0].q)) for i in range(len(columns)))
 
 
+def least_norm(array: np.ndarray, rows: Sequence[int], wanted: Sequence[Fraction]) -> Vector:
+    """The θ of least norm with A[rows]·θ = wanted, of independent rows."""
+    import flint
+
+    block = [[Fraction(float(v)) for v in array[i]] for i in rows]
+    gram = [[sum((a * b for a, b in zip(u, v, strict=True)), Fraction(0)) for v in block] for u in block]
+    found = flint.fmpq_mat([[_rational(v) for v in row] for row in gram]).solve(
+        flint.fmpq_mat([[_rational(v)] for v in wanted])
+    )
+    factors = [Fraction(int(found[i, 0].p), int(found[i, 0].q)) for i in range(len(block))]
+    columns = zip(*block, strict=True)
+    return tuple(sum((f * v for f, v in zip(factors, column, strict=True)), Fraction(0)) for column in columns)
+
+
+def _rational(value: Fraction) -> Any:
+    import flint
+
+    return flint.fmpq(value.numerator, value.denominator)
+
+
 def pivot_rows(array: np.ndarray, count: int) -> tuple[int, ...]:
     """`count` rows of an array (n, k), large and far from dependent."""
     return tuple(int(i) for i in _pivots(array.T)[:count])
 
 
 def powers_of_two(sizes: np.ndarray) -> np.ndarray:
-    """The powers of two next to sizes ≥ 0, 1 for 0: dividing by them rounds nothing."""
-    return np.exp2(np.round(np.log2(np.where(sizes > 0, sizes, 1.0))))
+    """The powers of two next to sizes ≥ 0, 1 for 0: dividing by them rounds nothing but what becomes subnormal."""
+    return np.exp2(np.minimum(np.round(np.log2(np.where(sizes > 0, sizes, 1.0))), 1023))  # 2^1024 is not a float
+
+
+def units(array: np.ndarray) -> np.ndarray:
+    """A power of two for each column (n, k), as near to its largest entry as divides all of it without rounding."""
+    largest = np.log2(powers_of_two(np.abs(array).max(axis=0, initial=0))).astype(int)
+    last = np.array(Exact.of(array).exponents, int)  # of the last bits: dividing must leave them above 2^−1075
+    return np.ldexp(1.0, np.minimum(largest, last + 1074))
+
+
+def rounded(value: Fraction) -> float:
+    """The nearest float, ±∞ beyond the largest."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.copysign(math.inf, value)
 
 
 def _pivots(array: np.ndarray) -> np.ndarray:

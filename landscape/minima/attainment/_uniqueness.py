@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from landscape.minima._linear import Linear
+from landscape.minima._solve import curve
 from landscape.minima.attainment import _exact
 from landscape.minima.attainment._exact import Vector
-from landscape.minima.penalty_path._solve import problem
 
 REACHES = 1e-6  # a gradient closer to α than this share of it may be at α
 PRESENT = 1e-7  # share of ‖θ‖ that counts as different from 0 in a linear program's answer
@@ -91,7 +91,7 @@ def _inner(theta: np.ndarray, signs: np.ndarray, null: tuple[Vector, ...]) -> np
 
 def _gradient(model: Linear, theta: np.ndarray) -> np.ndarray:
     """∇R (p,)."""
-    _, slopes, _ = problem(model).curve(model.features @ theta, model.labels)
+    _, slopes, _ = curve(model.loss)(model.features @ theta, model.labels)
     return (model.weights * slopes) @ model.features
 
 

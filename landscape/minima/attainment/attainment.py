@@ -9,12 +9,12 @@ import numpy as np
 from landscape import _checks, _trees
 from landscape._trees import Params
 from landscape.minima._linear import Linear, linear
+from landscape.minima._solve import minimize
 from landscape.minima.attainment._at_infinity import neuron
 from landscape.minima.attainment._certificates import Certificate
 from landscape.minima.attainment._separation import separate
 from landscape.minima.attainment._uniqueness import solution_set
 from landscape.minima.attainment._verdicts import AFFINE, AT_INFINITY, CONVEX, OPEN, UNDECIDED, UNIQUE, Finding
-from landscape.minima.penalty_path._solve import minimize, problem
 from landscape.objectives.losses import CrossEntropy
 from landscape.objectives.objective import Objective
 
@@ -158,7 +158,7 @@ def _attained(model: Linear, certificate: Certificate, separation: str | None) -
         verdict,
         _why(model, certificate, verdict, len(directions))
         + _doubts(model, found.loose & bool(found.unique), solution.converged),
-        infimum=value(model, found.theta),
+        infimum=solution.value,
         separation=separation,
         theta=found.theta,
         directions=directions,
@@ -201,6 +201,8 @@ def _doubts(model: Linear, independent: np.ndarray, converged: bool) -> str:
 def _nearly_dependent(columns: np.ndarray) -> bool:
     if not columns.size:
         return False
+    largest = np.abs(columns).max(axis=0)
+    columns = columns / np.where(largest > 0, largest, 1.0)  # norms of squares would leave float64's range first
     scaled = columns / np.where((size := np.linalg.norm(columns, axis=0)) > 0, size, 1.0)
     eigenvalues = np.linalg.eigvalsh(scaled.T @ scaled)
     return bool(eigenvalues[0] <= DEPENDENT * eigenvalues[-1])
@@ -231,15 +233,9 @@ def _not_attained(model: Linear, certificate: Certificate) -> Finding:
     return replace(
         found,
         explanation=said + _doubts(model, np.zeros(len(model.l1), bool), solution.converged),
-        infimum=value(face, solution.theta),
+        infimum=solution.value,
         converged=solution.converged,
     )
-
-
-def value(model: Linear, theta: np.ndarray) -> float:
-    """J(θ)."""
-    losses, _, _ = problem(model).curve(model.features @ theta, model.labels)
-    return float(model.weights @ losses + model.l1 @ np.abs(theta) + model.l2 @ np.square(theta))
 
 
 def _result(found: Finding, model: Linear, counted: np.ndarray) -> Attainment:

@@ -39,8 +39,8 @@ class Proof:
     l2: list[arb]
     slopes: Slopes
 
-    def radius(self, point: np.ndarray, widest: np.ndarray) -> float | None:
-        """Half the longest edge of a box around `point` (p,) that is proven to hold exactly one critical point.
+    def radius(self, point: np.ndarray, widest: np.ndarray) -> np.ndarray | None:
+        """Half the edges (p,) of a box around `point` (p,) that is proven to hold exactly one critical point.
 
         widest: half the edges (p,) of the largest box that is tried. None where none could be proven.
         """
@@ -57,7 +57,7 @@ class Proof:
             share = max(SMALLEST, *(2 * float(s.abs_upper()) / w for s, w in zip(step, widest, strict=True)))
             while share <= 1:
                 if self._holds(middle, step, inverse, share * widest):
-                    return float(share * widest.max())
+                    return share * widest
                 share *= GROWTH
         return None
 

@@ -31,7 +31,7 @@ FARTHEST = 1e6  # of u: beyond, the rounding of z = x·θ alone is as large as w
 FLAT = 1e-6  # curvature below this share of the largest at the starts: the start may have run away
 DECAY, RISE = 0.55, 10.0  # what the gradient does outward at each doubling, and inward, where it has
 TAIL = 1e-3  # of the gradient inward: sizes that only a tail has
-INWARD = 2.0 ** -np.arange(1, 13) - 1  # to the shares ½, ¼, … of the way
+INWARD = 60  # halvings of the way, at most: to where a unit saturated at any z is none
 OUTWARD = np.array([1.0, 3.0, 7.0])  # to 2, 4 and 8 times
 ROUNDING = 32 * float(np.finfo(np.float64).eps)
 
@@ -355,19 +355,30 @@ def _plateau(problem: Problem, inputs: Inputs, u: Array) -> Plateau:
         there = jax.grad(partial(_value, problem, inputs))(u + share * along)
         return jnp.linalg.norm(jnp.where(flat, vectors.T @ there, 0))
 
-    sizes = jax.lax.map(size, jnp.concatenate([jnp.zeros(1), OUTWARD, INWARD]))
-    here, outward, inward = sizes[:1], sizes[: 1 + len(OUTWARD)], sizes[1 + len(OUTWARD) :]
     noise = ROUNDING * mass
+    outward = jax.lax.map(size, jnp.concatenate([jnp.zeros(1), OUTWARD]))
     falls = jnp.all(outward[1:] <= jnp.maximum(DECAY * outward[:-1], noise * (1 + OUTWARD)))
-    highest = jnp.max(inward)
-    fallen = highest > RISE * jnp.maximum(here[0], noise)
-    # A tail passes through all sizes on its way down; a relu that dies stops at once, at true critical points.
-    tail = jnp.any((sizes > noise) & (sizes < TAIL * highest))
+    seen = jnp.concatenate([outward, jnp.zeros(INWARD)])
+
+    def fallen(sizes: Array) -> Array:
+        # A tail passes through all sizes on its way down; a relu that dies stops at once, at true critical points.
+        highest = jnp.max(sizes[len(outward) :])
+        tail = jnp.any((sizes > noise) & (sizes < TAIL * highest))
+        return (highest > RISE * jnp.maximum(outward[0], noise)) & tail
+
+    def inward(state: tuple[Array, Array]) -> tuple[Array, Array]:
+        halvings, sizes = state
+        return halvings + 1, sizes.at[len(outward) + halvings].set(size(2.0 ** -(halvings + 1.0) - 1))
+
+    # Only as far as it takes, which is all the way where the gradient never comes up.
+    _, seen = jax.lax.while_loop(
+        lambda state: falls & ~fallen(state[1]) & (state[0] < INWARD), inward, (jnp.zeros((), int), seen)
+    )
     rest = jnp.linalg.norm(jnp.where(flat, 0, vectors.T @ residual)) <= 1e-6 * mass
     direction = inputs.scale * along
     length = jnp.linalg.norm(direction)
     return Plateau(
-        falls & fallen & tail & rest,
+        falls & fallen(seen) & rest,
         direction / jnp.where(length > 0, length, 1),
         _value(problem, inputs, u + 7 * along),
     )

@@ -41,10 +41,10 @@ class CriticalPoints:
     data:       Dataset over `point`: `objective`, `risk`, `kind` ("minimum", "maximum", "saddle", "degenerate"),
                 `index` (negative eigenvalues of the Hessian), `null` (those within their rounding error of 0),
                 `residual` (gradient norm), `error` (estimated distance from the exact zero), `count` (starts that
-                reached it), `certified`, `radius` (of the certificate, else NaN); `coefficient` (point, parameter),
-                the params as numbers; `eigenvalues` (point, eigenvalue), ascending. Attributes: how many starts there
-                were, and how many `converged`, `escaped`, ended `on_kinks` and were `not_converged`; `missing` where
-                it is known.
+                reached it), `certified`; `coefficient` (point, parameter), the params as numbers, and `radius` (point,
+                parameter), half the edges of the certificate's box around them, NaN where there is none; `eigenvalues`
+                (point, eigenvalue), ascending. Attributes: how many starts there were, and how many `converged`,
+                `escaped`, ended `on_kinks` and were `not_converged`; `missing` where it is known.
     directions: unit vectors in which starts escaped to infinity, params with a leading axis; the most frequent first,
                 at most 10.
     escapes:    Dataset over `direction`: `objective` (the least J far out) and `count`.
@@ -141,7 +141,7 @@ def critical_points(
 
     Certificates: for at most 3 parameters and an objective with a `structure` (`ls.neuron`) of cross-entropy, or half
     squared error with identity, sigmoid, tanh or softplus, Krawczyk's test in ball arithmetic proves that a box around
-    the point, `radius` in each direction, holds exactly one critical point, and a nondegenerate one. Other objectives'
+    the point, of half edges `radius`, holds exactly one critical point, and a nondegenerate one. Other objectives'
     derivatives are known only by what JAX computes, not enclosed, and degenerate points pass no such test: certified
     is then False. It takes about 10 ms a point and 1000 examples. Where all points are certified and l2 makes J grow
     in every direction, Σ (−1)^index over all critical points is 1 (Poincaré & Hopf), and `missing` in `data.attrs` is
@@ -181,8 +181,8 @@ def critical_points(
         if symmetry is not None and len(isolated):
             isolated = _canonical(run, isolated, symmetry)
         away = _census.escapes(ends.directions, ends.limits)
-    radii = _radii(objective, problem, isolated, scale) if certify else np.full(len(isolated), np.nan)
-    radii = np.concatenate([radii, np.full(len(degenerate), np.nan)])
+    radii = _radii(objective, problem, isolated, scale) if certify else np.full(isolated.found.u.shape, np.nan)
+    radii = np.concatenate([radii, np.full(degenerate.found.u.shape, np.nan)])
     counts = {"escaped": len(ends.limits), "on_kinks": kinked, "not_converged": ends.left + failed}
     counts = {"starts": len(theta), "converged": len(theta) - sum(counts.values()), **counts}
     found = jax.tree.map(lambda *a: np.concatenate(a), isolated.found, degenerate.found)
@@ -257,8 +257,8 @@ def _canonical(run: Runner, points: Points, symmetry: Callable[[Params], Params]
 
 
 def _radii(objective: Objective, problem: Problem, points: Points, scale: np.ndarray) -> np.ndarray:
-    """Half the edge of each point's certificate, NaN where there is none."""
-    radii = np.full(len(points), np.nan)
+    """Half the edges (point, p) of each point's certificate, NaN where there is none."""
+    radii = np.full(points.found.u.shape, np.nan)
     if objective.structure is None or not len(points):
         return radii
     model = linear(objective, "critical_points")
@@ -270,7 +270,7 @@ def _radii(objective: Objective, problem: Problem, points: Points, scale: np.nda
         theta = (scale * u)[columns]
         # Wider boxes would prove a zero somewhere near a point that is none.
         found = proof.radius(theta, WIDEST * np.maximum(np.abs(theta), scale[columns]))
-        radii[i] = np.nan if found is None else found
+        radii[i, columns] = np.nan if found is None else found
     return radii
 
 
@@ -298,14 +298,13 @@ def _result(
         "residual": np.linalg.norm(found.gradient, axis=1),
         "error": np.linalg.norm(scale * found.error, axis=1),
         "count": points.counts,
-        "certified": ~np.isnan(radii),
-        "radius": radii,
+        "certified": ~np.isnan(radii).any(axis=1),
     }
     theta = scale * found.u
     names = [entry for entries in _trees.entry_names(moving).values() for entry in entries]
     data = xarray.Dataset(
         {name: ("point", values) for name, values in per_point.items()}
-        | {"coefficient": (("point", "parameter"), theta)}
+        | {"coefficient": (("point", "parameter"), theta), "radius": (("point", "parameter"), radii)}
         | {"eigenvalues": (("point", "eigenvalue"), np.linalg.eigvalsh(found.hessian))},
         coords={"point": np.arange(len(theta)), "parameter": names, "eigenvalue": np.arange(p)},
         attrs=attributes,

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from landscape.minima import _coordinates, _solve
 from landscape.minima._linear import Linear
+from landscape.minima._solve import Problem, Solution
 from landscape.minima.attainment.attainment import attainment
-from landscape.minima.penalty_path import _solve
-from landscape.minima.penalty_path._solve import Problem, Solution
 from landscape.objectives import penalties
 from landscape.objectives.objective import Objective
 
@@ -35,7 +35,8 @@ def strength_max(model: Linear) -> float:
     thresholded = model.l1 > 0
     if not thresholded.any():
         return np.inf
-    rest = replace(model, features=model.features[:, ~thresholded], l1=model.l1[~thresholded])
+    columns = ~thresholded
+    rest = replace(model, features=model.features[:, columns], l1=model.l1[columns], l2=model.l2[columns])
     problem = _solve.problem(rest) if rest.l1.size else None
     unit = 1.0 if problem is None else problem.unit / model.weights.sum()
     rounding = ROUNDING * unit * (model.weights @ np.abs(model.features))
@@ -81,7 +82,7 @@ def at_zero(
     if not free.converged:
         words = "settles: without a penalty the infimum of the risk is attained" if attained else "is not decided"
         return AtZero(f"{words}; the solver stopped at a residual of {free.residual:.2g}", None, None)
-    null = _solve.null_space(problem.columns[:, problem.weights > 0].T) / problem.scale[:, None]
+    null = _coordinates.unseen(model)
     if not null.shape[1]:
         return AtZero("settles at the minimizer without a penalty", free.theta, None)
     words = "settles at the one of least Ω among the minimizers without a penalty"

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from landscape import _checks
+from landscape.minima import _solve
 from landscape.minima._linear import Linear, linear
-from landscape.minima.penalty_path import _solve
-from landscape.minima.penalty_path._solve import Problem, Solution
+from landscape.minima._solve import Problem, Solution
 from landscape.objectives.objective import Objective, check_objective
 from landscape.objectives.penalties import Penalty
 

@@ -11,8 +11,9 @@ import numpy as np
 from jax import Array
 
 from landscape import _checks
+from landscape.minima import _solve
 from landscape.minima._linear import Linear
-from landscape.minima.penalty_path import _path, _solve
+from landscape.minima.penalty_path import _path
 from landscape.objectives.objective import Objective
 from landscape.objectives.penalties import Penalty
 

@@ -12,10 +12,11 @@ import numpy as np
 
 from landscape import _checks
 from landscape._trees import Params
+from landscape.minima import _solve
 from landscape.minima._linear import Linear
-from landscape.minima.penalty_path import _at_zero, _path, _solve
+from landscape.minima._solve import Solution
+from landscape.minima.penalty_path import _at_zero, _path
 from landscape.minima.penalty_path._at_zero import AtZero
-from landscape.minima.penalty_path._solve import Solution
 from landscape.objectives.objective import Objective
 from landscape.objectives.penalties import Penalty
 

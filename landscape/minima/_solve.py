@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from landscape.minima import _coordinates, _quadratic
+from landscape.minima._coordinates import Coordinates
 from landscape.minima._linear import Linear
-from landscape.minima.penalty_path import _quadratic
 from landscape.objectives.losses import CrossEntropy, PointwiseLoss
 
 SUFFICIENT = 1e-4  # Armijo's share of the predicted decrease
@@ -35,18 +36,19 @@ class Solution:
     residual: float  # norm of J's minimum-norm subgradient at θ
     converged: bool  # whether θ is a minimizer
     steps: int
+    value: float = np.nan  # J(θ), of z before θ is rounded
     escaped: bool = False  # whether θ runs away: the infimum is not attained
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """A linear model in the units it is solved in: φⱼ = scaleⱼ·θⱼ with columns of size near 1."""
+    """A linear model in the coordinates φ (q,) it is solved in: see `_coordinates`."""
 
-    columns: np.ndarray  # x̃ᵢⱼ/scaleⱼ (p, n)
+    columns: np.ndarray  # (q, n): z = φ·columns
     labels: np.ndarray  # (n,)
     weights: np.ndarray  # (n,)
-    seen: np.ndarray  # (p,): which columns are not 0
-    scale: np.ndarray  # (p,), powers of 2: nothing is rounded
+    seen: np.ndarray  # (q,): which columns are not 0
+    coordinates: Coordinates
     unit: float  # size of a gradient in φ where nothing is fitted
     curve: Curve  # (z, y) -> loss, its first and its second derivative
     flat_tail: bool  # the loss has an infimum that it does not take
@@ -65,7 +67,7 @@ def minimize(
     Raises: ValueError for a loss that is not convex.
     """
     given = problem(model)
-    if start is not None and given.flat_tail:
+    if start is not None and given.flat_tail and start.any():
         # Further out a loss has died off, and its derivatives tell nothing of where it came from.
         start = start * min(1.0, SATURATED / max(np.abs(model.features @ start).max(), SATURATED))
     return solve(given, model.l1, model.l2, start, tolerance=tolerance, max_steps=max_steps)
@@ -74,14 +76,12 @@ def minimize(
 def problem(model: Linear) -> Problem:
     """The risk of a model, made ready for any number of penalties."""
     weight = model.weights.sum()
-    size = np.sqrt(model.weights @ np.square(model.features) / weight)
-    usable = np.isfinite(size) & (size > 0)
-    scale = np.exp2(np.round(np.log2(np.where(usable, size, 1.0))))
     flat_tail = isinstance(model.loss, CrossEntropy)
     label_size = 1.0 if flat_tail else float(np.sqrt(model.weights @ np.square(model.labels) / weight))
-    columns = np.ascontiguousarray(model.features.T) / scale[:, None]
+    columns, coordinates = _coordinates.of(model)
     unit = float(weight * (label_size or 1.0))
-    return Problem(columns, model.labels, model.weights, usable, scale, unit, curve(model.loss), flat_tail)
+    seen = (columns != 0).any(axis=1)
+    return Problem(columns, model.labels, model.weights, seen, coordinates, unit, curve(model.loss), flat_tail)
 
 
 def solve(
@@ -94,8 +94,9 @@ def solve(
     max_steps: int = 10_000,
 ) -> Solution:
     """`minimize` for one penalty, α and β (p,)."""
-    descent = _Descent(problem, l1 / problem.scale, l2 / problem.scale**2, tolerance)
-    point = descent.point(np.zeros(len(problem.scale)) if start is None else start * problem.scale)
+    coordinates = problem.coordinates
+    descent = _Descent(problem, *coordinates.penalty(l1, l2), tolerance)
+    point = descent.point(coordinates.phi(np.zeros(len(l1)) if start is None else start))
     escaping, converged, checked = 0, False, False
     for steps in range(max_steps + 1):
         if not np.isfinite(point.residual):
@@ -114,8 +115,9 @@ def solve(
         if following is None:
             break
         point = following
-    residual = float(np.linalg.norm(point.subgradient * problem.scale))
-    return Solution(point.phi / problem.scale, residual, converged, steps, escaping >= ESCAPING)
+    theta = coordinates.theta(point.phi)
+    residual = coordinates.residual(point.gradient, theta, l1)
+    return Solution(theta, residual, converged, steps, point.value, escaping >= ESCAPING)
 
 
 class _Point(NamedTuple):
@@ -196,7 +198,7 @@ class _Descent:
         if not (dead.any() and unpenalized.any()):
             return None
         columns = given.columns[unpenalized]
-        hidden = null_space(columns[:, ~dead & (given.weights > 0)].T)
+        hidden = _coordinates.null_space(columns[:, ~dead & (given.weights > 0)].T)
         part = hidden @ (hidden.T @ point.phi[unpenalized])
         if np.abs(part @ columns).max() <= SMALL_STEP:
             return None
@@ -208,16 +210,6 @@ class _Descent:
         """One more step if it lowers the residual."""
         tried = self.point(point.phi + direction)
         return tried if tried.residual < point.residual else point
-
-
-def null_space(rows: np.ndarray) -> np.ndarray:
-    """Orthonormal columns (p, k) that span {d: rows·d = 0}, rows (n, p)."""
-    from scipy import linalg
-
-    if not len(rows):
-        return np.eye(rows.shape[1])
-    # Of the p rows of R where there are more of them: a singular value decomposition of all takes ten times as long.
-    return linalg.null_space(np.linalg.qr(rows, mode="r"), rcond=max(rows.shape) * np.finfo(float).eps)
 
 
 def curve(loss: PointwiseLoss) -> Curve:
