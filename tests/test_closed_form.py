@@ -521,3 +521,18 @@ def test_bad_input(x64):
         broken = dataclasses.replace(neuron, structure=structure)
         with pytest.raises(ValueError, match=message):
             closed_form(broken)
+
+
+@pytest.mark.parametrize("unit", [2.0**-660, 2.0**-10, 2.0**660])
+def test_units_change_nothing_but_the_point(unit, x64):
+    """Of all features, or of one of two orthogonal ones under l1."""
+    rows, y = np.array([[1.0, 2.0], [2.0, 1.0]]), np.array([0.3, 0.6])
+    for options in ({}, {"activation": "identity", **SQUARED}):
+        plain, other = (closed_form(ls.neuron(u * rows, y, bias=False, **options)) for u in (1.0, unit))
+        assert (other.kind, other.exists) == (plain.kind, plain.exists) == ("interpolation", True)
+        np.testing.assert_allclose(other.point["w"] * unit, plain.point["w"], rtol=1e-12)
+    penalty = ls.l1(0.1, scope={"w": np.array([True, False])})
+    features = np.array([[1.0, 0.0], [0.0, unit]])
+    found = closed_form(ls.neuron(features, [1.0, 2.0], bias=False, activation="identity", penalty=penalty, **SQUARED))
+    np.testing.assert_allclose(found.point["w"] * [1, unit], [0.8, 2.0], rtol=1e-15)
+    assert found.proved and found.directions == ()

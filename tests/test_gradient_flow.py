@@ -318,3 +318,14 @@ def test_x64_stays_as_it_was():
     with jax.enable_x64(False):
         gradient_flow(pair(), STARTS, TIMES)
         assert jnp.asarray(1.0).dtype == jnp.float32
+
+
+def test_a_kink_is_no_escape():
+    """A relu's flow that slides along its kink: from w = 1 it comes to 0 at 2 log 2, and JAX's gradient jumps there."""
+    with jax.enable_x64(True):
+        unit = ls.neuron([1.0, -1.0], [-1.0, -1.0], activation="relu", bias=False, loss="half_squared_error")
+    flow = gradient_flow(unit, {"w": 1.0}, [1.0, 2.0, 10.0])
+    assert flow.data.status == 4 and flow.data.computed.values.tolist() == [True, False, False]
+    assert flow.data.end_time == pytest.approx(2 * np.log(2))
+    assert flow.data.status.attrs["flag_values"] == [0, 1, 2, 3, 4]
+    assert flow.data.status.attrs["flag_meanings"].split()[4] == "met_a_kink"

@@ -65,3 +65,51 @@ def test_without_a_structure():
         linear(bowl, "attainment")
     with pytest.raises(TypeError, match="`objective` is a function"):
         linear(lambda p: p, "attainment")
+
+
+SQUARE = ls.pointwise_loss("half_squared_error", "identity")
+
+
+def squares(params, batch):
+    return 0.5 * (batch[0] @ params["w"] - batch[1]) ** 2
+
+
+def of_one_s_own(loss=SQUARE, losses=squares, weights=None, **params):
+    data = (X, np.array([0.0, 1.0, 1.0]))
+    structure = ls.LinearModel(jnp.asarray(X), jnp.asarray(data[1]), loss, weights, leaves=("w",))
+    return ls.Objective(losses, data, params={"w": np.zeros(2), **params}, structure=structure)
+
+
+def test_frozen_leaves_have_no_columns(x64):
+    read = linear(of_one_s_own(k=np.int32(3)), "attainment")
+    assert read.names == ("w[0]", "w[1]") and read.params(np.array([1.0, 2.0]))["k"] == 3
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: of_one_s_own(ls.pointwise_loss("cross_entropy")),
+        lambda: of_one_s_own(weights=jnp.array([1.0, 1.0, 3.0])),
+        lambda: of_one_s_own(losses=lambda p, batch: squares({"w": p["w"][::-1]}, batch)),
+    ],
+    ids=["loss", "weights", "order"],
+)
+def test_a_structure_that_contradicts_the_losses_is_refused(wrong, x64):
+    with pytest.raises(ValueError, match="`structure` contradicts `losses`: at params"):
+        linear(wrong(), "attainment")
+
+
+def test_losses_by_name():
+    with pytest.raises(TypeError, match=r"`loss` is a str; give ls\.pointwise_loss"):
+        ls.LinearModel(jnp.ones((2, 1)), jnp.ones(2), "cross_entropy")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="needs probabilities"):
+        ls.pointwise_loss("cross_entropy", "tanh")
+    assert ls.pointwise_loss("cross_entropy") == ls.neuron([1.0], [1.0]).structure.loss
+
+
+def test_small_weights_count(x64):
+    """Beside some of 1e200, in a mean as in a sum."""
+    weights = [1e200, 1e200, 1e-200, 0.0]
+    for reduction in ("mean", "sum"):
+        read = linear(ls.neuron([-1.0, 1, 2, -2], [0, 1, 0, 1], weights=weights, reduction=reduction), "attainment")
+        assert (read.weights > 0).tolist() == [True, True, True, False]

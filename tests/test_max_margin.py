@@ -138,7 +138,8 @@ def test_examples_of_weight_0_do_not_count(x64):
     x, y, weights = [-1.0, 1.0, -0.2, 0.1], [0, 1, 0, 0], [1.0, 2.0, 0.0, 0.0]
     found = max_margin(ls.neuron(x, y, weights=weights))
     np.testing.assert_allclose(vector(found.direction), [1, 0], atol=1e-15)
-    np.testing.assert_allclose(found.margins, [1, 1, 0.2, -0.1], atol=1e-15)
+    np.testing.assert_allclose(found.margins, [1, 1, np.nan, np.nan], atol=1e-15)
+    assert max_margin(ls.neuron(x, [0, 1, 0.5, 0.3], weights=weights)).margin == found.margin
     assert found.support.tolist() == [0, 1] and found.multipliers[2:].tolist() == [0, 0]
 
 
@@ -194,3 +195,14 @@ def test_objectives_without_structure_are_refused():
         max_margin(ls.function(lambda p: p["w"] ** 2, {"w": 1.0}))
     with pytest.raises(TypeError, match="`objective` is a dict"):
         max_margin({})  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("unit", [2.0**-660, 1.0, 2.0**660])
+def test_units_change_the_margin_alone(unit, x64):
+    found = max_margin(ls.neuron(unit * np.array([-1.0, 1.0]), [0, 1], bias=False))
+    assert found.margin == unit and float(found.direction["w"]) == 1 and found.kkt_residual == 0
+
+
+def test_a_long_row_drowns_no_short_one(x64):
+    found = max_margin(ls.neuron([1e15, 1.0], [1, 1], bias=False))
+    assert found.margin == 1 and found.support.tolist() == [1]

@@ -295,7 +295,8 @@ def test_copies_in_one_block_say_nothing_new(overlapping):
 def test_blocks_that_leave_one_class_are_flagged():
     """Sorted by class, in two blocks, with a free bias: nothing converges, and nothing is chosen."""
     objective = ls.neuron([1.0, 2.0, 3.0, 4.0], [0.0, 0.0, 1.0, 1.0], penalty=ls.weight_decay(1.0))
-    found = choose_strength(objective, [0.1, 1.0], blocks=2)
+    with pytest.warns(UserWarning, match=r"sorted by their labels, .* key=jax.random.key"):
+        found = choose_strength(objective, [0.1, 1.0], blocks=2)
     assert not found.converged.any() and np.isnan(found.best) and np.isnan(found.one_standard_error)
 
 

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from landscape import _trees
 from landscape._trees import Params
 from landscape.objectives.losses import PointwiseLoss
+from landscape.objectives.models import NeuronLosses
 from landscape.objectives.objective import Objective, check_objective
+
+AGREEMENT = 1e-3  # of two risks, one of which may be in float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +66,7 @@ def linear(objective: Objective, reader: str) -> Linear:
             "alone. ls.neuron says so by itself (with_data leaves it out: make a neuron of the other data); of your "
             'own losses say so by Objective(…, structure=ls.LinearModel(features, labels, ls.pointwise_loss("…"))).'
         )
-    named = _trees.named_leaves(objective.params)
+    named = _trees.named_leaves(_trees.floating(objective.params))  # what moves
     leaves = [name for name in structure.leaves if name in named]
     sizes = [int(np.size(named[name])) for name in leaves]
     features = np.asarray(structure.features, np.float64)
@@ -76,12 +80,35 @@ def linear(objective: Objective, reader: str) -> Linear:
     if objective.reduction == "mean":
         if not weights.any():
             raise ValueError("`objective.structure.weights` are all 0, and their mean is none; weigh some examples.")
-        weights = weights / weights.sum()
+        given, weights = weights, weights / weights.sum()
+        weights = np.where(given > 0, np.maximum(weights, np.finfo(np.float64).tiny), weights)  # what counts, counts
     entries = _trees.entry_names(objective.params)
     names = tuple(entry for name in leaves for entry in entries[name])
-    l1, l2 = (_flat(tree, named, leaves) for tree in objective.penalty.coefficients(objective.params))
+    moving = _trees.floating(objective.params)
+    l1, l2 = (_flat(tree, named, leaves) for tree in objective.penalty.coefficients(moving))
     labels = np.asarray(structure.labels, np.float64)
-    return Linear(features, labels, weights, structure.loss, l1, l2, names, objective.params)
+    model = Linear(features, labels, weights, structure.loss, l1, l2, names, objective.params)
+    if not isinstance(objective.losses, NeuronLosses):
+        _check_agreement(objective, model)
+    return model
+
+
+def _check_agreement(objective: Objective, model: Linear) -> None:
+    """Raise ValueError where the objective's own losses have another risk than what its structure says."""
+    rng = np.random.default_rng(0)
+    size = np.abs(model.features).max(axis=0, initial=0.0)
+    for _ in range(2):
+        theta = rng.normal(size=len(size)) / np.where(size > 0, size * np.sqrt(len(size)), 1.0)
+        params = jax.tree.map(lambda own, new: jnp.asarray(new, own.dtype), objective.params, model.params(theta))
+        found = float(objective.risk(params))
+        losses = model.loss(jnp.asarray(model.features @ model.theta(params)), jnp.asarray(model.labels))
+        wanted = float(model.weights @ np.asarray(losses, np.float64))
+        if not abs(found - wanted) <= AGREEMENT * (1 + abs(wanted)):
+            raise ValueError(
+                f"`structure` contradicts `losses`: at params {params} the risk is {found:.6g} by the losses and "
+                f"{wanted:.6g} by the structure. Give it the features, labels, weights and loss that the losses "
+                "compute with, and the leaves in the order of its columns."
+            )
 
 
 def _flat(tree: Any, named: dict[str, Any], leaves: Sequence[str]) -> np.ndarray:

@@ -46,7 +46,8 @@ class Problem:
 
     columns: np.ndarray  # (q, n): z = φ·columns
     labels: np.ndarray  # (n,)
-    weights: np.ndarray  # (n,)
+    weights: np.ndarray  # (n,), in units of the level
+    level: float  # a power of two near the weights' sum: J is minimized in units of it
     seen: np.ndarray  # (q,): which columns are not 0
     coordinates: Coordinates
     unit: float  # size of a gradient in φ where nothing is fitted
@@ -75,13 +76,15 @@ def minimize(
 
 def problem(model: Linear) -> Problem:
     """The risk of a model, made ready for any number of penalties."""
-    weight = model.weights.sum()
+    level = float(np.exp2(np.round(np.log2(model.weights.sum()))))
+    weights = model.weights / level
+    weight = weights.sum()
     flat_tail = isinstance(model.loss, CrossEntropy)
-    label_size = 1.0 if flat_tail else float(np.sqrt(model.weights @ np.square(model.labels) / weight))
+    label_size = 1.0 if flat_tail else float(np.sqrt(weights @ np.square(model.labels) / weight))
     columns, coordinates = _coordinates.of(model)
     unit = float(weight * (label_size or 1.0))
     seen = (columns != 0).any(axis=1)
-    return Problem(columns, model.labels, model.weights, seen, coordinates, unit, curve(model.loss), flat_tail)
+    return Problem(columns, model.labels, weights, level, seen, coordinates, unit, curve(model.loss), flat_tail)
 
 
 def solve(
@@ -95,6 +98,7 @@ def solve(
 ) -> Solution:
     """`minimize` for one penalty, α and β (p,)."""
     coordinates = problem.coordinates
+    l1, l2 = l1 / problem.level, l2 / problem.level
     descent = _Descent(problem, *coordinates.penalty(l1, l2), tolerance)
     point = descent.point(coordinates.phi(np.zeros(len(l1)) if start is None else start))
     escaping, converged, checked = 0, False, False
@@ -116,8 +120,8 @@ def solve(
             break
         point = following
     theta = coordinates.theta(point.phi)
-    residual = coordinates.residual(point.gradient, theta, l1)
-    return Solution(theta, residual, converged, steps, point.value, escaping >= ESCAPING)
+    residual = problem.level * coordinates.residual(point.gradient, theta, l1)
+    return Solution(theta, residual, converged, steps, problem.level * point.value, escaping >= ESCAPING)
 
 
 class _Point(NamedTuple):

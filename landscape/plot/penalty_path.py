@@ -325,7 +325,7 @@ def _label(axes: Axes, lines: Sequence[Line2D]) -> None:
         ends.append((x[first], y[first]))
     places = axes.transData.transform(ends) * points
     box = axes.get_window_extent()
-    heights = _spread(places[:, 1], _APART, (box.y0 * points + 4, box.y1 * points - 4))
+    heights = _spread(places[:, 1], _APART, (box.y0 * points + _APART / 2, box.y1 * points - _APART / 2))
     least = min(float(np.min(line.get_xdata())) for line in lines)
     left = axes.transData.transform((least, 0.0))[0] * points - _LEADER
     for line, end, place, height in zip(lines, ends, places, heights, strict=True):

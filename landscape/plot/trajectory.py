@@ -42,9 +42,9 @@ def trajectory(
     percentile, over the runs that are still finite; a run that became non-finite ends in a cross. `xscale` is "log"
     (step 0 and time 0 kept at its left end), "linear" or "auto" (log where the first hundredth of the steps has a
     recorded one after 0: not for checkpoints every so many steps; and where the times after 0 span more than two
-    decades); `yscale` "log", "linear" or "auto" (log for gradient norms, and
-    where the values are positive, or 0, with a ratio above 20; exactly 0 is drawn at the axis's lower end). `ax` takes
-    one panel; else the figure is `width` inches wide.
+    decades); `yscale` "log", "linear" or "auto" (log for gradient norms, and where the values are positive, or 0, with
+    a ratio above 20; exactly 0 is drawn at the axis's lower end). `ax` takes one panel; else the figure is `width`
+    inches wide.
 
     Runs on a plane, `trajectory.on(plane)`, have the distance from it as the variable "residual". With the plane's
     `surface`, thin dots beside the curves show what it has at the runs' coordinates, where a picture of it draws them.

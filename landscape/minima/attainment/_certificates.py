@@ -46,6 +46,32 @@ class Certificate:
     null: tuple[Vector, ...] = ()
     independent: tuple[int, ...] = ()
 
+    def __str__(self) -> str:
+        count, hard = len(self.rows), int((self.signs != 0).sum())
+        lines = [
+            f"Claim: {self.claim}, of {count} examples x̃ᵢ with {int(self.free.sum())} parameters without a penalty."
+        ]
+        if self.direction is not None:
+            margins = self.margins()
+            least = int(np.argmin(np.where(margins > 0, margins, np.inf)))
+            lines.append(
+                f"`direction` d: sᵢx̃ᵢ·d > 0 for {int((margins > 0).sum())} examples, the least {margins[least]:.6g} at "
+                f"example {least}, and 0 for the others: none gets worse along d."
+            )
+        if self.claim in ("attained", "quasi-complete"):
+            y = self.combination()
+            used = y[(y > 0) & (self.signs != 0)]
+            shown = f", from {used.min():.6g} to {used.max():.6g}" if used.size else ""
+            which = "" if self.direction is None else " that d leaves at 0"
+            lines.append(
+                f"`combination()` y: Σ yᵢsᵢx̃ᵢ = 0 with yᵢ > 0 for all {used.size} of the {hard} labeled examples{which}"
+                f"{shown}: what improves one of these makes another worse."
+            )
+        lines.append(f"In exact rationals: {'verified' if self.verify() else 'NOT verified'}.")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
     def verify(self) -> bool:
         """Whether it proves its claim, by multiplication of rationals alone: no tolerance, nothing is rounded."""
         if self.claim not in CLAIMS:

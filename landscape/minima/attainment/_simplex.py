@@ -25,23 +25,24 @@ def separate(blank: Certificate, given: np.ndarray) -> Certificate | None:
     """The certificate of the signed examples (n, p) over the free columns; None where they are more than a few."""
     if given.size * given.shape[1] > MOST:
         return None
-    scale = _exact.powers_of_two(np.abs(given).max(axis=0))
-    scaled = given / scale
     hard, soft = np.flatnonzero(blank.signs != 0), np.flatnonzero(blank.signs == 0)
-    space = _exact.span(scaled[soft])  # directions are sums of its null vectors: soft examples stay at 0
-    rows = [tuple(_dot(_fractions(scaled[i]), vector) for vector in space.null) for i in hard]
+    space = _exact.span(given[soft])  # directions are sums of its null vectors: soft examples stay at 0
+    scale = [Fraction(float(s)) for s in _exact.powers_of_two(np.abs(given).max(axis=0))]
+    null = [tuple(v / scale[own] for v in vector) for own, vector in zip(space.others, space.null, strict=True)]
+    rows = [tuple(_dot(_fractions(given[i]), vector) for vector in null) for i in hard]
     inner, left = _direction(rows)
     found = replace(blank, claim="attained")
     if inner is not None:
-        coordinates = zip(*space.null, strict=True)
-        own = [_dot(vector, inner) / Fraction(float(s)) for vector, s in zip(coordinates, scale, strict=True)]
+        own = [_dot(coordinates, inner) for coordinates in zip(*null, strict=True)]
         largest = max(abs(v) for v in own)
         whole = np.full(len(blank.free), Fraction(0), object)
         whole[blank.free] = [v / largest for v in own]
         found = replace(blank, claim="quasi-complete" if left or len(soft) else "complete", direction=tuple(whole))
     if found.claim != "complete":
         factors = dict(zip(hard[left].tolist(), _balance([rows[i] for i in left]), strict=True))
-        factors |= _rest(scaled, factors, soft, space)
+        factors |= _rest(given, factors, soft, space)
+        largest = max((abs(f) for f in factors.values()), default=Fraction(1)) or Fraction(1)
+        factors = {i: f / largest for i, f in factors.items()}
         multipliers = np.zeros(len(given))
         multipliers[list(factors)] = [float(f) for f in factors.values()]
         rest = ((i, f - Fraction(float(f))) for i, f in factors.items())
@@ -49,14 +50,14 @@ def separate(blank: Certificate, given: np.ndarray) -> Certificate | None:
     return found if found.verify() else None
 
 
-def _rest(scaled: np.ndarray, factors: dict[int, Fraction], soft: np.ndarray, space: Span) -> dict[int, Fraction]:
+def _rest(given: np.ndarray, factors: dict[int, Fraction], soft: np.ndarray, space: Span) -> dict[int, Fraction]:
     """Multipliers of soft examples that cancel those of hard ones, whose sum lies in their span."""
     basis = soft[list(space.rows)].tolist()
     if not basis or not factors:
         return {}
-    rows = [[f * v for v in _fractions(scaled[i])] for i, f in factors.items()]
+    rows = [[f * v for v in _fractions(given[i])] for i, f in factors.items()]
     wanted = tuple(-sum(column, Fraction(0)) for column in zip(*rows, strict=True))
-    return dict(zip(basis, _exact.solve(Exact.of(scaled), basis, space.columns, wanted), strict=True))
+    return dict(zip(basis, _exact.solve(Exact.of(given), basis, space.columns, wanted), strict=True))
 
 
 def _direction(rows: Rows) -> tuple[Vector | None, list[int]]:

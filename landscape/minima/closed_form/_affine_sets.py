@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 
 from landscape.minima._linear import Linear
+from landscape.minima.attainment._exact import powers_of_two
 from landscape.minima.closed_form import _rational
 from landscape.minima.closed_form._finding import Finding
 from landscape.minima.closed_form._rational import Examples
@@ -57,13 +58,14 @@ def quadratic(data: Examples | None, read: Linear) -> Finding:
     if read.l1.any():
         return _soft(read)
     kept = read.weights > 0
-    rows, root = read.features[kept], np.sqrt(read.weights[kept])
-    penalized = np.sqrt(2 * read.l2)
+    unit = float(powers_of_two(np.abs(read.features[kept]).max(initial=0.0)))  # squares stay in range: θ in its units
+    rows, root = read.features[kept] / unit, np.sqrt(read.weights[kept])
+    penalized = np.sqrt(2 * read.l2) / unit
     extra = np.eye(len(penalized))[penalized > 0]
     directions = null_space(np.concatenate([rows, extra]))
     matrix = np.concatenate([root[:, None] * rows, penalized[penalized > 0, None] * extra])
     target = np.concatenate([root * read.labels[kept], np.zeros(len(extra))])
-    point = _within(matrix, target, directions)
+    point = _within(matrix, target, directions) / unit
     rank, size = len(penalized) - len(directions), len(penalized)
     which = "ridge" if len(extra) else "normal equations"
     equations = "(XᵀΩX + 2β)θ = XᵀΩy" if len(extra) else "XᵀΩXθ = XᵀΩy"
@@ -89,6 +91,7 @@ def _mean(data: Examples) -> str:
 def null_space(matrix: np.ndarray) -> np.ndarray:
     """An orthonormal basis (k, p) of {d: Md = 0}, in float64 after rows and columns are scaled to like sizes."""
     size = matrix.shape[1]
+    matrix = matrix / powers_of_two(np.abs(matrix).max(axis=1, initial=0.0))[:, None]  # squares stay in range
     norms = np.linalg.norm(matrix, axis=1)
     rows = matrix[norms > 0] / norms[norms > 0, None]
     columns = np.linalg.norm(rows, axis=0) if len(rows) else np.zeros(size)
@@ -139,16 +142,18 @@ def _solved(data: Examples, f: Activation) -> tuple[np.ndarray, np.ndarray] | No
     z = _values(f, data.labels)
     if not np.isfinite(z).all():  # a label within rounding of a limit
         return None
-    directions = null_space(data.rows)
-    first = _within(data.rows, z, directions)
+    unit = float(powers_of_two(np.abs(data.rows).max(initial=0.0)))  # squares stay in range; least norms stay least
+    rows = data.rows / unit
+    directions = null_space(rows)
+    first = _within(rows, z, directions)
     # What rounding leaves open in each equation: of the label, carried through f⁻¹, of z and of the product.
-    open_ = EPS * (abs(z) + abs(data.labels) / _slopes(f, z) + abs(data.rows) @ abs(first))
-    open_ = np.maximum(open_, EPS * np.linalg.norm(data.rows, axis=1) * np.linalg.norm(first))
-    open_ = np.where(open_ > 0, open_, EPS * np.linalg.norm(data.rows, axis=1))
-    point = _within(data.rows / open_[:, None], z / open_, directions)
-    residual = (data.rows @ point - z) / open_
-    consistent = np.linalg.norm(residual) <= SLACK * np.sqrt(max(data.rows.shape))
-    return (point, directions) if consistent else None
+    open_ = EPS * (abs(z) + abs(data.labels) / _slopes(f, z) + abs(rows) @ abs(first))
+    open_ = np.maximum(open_, EPS * np.linalg.norm(rows, axis=1) * np.linalg.norm(first))
+    open_ = np.where(open_ > 0, open_, EPS * np.linalg.norm(rows, axis=1))
+    point = _within(rows / open_[:, None], z / open_, directions)
+    residual = (rows @ point - z) / open_
+    consistent = np.linalg.norm(residual) <= SLACK * np.sqrt(max(rows.shape))
+    return (point / unit, directions) if consistent else None
 
 
 def _unattained(data: Examples, f: Activation, inside: np.ndarray) -> Finding:
@@ -172,7 +177,8 @@ def _unattained(data: Examples, f: Activation, inside: np.ndarray) -> Finding:
 def _soft(read: Linear) -> Finding:
     """l1: with orthogonal columns each parameter is a soft threshold of its own."""
     kept = read.weights > 0
-    rows, weights = read.features[kept], read.weights[kept]
+    unit = powers_of_two(np.abs(read.features[kept]).max(axis=0, initial=0.0))  # squares stay in range: θ in its units
+    rows, weights, l1, l2 = read.features[kept] / unit, read.weights[kept], read.l1 / unit, read.l2 / unit / unit
     shares = weights / weights.max()  # all exactly 1 where there are none
     mixed = ~np.eye(rows.shape[1], dtype=bool)
     inner = abs((shares * rows.T) @ rows)[mixed]
@@ -183,10 +189,10 @@ def _soft(read: Linear) -> Finding:
             "unless the columns are orthogonal."
         )
         return Finding(None, "piecewise linear", reason, False)
-    correlation, curvature = rows.T @ (weights * read.labels[kept]), weights @ rows**2 + 2 * read.l2
-    shrunk = np.sign(correlation) * np.maximum(abs(correlation) - read.l1, 0)
+    correlation, curvature = rows.T @ (weights * read.labels[kept]), weights @ rows**2 + 2 * l2
+    shrunk = np.sign(correlation) * np.maximum(abs(correlation) - l1, 0)
     point = np.divide(shrunk, curvature, out=np.zeros_like(shrunk), where=curvature > 0)
-    free = np.eye(len(point))[(curvature == 0) & (read.l1 == 0)]
+    free = np.eye(len(point))[(curvature == 0) & (l1 == 0)]
     exactly, how = not inner.any(), "" if not inner.any() else ", to rounding"
     reason = f"The columns are orthogonal{how}: θⱼ = soft((XᵀΩy)ⱼ, αⱼ)/((XᵀΩX)ⱼⱼ + 2βⱼ)."
-    return Finding(True, "threshold", reason, exactly, point, free)
+    return Finding(True, "threshold", reason, exactly, point / unit, free)

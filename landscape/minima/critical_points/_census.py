@@ -25,7 +25,7 @@ LEVEL = 1e-9  # difference of J within which degenerate points are of one set, b
 
 
 class Settled(NamedTuple):
-    """What became of the starts, in u = θ/s."""
+    """What became of the starts, in u of a `Frame`."""
 
     regular: np.ndarray  # (m, p) zeros
     errors: np.ndarray  # (m,)
@@ -73,7 +73,7 @@ class Runner:
     @classmethod
     def of(cls, problem: Problem, inputs: Inputs, count: int) -> Runner:
         """For up to `count` points at a time, as many a call as memory and the caches take well."""
-        n, p = max((leaf.shape[0] for leaf in jax.tree.leaves(inputs.data)), default=1), inputs.scale.size
+        n, p = max((leaf.shape[0] for leaf in jax.tree.leaves(inputs.data)), default=1), inputs.l2.size
         most = min(CHUNK, max(1, NUMBERS // max(n * (p + 1), p * p)), count)
         return cls(problem, inputs, 2 ** int(np.ceil(np.log2(most))))
 

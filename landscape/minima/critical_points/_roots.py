@@ -1,7 +1,7 @@
 """Zeros of an objective's gradient, many at once: what is compiled.
 
-θ (p,) is what moves of the params as one vector, and u = θ/s with the scale s of the starts; r = s·∇J and its Jacobian
-are the gradient and the Hessian in u. All in float64, inside `jax.enable_x64(True)`.
+θ (p,) is what moves of the params as one vector, and u with θ = T·u the coordinates of a `Frame`; r = Tᵀ∇J and its
+Jacobian r′ are the gradient and the Hessian in u. All in float64, inside `jax.enable_x64(True)`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from jax import Array
 from landscape import _trees
 from landscape._trees import Params
 from landscape.minima import _double
+from landscape.minima.critical_points._frame import Frame
 from landscape.objectives.data import Batch
 from landscape.objectives.objective import Objective, Reduction, losses_and_weights, reduced, weighted_sum
 from landscape.objectives.tracing import Versioned
@@ -75,7 +76,7 @@ class Inputs(NamedTuple):
     data: Batch
     params: Params  # of which the frozen leaves are read
     l2: Array  # β (p,)
-    scale: Array  # s (p,)
+    frame: Frame  # T
     curvature: Array  # (): the largest at the starts
     tolerance: Array  # ()
 
@@ -89,6 +90,43 @@ class Assessed(NamedTuple):
     curvature: Array  # largest |eigenvalue|
     least: Array  # |eigenvalue|
     done: Array
+
+
+class _Local(NamedTuple):
+    """Of a point: r and r′ with its eigenvectors v, and what these are known to."""
+
+    residual: Array  # (p,)
+    jacobian: Array  # (p, p)
+    eigenvalues: Array  # (p,)
+    vectors: Array  # (p, p), columns
+    mass: Array  # (p,) Σ ωᵢ|∇lᵢ| + |∇Ω|: what the gradient is small beside
+    along: Array  # (p,) the same along each v, Σ ωᵢ|v·∇lᵢ| + |v·∇Ω|
+    rounding: Array  # (p,) of r
+    floor: Array  # (p,) rounding of the eigenvalues
+
+    @property
+    def kept(self) -> Array:
+        """(p,): which eigenvalues take part in a Newton step."""
+        sizes = jnp.abs(self.eigenvalues)
+        return (sizes > SINGULAR * jnp.max(sizes)) & (sizes > self.floor)
+
+    def step(self) -> Array:
+        """Newton's: the least solution, of a Hessian that is singular or not."""
+        return -self.vectors @ self._steps(self.kept)
+
+    def undecided(self) -> Array:
+        """(p,): Newton's step along curvatures too small to take part in one, though none of rounding."""
+        slow = ~self.kept & (jnp.abs(self.eigenvalues) > self.floor)
+        return jnp.abs(self.vectors) @ jnp.abs(self._steps(slow))
+
+    def _steps(self, which: Array) -> Array:
+        return jnp.where(which, (self.vectors.T @ self.residual) / jnp.where(which, self.eigenvalues, 1), 0)
+
+    def error(self, u: Array, residual: Array) -> Array:
+        """(p,): |r′|⁻¹(|r| + its rounding), and the rounding of u itself."""
+        inverse = jnp.where(self.kept, 1 / jnp.where(self.kept, jnp.abs(self.eigenvalues), 1), 0)
+        uncertain = jnp.abs(residual) + self.rounding
+        return (jnp.abs(self.vectors) * inverse) @ (jnp.abs(self.vectors).T @ uncertain) + ROUNDING * jnp.abs(u)
 
 
 class Measured(NamedTuple):
@@ -125,7 +163,7 @@ def _risk(problem: Problem, inputs: Inputs, theta: Array) -> Array:
 
 
 def _value(problem: Problem, inputs: Inputs, u: Array) -> Array:
-    theta = inputs.scale * u
+    theta = inputs.frame.basis @ u
     return _risk(problem, inputs, theta) + jnp.sum(inputs.l2 * theta**2)
 
 
@@ -135,15 +173,36 @@ def _derivatives(problem: Problem, inputs: Inputs, u: Array) -> tuple[Array, Arr
     return gradient, jax.vmap(along)(jnp.eye(u.size))
 
 
-def _mass(problem: Problem, inputs: Inputs, u: Array) -> Array:
-    """(p,): the examples' gradients with their absolute values, Σ ωᵢ|∇lᵢ| + |∇Ω|: what a gradient is small beside."""
+def _gradients(problem: Problem, inputs: Inputs, theta: Array) -> Array:
+    """(n + 1, p): the examples' gradients and the penalty's, ωᵢ∇lᵢ and ∇Ω, in θ."""
 
-    def terms(u: Array) -> Array:
-        params = problem.params(inputs.scale * u, inputs.params)
+    def terms(theta: Array) -> Array:
+        params = problem.params(theta, inputs.params)
         losses, weights = losses_and_weights(problem.losses, params, inputs.data)
         return reduced(jnp.where(weights == 0, 0, weights * losses), jnp.sum(weights), problem.reduction)
 
-    return jnp.sum(jnp.abs(jax.jacfwd(terms)(u)), axis=0) + jnp.abs(2 * inputs.l2 * inputs.scale**2 * u)
+    return jnp.concatenate([jax.jacfwd(terms)(theta), 2 * inputs.l2[None] * theta[None]])
+
+
+def _local(problem: Problem, inputs: Inputs, u: Array, residual: Array, jacobian: Array) -> _Local:
+    basis = inputs.frame.basis
+    eigenvalues, vectors = jnp.linalg.eigh(jacobian)
+    gradients = _gradients(problem, inputs, basis @ u)
+    mass, along = (jnp.sum(jnp.abs(gradients @ ways), axis=0) for ways in (basis, basis @ vectors))
+    # θ is rounded, and r is put together of ∇J in θ: both lose what their terms in θ are larger.
+    summed = jnp.abs(basis).T @ jnp.sum(jnp.abs(gradients), axis=0)
+    parts = jnp.abs(jacobian @ inputs.frame.inverse) @ jnp.abs(basis)
+    size = jnp.max(jnp.abs(eigenvalues))
+    return _Local(
+        residual,
+        jacobian,
+        eigenvalues,
+        vectors,
+        mass,
+        along,
+        rounding=ROUNDING * (summed + parts @ jnp.abs(u)),
+        floor=ROUNDING * (u.size * size + jnp.sum(jnp.abs(vectors) * (parts @ jnp.abs(vectors)), axis=0)),
+    )
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -205,60 +264,32 @@ def assessed(problem: Problem, inputs: Inputs, u: Array) -> Assessed:
 
 
 def _assessed(problem: Problem, inputs: Inputs, u: Array) -> Assessed:
-    residual, jacobian = _derivatives(problem, inputs, u)
-    mass = _mass(problem, inputs, u)
-    eigenvalues, vectors = jnp.linalg.eigh(jacobian)
-    sizes = jnp.abs(eigenvalues)
-    step = -_solved(eigenvalues, vectors, residual)
-    small = inputs.tolerance * (1 + jnp.max(jnp.abs(u)))
-    done = _vanishes(inputs, u, residual, jacobian, mass, eigenvalues, vectors) & (jnp.max(jnp.abs(step)) <= small)
+    at = _local(problem, inputs, u, *_derivatives(problem, inputs, u))
+    step, size = at.step(), 1 + jnp.max(jnp.abs(u))
+    short = (jnp.max(jnp.abs(step)) <= inputs.tolerance * size) & (jnp.max(at.undecided()) <= DEGENERATE * size)
+    done = _vanishes(inputs, u, at) & short
+    sizes = jnp.abs(at.eigenvalues)
     return Assessed(
         u=jnp.where(done, u + step, u),
         value=_value(problem, inputs, u),
-        error=jnp.linalg.norm(_error(u, residual, jacobian, mass, eigenvalues, vectors)),
+        error=jnp.linalg.norm(at.error(u, at.residual)),
         curvature=sizes.max(),
         least=sizes.min(),
         done=done & jnp.isfinite(step).all(),
     )
 
 
-def _vanishes(
-    inputs: Inputs, u: Array, residual: Array, jacobian: Array, mass: Array, eigenvalues: Array, vectors: Array
-) -> Array:
+def _vanishes(inputs: Inputs, u: Array, at: _Local) -> Array:
     """Whether the gradient is small beside what it is the sum of, and beside what it is one start's scale away.
 
-    Where a unit saturates both shrink with it, so that no such point passes. Along directions without curvature, which
-    take no part in a Newton step, only the former counts, and rounding.
+    Where a unit saturates both shrink with it, so that no such point passes. Along each direction without curvature,
+    which takes no part in a Newton step, only the former counts, of the terms along it, and rounding.
     """
-    small = jnp.all(jnp.abs(residual) <= inputs.tolerance * (mass + jnp.abs(jacobian) @ (1 + jnp.abs(u))))
-    along = jnp.where(_kept(eigenvalues), 0, vectors.T @ residual)
-    noise = inputs.tolerance * jnp.linalg.norm(mass) + ROUNDING * jnp.linalg.norm(jnp.abs(jacobian) @ jnp.abs(u))
-    return small & (jnp.linalg.norm(along) <= noise) & (jnp.max(jnp.abs(u)) <= FARTHEST)
-
-
-def _kept(eigenvalues: Array) -> Array:
-    return jnp.abs(eigenvalues) > SINGULAR * jnp.max(jnp.abs(eigenvalues))
-
-
-def _solved(eigenvalues: Array, vectors: Array, right: Array) -> Array:
-    """The least solution of a symmetric system, singular or not."""
-    kept = _kept(eigenvalues)
-    return vectors @ jnp.where(kept, (vectors.T @ right) / jnp.where(kept, eigenvalues, 1), 0)
-
-
-def _error(u: Array, residual: Array, jacobian: Array, mass: Array, eigenvalues: Array, vectors: Array) -> Array:
-    """(p,): |r′|⁻¹(|r| + its rounding), and the rounding of u itself."""
-    kept = _kept(eigenvalues)
-    inverse = jnp.where(kept, 1 / jnp.where(kept, jnp.abs(eigenvalues), 1), 0)
-    uncertain = jnp.abs(residual) + ROUNDING * (mass + jnp.abs(jacobian) @ jnp.abs(u))
-    return (jnp.abs(vectors) * inverse) @ (jnp.abs(vectors).T @ uncertain) + ROUNDING * jnp.abs(u)
-
-
-def _undecided(residual: Array, eigenvalues: Array, vectors: Array) -> Array:
-    """(p,): Newton's step along curvatures too small to take part in one, though none of rounding."""
-    beyond_rounding = jnp.abs(eigenvalues) > len(residual) * ROUNDING * jnp.max(jnp.abs(eigenvalues))
-    slow = beyond_rounding & ~_kept(eigenvalues)
-    return jnp.abs(vectors) @ jnp.where(slow, jnp.abs(vectors.T @ residual / jnp.where(slow, eigenvalues, 1)), 0)
+    beside = inputs.tolerance * (at.mass + jnp.abs(at.jacobian) @ (1 + jnp.abs(u))) + at.rounding
+    small = jnp.all(jnp.abs(at.residual) <= beside)
+    noise = inputs.tolerance * at.along + jnp.abs(at.vectors).T @ at.rounding
+    flat = jnp.all(at.kept | (jnp.abs(at.vectors.T @ at.residual) <= noise))
+    return small & flat & (jnp.max(jnp.abs(u)) <= FARTHEST)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -276,8 +307,7 @@ def _polished(problem: Problem, inputs: Inputs, u: Array) -> tuple[Array, Array,
         better = jnp.linalg.norm(there) < jnp.linalg.norm(residual)
         u, residual = jnp.where(better, trial, u), jnp.where(better, there, residual)
         jacobian = jnp.where(better, slopes, jacobian)
-        eigenvalues, vectors = jnp.linalg.eigh(jacobian)
-        return u - _solved(eigenvalues, vectors, residual), u, residual, jacobian
+        return u + _local(problem, inputs, u, residual, jacobian).step(), u, residual, jacobian
 
     nothing = jnp.full_like(u, jnp.inf), jnp.zeros((u.size, u.size))
     _, *found = jax.lax.fori_loop(0, 3, body, (u, u, *nothing))
@@ -286,52 +316,53 @@ def _polished(problem: Problem, inputs: Inputs, u: Array) -> tuple[Array, Array,
 
 def _measured(problem: Problem, inputs: Inputs, u: Array) -> Measured:
     u, residual, jacobian = _polished(problem, inputs, u)
-    mass = _mass(problem, inputs, u)
-    eigenvalues, vectors = jnp.linalg.eigh(jacobian)
-    along = _undecided(residual, eigenvalues, vectors)
-    error = _error(u, residual, jacobian, mass, eigenvalues, vectors) + along
+    at = _local(problem, inputs, u, residual, jacobian)
+    along = at.undecided()
+    error = at.error(u, residual) + along
     # How far eigenvalues move when the point moves by its error tells rounding and curvature that vanishes from the
     # rest, whatever the Hessian is the difference of.
     around = jax.lax.map(lambda v: _derivatives(problem, inputs, v)[1], u + jnp.stack([error, -error]))
     change = jnp.max(jnp.linalg.norm(around - jacobian, axis=(1, 2)))
-    uncertain = 16 * (u.size * ROUNDING * jnp.max(jnp.abs(eigenvalues)) + change)
-    null = jnp.sum(jnp.abs(eigenvalues) <= uncertain)
+    uncertain = 16 * (at.floor + change)
+    small = jnp.abs(at.eigenvalues) <= uncertain
+    null = jnp.sum(small)
     # Newton's method has converged quadratically to the limit of rounding, or linearly where the Hessian vanishes.
-    step = jnp.abs(_solved(eigenvalues, vectors, residual))
-    rounding = _error(u, jnp.zeros_like(u), jacobian, mass, eigenvalues, vectors)
-    kinked = _kinked(problem, inputs, u, residual, jacobian, mass)
-    share = inputs.tolerance * jnp.where(null > 0, 1.0, 1e-4)
-    size = 1 + jnp.max(jnp.abs(u))
-    small = jnp.all(step <= share * size + rounding) & jnp.all(along <= DEGENERATE * size)
+    share, size = inputs.tolerance * jnp.where(null > 0, 1.0, 1e-4), 1 + jnp.max(jnp.abs(u))
+    short = jnp.all(jnp.abs(at.step()) <= share * size + at.error(u, jnp.zeros_like(u)))
+    kinked = _kinked(problem, inputs, u, at)
+    theta = inputs.frame.basis @ u
+    whole = inputs._replace(frame=Frame(jnp.eye(u.size), jnp.eye(u.size)))
+    gradient, hessian = _derivatives(problem, whole, theta)
     return Measured(
         u=u,
         value=_value(problem, inputs, u),
-        risk=_risk(problem, inputs, inputs.scale * u),
-        gradient=residual / inputs.scale,
-        hessian=jacobian / (inputs.scale[:, None] * inputs.scale[None]),
+        risk=_risk(problem, inputs, theta),
+        gradient=gradient,
+        hessian=hessian,
         error=error,
         null=null,
-        index=jnp.sum(eigenvalues < -uncertain),
+        index=jnp.sum(at.eigenvalues < -uncertain),
         kinked=kinked,
         # An eigenvalue that took no part in the steps, but is none of rounding, says that they did not end at a zero.
-        done=small
+        done=short
+        & jnp.all(along <= DEGENERATE * size)
         & ~kinked
-        & jnp.all(_kept(eigenvalues) | (jnp.abs(eigenvalues) <= uncertain))
-        & _vanishes(inputs, u, residual, jacobian, mass, eigenvalues, vectors),
+        & jnp.all(at.kept | small)
+        & _vanishes(inputs, u, at),
     )
 
 
-def _kinked(problem: Problem, inputs: Inputs, u: Array, residual: Array, jacobian: Array, mass: Array) -> Array:
+def _kinked(problem: Problem, inputs: Inputs, u: Array, at: _Local) -> Array:
     """Whether the gradient jumps at u: beyond the Hessian's share its change does not shrink with the way."""
 
     def changes(length: float) -> tuple[Array, Array]:
         steps = length * (1 + jnp.max(jnp.abs(u))) * jnp.concatenate([jnp.eye(u.size), -jnp.eye(u.size)])
         there = jax.lax.map(lambda step: jax.grad(partial(_value, problem, inputs))(u + step), steps)
-        return jnp.linalg.norm(there - residual - steps @ jacobian, axis=1), jnp.linalg.norm(there, axis=1)
+        return jnp.linalg.norm(there - at.residual - steps @ at.jacobian, axis=1), jnp.linalg.norm(there, axis=1)
 
     (far, sizes), (near, _) = changes(SHORT), changes(1e-2 * SHORT)
-    noise = 1e-9 * (jnp.linalg.norm(mass + jnp.abs(jacobian) @ jnp.abs(u)) + sizes)
-    return jnp.any((near > 0.5 * far) & (far > noise))
+    noise = 1e-9 * (jnp.linalg.norm(at.mass + jnp.abs(at.jacobian) @ jnp.abs(u)) + sizes)
+    return jnp.any((near > 0.5 * far) & (far > noise + jnp.linalg.norm(at.rounding)))
 
 
 @partial(jax.jit, static_argnums=0)
@@ -345,17 +376,16 @@ def _plateau(problem: Problem, inputs: Inputs, u: Array) -> Plateau:
 
     At a critical point without curvature it does not fall outward, or (a flat set) was no larger inward.
     """
-    residual, jacobian = _derivatives(problem, inputs, u)
-    eigenvalues, vectors = jnp.linalg.eigh(jacobian)
-    flat = jnp.abs(eigenvalues) <= FLAT * inputs.curvature
+    at = _local(problem, inputs, u, *_derivatives(problem, inputs, u))
+    flat, vectors = jnp.abs(at.eigenvalues) <= FLAT * inputs.curvature, at.vectors
     along = vectors @ jnp.where(flat, vectors.T @ u, 0)
-    mass = jnp.linalg.norm(_mass(problem, inputs, u) + jnp.abs(jacobian) @ jnp.abs(u))
+    mass = jnp.linalg.norm(at.mass + jnp.abs(at.jacobian) @ jnp.abs(u))
 
     def size(share: Array) -> Array:
         there = jax.grad(partial(_value, problem, inputs))(u + share * along)
         return jnp.linalg.norm(jnp.where(flat, vectors.T @ there, 0))
 
-    noise = ROUNDING * mass
+    noise = jnp.linalg.norm(at.rounding)
     outward = jax.lax.map(size, jnp.concatenate([jnp.zeros(1), OUTWARD]))
     falls = jnp.all(outward[1:] <= jnp.maximum(DECAY * outward[:-1], noise * (1 + OUTWARD)))
     seen = jnp.concatenate([outward, jnp.zeros(INWARD)])
@@ -374,8 +404,8 @@ def _plateau(problem: Problem, inputs: Inputs, u: Array) -> Plateau:
     _, seen = jax.lax.while_loop(
         lambda state: falls & ~fallen(state[1]) & (state[0] < INWARD), inward, (jnp.zeros((), int), seen)
     )
-    rest = jnp.linalg.norm(jnp.where(flat, 0, vectors.T @ residual)) <= 1e-6 * mass
-    direction = inputs.scale * along
+    rest = jnp.linalg.norm(jnp.where(flat, 0, vectors.T @ at.residual)) <= 1e-6 * mass
+    direction = inputs.frame.basis @ along
     length = jnp.linalg.norm(direction)
     return Plateau(
         falls & fallen(seen) & rest,

@@ -17,9 +17,10 @@ from landscape._trees import Params
 from landscape.charts import trajectory as _trajectory
 from landscape.charts.chart import Chart
 from landscape.minima import _double
-from landscape.minima._linear import linear
-from landscape.minima.critical_points import _census, _krawczyk, _roots, _starts
+from landscape.minima._linear import Linear, linear
+from landscape.minima.critical_points import _census, _frame, _krawczyk, _roots, _starts
 from landscape.minima.critical_points._census import Escapes, Points, Runner
+from landscape.minima.critical_points._frame import Frame
 from landscape.minima.critical_points._roots import Inputs, Problem
 from landscape.objectives import data as _data
 from landscape.objectives.objective import Objective, check_objective
@@ -170,18 +171,17 @@ def critical_points(
         problem, data, params = _roots.problem_of(objective)
         moving = _trees.floating(_double.as_numpy(params))
         theta = problem.flat(_starts.starts(starts, moving, objective.params, key, num_starts, box))
-        scale = np.sqrt(np.mean(np.square(theta), axis=0))
-        scale = np.where(scale > 0, scale, 1.0)
         l2 = _l2(objective, problem)
-        inputs = Inputs(data, params, *map(jnp.asarray, (l2, scale, 0.0, tolerance)))
+        frame = _frame.frame(theta, _rows(objective, problem, l2))
+        inputs = Inputs(data, params, *jax.tree.map(jnp.asarray, (l2, frame, 0.0, tolerance)))
         run = Runner.of(problem, inputs, len(theta))
         descends = np.full(len(theta), key is not None) & (np.arange(len(theta)) % 2 == 1)
-        ends = _census.settled(run, theta / scale, descends)
+        ends = _census.settled(run, frame.u(theta), descends)
         isolated, degenerate, kinked, failed = _census.census(run, ends)
         if symmetry is not None and len(isolated):
             isolated = _canonical(run, isolated, symmetry)
         away = _census.escapes(ends.directions, ends.limits)
-    radii = _radii(objective, problem, isolated, scale) if certify else np.full(isolated.found.u.shape, np.nan)
+    radii = _radii(objective, problem, isolated, frame) if certify else np.full(isolated.found.u.shape, np.nan)
     radii = np.concatenate([radii, np.full(degenerate.found.u.shape, np.nan)])
     counts = {"escaped": len(ends.limits), "on_kinks": kinked, "not_converged": ends.left + failed}
     counts = {"starts": len(theta), "converged": len(theta) - sum(counts.values()), **counts}
@@ -192,7 +192,7 @@ def critical_points(
     if symmetry is None and not np.isnan(radii).any() and np.all(l2 > 0):
         counts["missing"] = abs(1 - int(np.sum((-1) ** points.found.index)))
     attributes = describe(objective, None) | {"dtype": "float64", "kind": "critical_points", **counts}
-    return _result(problem, moving, points, radii, scale, away, attributes)
+    return _result(problem, moving, points, radii, frame, away, attributes)
 
 
 def _check(objective: Objective, symmetry: Any) -> None:
@@ -228,10 +228,25 @@ def _l2(objective: Objective, problem: Problem) -> np.ndarray:
     return problem.flat(_trees.merged(filled, objective.params))
 
 
+def _columns(model: Linear, objective: Objective, problem: Problem) -> np.ndarray:
+    """(p,): the entry of θ that each column of the features belongs to."""
+    return model.theta(problem.params(np.arange(float(sum(problem.sizes))), objective.params)).astype(int)
+
+
+def _rows(objective: Objective, problem: Problem, l2: np.ndarray) -> np.ndarray | None:
+    """(n + p, p): what the Hessian is put together of, of an objective that says so."""
+    if objective.structure is None:
+        return None
+    model = linear(objective, "critical_points")
+    features = np.empty_like(model.features)
+    features[:, _columns(model, objective, problem)] = np.sqrt(np.abs(model.weights))[:, None] * model.features
+    return np.concatenate([features, np.diag(np.sqrt(2 * l2))])
+
+
 def _canonical(run: Runner, points: Points, symmetry: Callable[[Params], Params]) -> Points:
     """One point an orbit, the canonical one."""
-    problem, scale = run.problem, np.asarray(run.inputs.scale)
-    theta = scale * points.found.u
+    problem, frame = run.problem, run.inputs.frame
+    theta = frame.theta(points.found.u)
     moved = []
     for i in range(len(points)):
         before = _double.as_numpy(problem.params(theta[i], run.inputs.params))
@@ -243,7 +258,7 @@ def _canonical(run: Runner, points: Points, symmetry: Callable[[Params], Params]
                 "`symmetry` must return params like those it is given.\n" + _trees.layouts(given=before, returned=after)
             )
         moved.append(problem.flat(after))
-    again = Points(run(_roots.measured, np.stack(moved) / scale), points.counts)
+    again = Points(run(_roots.measured, frame.u(np.stack(moved))), points.counts)
     wrong = ~again.found.done | (
         np.abs(again.found.value - points.found.value) > 1e-8 * (1e-300 + np.abs(points.found.value).max())
     )
@@ -256,7 +271,7 @@ def _canonical(run: Runner, points: Points, symmetry: Callable[[Params], Params]
     return _census.merged(again)
 
 
-def _radii(objective: Objective, problem: Problem, points: Points, scale: np.ndarray) -> np.ndarray:
+def _radii(objective: Objective, problem: Problem, points: Points, frame: Frame) -> np.ndarray:
     """Half the edges (point, p) of each point's certificate, NaN where there is none."""
     radii = np.full(points.found.u.shape, np.nan)
     if objective.structure is None or not len(points):
@@ -265,9 +280,10 @@ def _radii(objective: Objective, problem: Problem, points: Points, scale: np.nda
     proof = _krawczyk.proof(objective, model)
     if proof is None:
         return radii
-    columns = model.theta(problem.params(np.arange(float(len(scale))), objective.params)).astype(int)
-    for i, u in enumerate(points.found.u):
-        theta = (scale * u)[columns]
+    columns = _columns(model, objective, problem)
+    scale = np.abs(np.asarray(frame.basis)).sum(axis=1)
+    for i, point in enumerate(frame.theta(points.found.u)):
+        theta = point[columns]
         # Wider boxes would prove a zero somewhere near a point that is none.
         found = proof.radius(theta, WIDEST * np.maximum(np.abs(theta), scale[columns]))
         radii[i, columns] = np.nan if found is None else found
@@ -279,13 +295,16 @@ def _result(
     moving: Params,
     points: Points,
     radii: np.ndarray,
-    scale: np.ndarray,
+    frame: Frame,
     away: Escapes,
     attributes: dict[str, Any],
 ) -> CriticalPoints:
     import xarray
 
-    found, p = points.found, len(scale)
+    found, p = points.found, points.found.u.shape[1]
+    theta = frame.theta(found.u)
+    # That of u, and of the rounding of θ, which may be larger than what T makes of u.
+    errors = found.error @ np.abs(np.asarray(frame.basis)).T + _roots.ROUNDING * np.abs(theta)
     kinds = np.select(
         [found.null > 0, found.index == 0, found.index == p], ["degenerate", "minimum", "maximum"], "saddle"
     )
@@ -296,11 +315,10 @@ def _result(
         "index": found.index,
         "null": found.null,
         "residual": np.linalg.norm(found.gradient, axis=1),
-        "error": np.linalg.norm(scale * found.error, axis=1),
+        "error": np.linalg.norm(errors, axis=1),
         "count": points.counts,
         "certified": ~np.isnan(radii).any(axis=1),
     }
-    theta = scale * found.u
     names = [entry for entries in _trees.entry_names(moving).values() for entry in entries]
     data = xarray.Dataset(
         {name: ("point", values) for name, values in per_point.items()}

@@ -16,7 +16,10 @@ from landscape.objectives import penalties as _penalties
 from landscape.objectives.data import Batch
 from landscape.objectives.objective import Losses, reduced, weighted_sum
 
-COMPLETED, STOPPED, ENDED, STEPS = range(4)
+COMPLETED, STOPPED, ENDED, STEPS, KINK = range(5)
+UNKNOWN = STEPS, KINK  # of what comes after
+FAR = 1e8  # of params, beside the start's: on the way to infinity
+SHORT = 1e-10  # of the time: a way to infinity is covered in it, and nearly none at a kink
 # The least step, in units of the time's rounding: where it must be smaller, time cannot tell the points apart.
 LEAST_STEP = 10
 
@@ -105,6 +108,7 @@ def integrate(program: Program, inputs: Inputs, starts: Params) -> dict[str, Any
         along, last = solution.ys
         reached = jnp.isfinite(solution.ts[0])  # diffrax fills up with inf
         status = _status(solution.result)
+        status = jnp.where((status == ENDED) & _moderate(program, inputs, start, solution), KINK, status)
 
         def filled(path: Array, end: Array) -> Array:
             rest = jnp.where(status == STOPPED, end, jnp.nan)
@@ -147,6 +151,13 @@ def _solved(program: Program, inputs: Inputs, start: Params) -> Any:
         adjoint=diffrax.ForwardMode(),
         throw=False,
     )
+
+
+def _moderate(program: Program, inputs: Inputs, start: Params, solution: Any) -> Array:
+    """Whether a run that ended is on no way to infinity: the steps that it was down to move it by nearly nothing."""
+    end = jax.tree.map(lambda leaf: leaf[0], solution.ys[1])
+    speed, far, near = _trees.norm(_slope(program, inputs, end)[1]), _trees.norm(end), _trees.norm(start)
+    return (speed * SHORT * solution.ts[1][0] < jnp.maximum(near, far)) & (far < FAR * (1 + near))
 
 
 def _status(result: Any) -> Array:

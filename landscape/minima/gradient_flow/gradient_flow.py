@@ -28,7 +28,7 @@ LEAST_RTOL = 100 * float(np.finfo(np.float64).eps)
 # is not stiff, and less work than one more compilation.
 EXPLICIT_STEPS = 4096
 DENSE = 1000  # parameters up to which the implicit method, which factors a matrix of their size each step, is tried
-MEANINGS = "reached_the_last_time stopped_by_the_gradient_norm ended_in_finite_time ran_out_of_steps"
+MEANINGS = "reached_the_last_time stopped_by_the_gradient_norm ended_in_finite_time ran_out_of_steps met_a_kink"
 
 
 def gradient_flow(
@@ -66,6 +66,8 @@ def gradient_flow(
         2  ended in finite time: the flow leaves every bound before the next recorded time, or has no finite gradient:
            no step is short enough. NaN from there on, `finite` False.
         3  ran out of steps: as for 2, but nothing is known of the flow; `computed` is False.
+        4  met a kink, where the gradient jumps and no step is short enough, as a relu's flow may that slides along one:
+           as for 3.
 
     The error of each step is controlled, not that of the path. Where J is convex, distances of runs never grow, so that
     errors at most add up; near saddles they grow as distances do. At kinks (relu) the gradient is JAX's.
@@ -179,7 +181,7 @@ def _finished(
     from landscape.minima.gradient_flow import _flow
 
     there = np.isfinite(records["objective"]) & np.isfinite(records["gradient_norm"])
-    computed = records["reached"] | (records["status"] != _flow.STEPS)[:, None]
+    computed = records["reached"] | ~np.isin(records["status"], _flow.UNKNOWN)[:, None]
     kept: dict[str, Any] = {name: records[name] for name in ("risk", "objective", "gradient_norm")}
     kept |= {"finite": there, "params": records["params"]}
     kept = jax.tree.map(lambda leaf: leaf[None, None], kept)
@@ -188,7 +190,7 @@ def _finished(
     run = from_records(kept, sizes, range(len(times)), None, attributes)
     each = ("start",) if many else ()
     described = {
-        "status": {"long_name": "how the run ended", "flag_values": [0, 1, 2, 3], "flag_meanings": MEANINGS},
+        "status": {"long_name": "how the run ended", "flag_values": [0, 1, 2, 3, 4], "flag_meanings": MEANINGS},
         "end_time": {"long_name": "time up to which the run was followed", "units": "1"},
         "num_steps": {"long_name": "steps of the solver", "units": "1"},
         "stiff": {"long_name": "whether the implicit method was used"},

@@ -8,6 +8,7 @@ import numpy as np
 
 from landscape._trees import Params
 from landscape.minima._linear import Linear, linear
+from landscape.minima.attainment._exact import powers_of_two
 from landscape.objectives.objective import Objective
 
 TOLERANCE = 1e-13  # relative gap at which no more examples are looked at
@@ -24,7 +25,7 @@ class MaxMargin:
 
     direction:    d, params of norm 1 over all of them, bias included; NumPy arrays in float64.
     margin:       minᵢ sᵢ x̃ᵢ·d > 0, over the examples of positive weight.
-    margins:      sᵢ x̃ᵢ·d, (n,).
+    margins:      sᵢ x̃ᵢ·d, (n,); NaN for an example of weight 0.
     support:      indices of the examples on the margin.
     multipliers:  μ, (n,), ≥ 0 with sum 1: margin·d = Σᵢ μᵢ sᵢ x̃ᵢ. 0 off the support. A support-vector machine's dual
                   coefficients are μ/margin². Not unique where examples repeat.
@@ -63,7 +64,8 @@ def max_margin(objective: Objective) -> MaxMargin:
     least squares (Lawson & Hanson 1974, chapter 23) over a few examples, to which those are added that it leaves below
     the margin, until there are none. One label for all examples is allowed.
     Returns: a `MaxMargin`; look at its `kkt_residual`.
-    Raises: ValueError where no direction separates the examples (`ls.attainment` says what holds then), for other
+    Raises: ValueError where none is found that separates the examples by more than rounding (`ls.attainment` says what
+    holds then), for other
     labels, and for an objective without `structure`; TypeError for what is no Objective.
 
         >>> import landscape as ls
@@ -74,33 +76,36 @@ def max_margin(objective: Objective) -> MaxMargin:
         Margin 1, with 2 of 2 examples on it (KKT residual 0.0e+00).
     """
     model = linear(objective, "max_margin")
-    _check_labels(model.labels)
-    signed = (2 * model.labels - 1)[:, None] * model.features
     counted = np.flatnonzero(model.weights > 0)
-    lengths = np.linalg.norm(signed[counted], axis=1)
-    scale = float(lengths.max()) or 1.0
-    unit, multipliers = _solved(signed[counted] / scale)
+    _check_labels(model.labels, counted)
+    signed = (2 * model.labels - 1)[:, None] * model.features
+    # A power of two: norms of squares would leave float64's range first, and nothing is rounded.
+    scale = float(powers_of_two(np.abs(signed[counted]).max(initial=0.0))) / 2
+    rows = signed[counted] / scale
+    lengths = np.linalg.norm(rows, axis=1)
+    unit, multipliers = _solved(rows / (float(lengths.max()) or 1.0))
     theta = unit + 0.0  # no −0
-    margins = signed @ theta
-    margin = float(margins[counted].min())
-    if not margin > ROUNDING * len(theta) * scale:
-        raise _not_separable(model, margin)
-    upper = float(np.linalg.norm(multipliers @ signed[counted]))
-    allowed = margin * (1 + ON_MARGIN) + ROUNDING * len(theta) * lengths
-    everywhere = np.zeros(len(signed))
-    everywhere[counted] = multipliers
+    inner = rows @ theta
+    # Each beside the rounding of its own sum: a long row says nothing of how well a short one's is known.
+    if not (inner > ROUNDING * (np.abs(rows) @ np.abs(theta))).all():
+        raise _not_separable(model, float(inner.min()) * scale)
+    least = float(inner.min())
+    upper = float(np.linalg.norm(multipliers @ rows))
+    allowed = least * (1 + ON_MARGIN) + ROUNDING * len(theta) * lengths
+    everywhere, margins = np.zeros(len(signed)), np.full(len(signed), np.nan)
+    everywhere[counted], margins[counted] = multipliers, inner * scale
     return MaxMargin(
         direction=model.params(theta),
-        margin=margin,
+        margin=least * scale,
         margins=margins,
-        support=counted[margins[counted] <= allowed],
+        support=counted[inner <= allowed],
         multipliers=everywhere,
-        kkt_residual=max(0.0, (upper - margin) / margin),
+        kkt_residual=max(0.0, (upper - least) / least),
     )
 
 
-def _check_labels(labels: np.ndarray) -> None:
-    other = ~np.isin(labels, (0, 1))
+def _check_labels(labels: np.ndarray, counted: np.ndarray) -> None:
+    other = ~np.isin(labels, (0, 1)) & np.isin(np.arange(len(labels)), counted)
     if other.any():
         first = int(np.argmax(other))
         raise ValueError(

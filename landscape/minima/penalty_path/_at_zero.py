@@ -38,7 +38,7 @@ def strength_max(model: Linear) -> float:
     columns = ~thresholded
     rest = replace(model, features=model.features[:, columns], l1=model.l1[columns], l2=model.l2[columns])
     problem = _solve.problem(rest) if rest.l1.size else None
-    unit = 1.0 if problem is None else problem.unit / model.weights.sum()
+    unit = 1.0 if problem is None else problem.unit / problem.weights.sum()
     rounding = ROUNDING * unit * (model.weights @ np.abs(model.features))
     shrunk = model.l2[~thresholded]
 

@@ -13,6 +13,8 @@ from landscape.minima._solve import Problem, Solution
 from landscape.objectives.objective import Objective, check_objective
 from landscape.objectives.penalties import Penalty
 
+LARGEST = 1e100  # of a strength
+
 
 def along(problem: Problem, model: Linear, strengths: np.ndarray) -> list[Solution]:
     """The minimizers under λα and λβ, in the order of the strengths; computed from the largest λ down.
@@ -58,6 +60,8 @@ def checked_strengths(values: Any) -> np.ndarray:
             f"`strengths` has shape {strengths.shape}; give a sequence of numbers, such as np.geomspace(1e-4, 1, 50)."
         )
     _checks.finite("strengths", strengths, "A penalty's strength is a finite number ≥ 0")
+    if strengths.max() > LARGEST:
+        raise ValueError(f"`strengths` holds {strengths.max():g}; from {LARGEST:g} on products of it may overflow.")
     if (strengths < 0).any():
         raise ValueError(f"`strengths` holds {strengths.min():g}; a penalty's strength must be a finite number ≥ 0.")
     steps = np.diff(strengths)

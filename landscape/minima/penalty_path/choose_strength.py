@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,8 @@ def choose_strength(
         (3.162, 237.137)
     """
     model = _path.convex_model(objective, penalty, "choose_strength")
+    if np.ndim(blocks) == 0 and key is None:
+        _warn_if_sorted(model.labels)
     checked = _path.checked_strengths(strengths)
     labels, members = _members(model, blocks, key)
     risks = np.empty((len(labels), len(checked)))
@@ -67,10 +70,23 @@ def choose_strength(
     sizes = np.array([model.weights[held].sum() for held in members])
     chosen = _chosen(labels, checked, risks, converged, sizes)
     block = np.asarray(labels)[np.argmax(members, axis=0)]
+    used = objective.penalty if penalty is None else penalty
+    chosen.attrs |= {"penalty": str(used.unit()), "objective_id": objective.id}
     return chosen.assign(
         coefficient=(("block", "strength", "parameter"), coefficients, {"long_name": "parameter"}),
         held_out_in=("example", block, {"long_name": "block of the example"}),
     ).assign_coords(parameter=list(model.names))
+
+
+def _warn_if_sorted(labels: np.ndarray) -> None:
+    steps = np.diff(labels)
+    if len(np.unique(labels)) > 1 and ((steps >= 0).all() or (steps <= 0).all()):
+        warnings.warn(
+            "the examples are sorted by their labels, so that consecutive blocks leave out what the others know nothing "
+            "of: shuffle them, choose_strength(…, key=jax.random.key(0)), or give `blocks` as labels.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def _members(model: Linear, blocks: Any, key: Array | None) -> tuple[list[Any], list[np.ndarray]]:
