@@ -1,5 +1,6 @@
 """Certificates of attainment hold exactly, and fail when anything in them is changed."""
 
+import re
 from dataclasses import replace
 from fractions import Fraction
 
@@ -163,3 +164,21 @@ def test_there_is_an_answer_and_it_is_the_same_in_other_units(seed, k, n):
     scaled = rows * 2.0 ** rng.integers(-30, 31, k) * 3.0 ** rng.integers(-5, 6, n)[:, None]
     other = separate(scaled, signs, np.ones(k, bool))
     assert other is not None and other.claim == found.claim
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (
+            OVERLAPPING,
+            r"Claim: attained, of 4 examples .* with 2 parameters[^\0]*for all 4 of the 4 labeled examples, fr",
+        ),
+        (SEPARATED, r"Claim: complete[^\0]*> 0 for 2 examples, the least 1 at example 0"),
+        (TOUCHING, r"> 0 for 2 examples[^\0]*for all 2 of the 4 labeled examples that d leaves at 0"),
+    ],
+)
+def test_a_proof_is_printed_in_a_few_lines(data, said):
+    found = separate(*data, ALL)
+    assert re.search(said, str(found)) and len(str(found).splitlines()) <= 4
+    assert str(found).endswith("In exact rationals: verified.")
+    assert str(replace(found, claim="proved")).endswith("NOT verified.")

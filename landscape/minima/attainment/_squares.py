@@ -20,6 +20,7 @@ AT_ONCE = 10**7  # numbers in memory while starts are compared
 RANKED = 5 * 10**7  # losses that are computed to compare starts; of more examples only some are looked at
 WORK = 10**6  # numbers in one step of all starts together
 STEPS = 30
+FAR = 1e6  # a step so many times as long as θ is of a flat place, and leads nowhere
 NEWTON = 30
 SINGULAR = 1e-14  # curvature, beside the largest, below which Newton's step is all rounding
 EPS = float(np.finfo(float).eps)
@@ -77,7 +78,7 @@ class Squares:
         for first in range(0, len(thetas), step):
             part = thetas[first : first + step]
             losses = 0.5 * np.square(_errors(part @ self.rows.T, self.targets)) @ self.weights
-            out[first : first + step] = losses + np.abs(part) @ self.l1 + np.square(part) @ self.l2
+            out[first : first + step] = losses + np.abs(part) @ self.l1 + (part * self.l2 * part).sum(axis=1)
         return out
 
     def smooth(self, theta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
@@ -236,6 +237,7 @@ def _descended(problem: Squares, thetas: np.ndarray) -> np.ndarray:
         usable = np.isfinite(scaled).all(axis=(1, 2)) & np.isfinite(gradient).all(axis=1)
         scaled[~usable] = np.eye(p)
         steps = scale * np.linalg.solve(scaled, (scale * gradient)[..., None])[..., 0]
+        usable &= np.abs(steps).max(axis=1) < FAR * (kink.max() + np.abs(thetas).max(axis=1))
         following = np.where(usable[:, None], thetas - steps, thetas)
         values = problem.values(following)
         better = values < now

@@ -15,6 +15,7 @@ from landscape import _checks
 from landscape.minima import _solve
 from landscape.minima._linear import Linear
 from landscape.minima.penalty_path import _path
+from landscape.objectives.losses import CrossEntropy
 from landscape.objectives.objective import Objective
 from landscape.objectives.penalties import Penalty
 
@@ -55,10 +56,10 @@ def choose_strength(
         (3.162, 237.137)
     """
     model = _path.convex_model(objective, penalty, "choose_strength")
-    if np.ndim(blocks) == 0 and key is None:
-        _warn_if_sorted(model.labels)
     checked = _path.checked_strengths(strengths)
     labels, members = _members(model, blocks, key)
+    if np.ndim(blocks) == 0 and key is None and isinstance(model.loss, CrossEntropy):
+        _warn_if_sorted(model.labels)
     risks = np.empty((len(labels), len(checked)))
     converged, coefficients = np.empty(risks.shape, bool), np.empty((*risks.shape, len(model.names)))
     for k, held in enumerate(members):
@@ -82,8 +83,8 @@ def _warn_if_sorted(labels: np.ndarray) -> None:
     steps = np.diff(labels)
     if len(np.unique(labels)) > 1 and ((steps >= 0).all() or (steps <= 0).all()):
         warnings.warn(
-            "the examples are sorted by their labels, so that consecutive blocks leave out what the others know nothing "
-            "of: shuffle them, choose_strength(…, key=jax.random.key(0)), or give `blocks` as labels.",
+            "the examples are sorted by their labels, so that consecutive blocks leave out what the others know "
+            "nothing of: shuffle them, choose_strength(…, key=jax.random.key(0)), or give `blocks` as labels.",
             UserWarning,
             stacklevel=3,
         )
