@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 import landscape as ls
+from landscape.minima.attainment._simplex import MOST
 from landscape.minima.attainment.attainment import attainment
 from tests import problems
 
 PAIR = tuple(v.astype(float) for v in ls.datasets.pair())
+SEARCHED = "attained, uniqueness not decided"  # a search finds minima, and proves no uniqueness
 pytestmark = pytest.mark.usefixtures("x64")
 
 
@@ -289,19 +291,70 @@ def test_many_examples(separable):
     assert found.separation == ("complete" if separable else "none") and found.certificate.verify()
 
 
-def test_what_floating_point_cannot_tell_is_undecided():
-    """Separable by 1e-13 of the examples' size, among others that are not near."""
+def nearly_touching(count, gap):
+    """Examples of two labels, a few of them so near each other, among others that are not near."""
     rng = np.random.default_rng(0)
-    x = np.concatenate([rng.normal(size=40) - 4, [1.0], rng.normal(size=40) + 5, [1.0 + 1e-13]])
-    y = np.concatenate([np.zeros(41), np.ones(41)])
+    x = np.concatenate([rng.normal(size=count) - 4, [1.0], rng.normal(size=count) + 5, [1.0 + gap]])
+    return x, np.repeat([0.0, 1.0], count + 1)
+
+
+@pytest.mark.parametrize(("gap", "kind"), [(1e-13, "complete"), (0.0, "quasi-complete"), (-1e-13, "none")])
+def test_what_floating_point_cannot_tell(gap, kind):
+    """Few examples are decided exactly; of more a verdict may be missing, but must not be wrong."""
+    found = decided(*nearly_touching(40, gap))
+    assert found.separation == kind and found.certificate.verify() and found.attained == (kind == "none")
+    x, y = nearly_touching(1000, gap)
+    assert 4 * len(x) > MOST
     found = decided(x, y)
-    assert found.verdict in ("undecided", "approached at infinity")  # never attained
     if found.verdict == "undecided":
         assert found.attained is None and found.unique is None and np.isnan(found.infimum) and found.certificate is None
+    else:
+        assert found.attained == (kind == "none") and found.certificate.verify()
+        assert found.separation in (kind, None)
 
 
-# The half squared error of a sigmoid or tanh neuron. A search finds its minima, and proves no uniqueness.
-SEARCHED = "attained, uniqueness not decided"
+def drawn(seed):
+    """Features (n, d) and targets: some repeat, some contradict each other, some lie out of reach."""
+    rng = np.random.default_rng(seed)
+    n, d = int(rng.integers(2, 8)), int(rng.integers(1, 3))
+    x = rng.integers(-3, 4, (n, d)).astype(float) if seed % 2 else rng.normal(size=(n, d))
+    return rng, x, rng.choice([0.0, 0.1, 0.5, 0.9, 1.0], n)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "half_squared_error"])
+def test_units_and_order_change_nothing(loss):
+    for seed in range(8):
+        rng, x, y = drawn(seed)
+        found = decided(x, y, loss=loss, bias=False)
+        exponents = rng.integers(-300, 301, x.shape[1])
+        order = rng.permutation(len(y))
+        scaled = decided(np.ldexp(x, exponents), y, loss=loss, bias=False)
+        turned = decided(x[order], y[order], loss=loss, bias=False)
+        for other in (scaled, turned):
+            assert (other.verdict, other.separation) == (found.verdict, found.separation), seed
+            np.testing.assert_allclose(other.infimum, found.infimum, rtol=1e-9, atol=1e-25, err_msg=str(seed))
+
+
+@pytest.mark.parametrize("factor", [1e-200, 1e-155, 1e155, 1e200])
+def test_any_unit_is_as_good(factor):
+    x, y = np.array([-1.0, 0.5, 1, 2]), [0.2, 0.8, 0.3, 0.9]
+    found, scaled = squares(x, y, bias=False), squares(factor * x, y, bias=False)
+    assert scaled.verdict == found.verdict == SEARCHED and scaled.converged
+    assert scaled.infimum == pytest.approx(found.infimum, rel=1e-12)
+    assert scaled.minimizer["w"] * factor == pytest.approx(found.minimizer["w"], rel=1e-7)
+
+
+@pytest.mark.parametrize("small", [1e-155, 1e-300])
+def test_examples_of_very_different_size(small):
+    """0 is not the best: a little to its right the large example, labeled 1, is fitted, and the small one sees none."""
+    found = decided([1 / small, small], [1.0, 0.0], bias=False)
+    assert found.verdict == "unique minimizer" and found.certificate.verify()
+    assert found.infimum == pytest.approx(0.5 * np.log(2))
+    found = decided([1 / small, -small], [1.0, 0.0], bias=False)
+    assert found.separation == "complete" and found.certificate.verify()
+
+
+# The half squared error of a sigmoid or tanh neuron.
 
 
 @pytest.mark.parametrize(("activation", "y"), [("sigmoid", [0, 1]), ("tanh", [-1, 1]), ("sigmoid", [-0.5, 1.5])])
@@ -318,13 +371,53 @@ def test_the_pair_under_squared_error(activation, y):
 @pytest.mark.parametrize("bias", [False, True])
 def test_one_example_is_fitted_where_its_target_is_in_the_range(activation, bias):
     found = squares([1.5], [0.3], activation=activation, bias=bias)
-    assert found.verdict == ("affine set of minimizers" if bias else SEARCHED)
-    assert found.infimum == pytest.approx(0.0, abs=1e-28) and len(found.directions) == int(bias)
+    assert found.verdict == ("affine set of minimizers" if bias else "unique minimizer")
+    assert found.infimum == 0 and found.residual < 1e-15 and len(found.directions) == int(bias)
     z = 1.5 * found.minimizer["w"] + (found.minimizer["b"] if bias else 0)
     assert z == pytest.approx(np.log(0.3 / 0.7) if activation == "sigmoid" else np.arctanh(0.3), abs=1e-12)
-    assert "not proved" in found.explanation
+    assert "fitted exactly" in found.explanation
     out = squares([1.5], [1.0], activation=activation, bias=bias)
     assert (out.verdict, out.infimum) == ("approached at infinity", 0.0) and out.certificate.verify()
+
+
+@pytest.mark.parametrize("near", [1e-5, 1e-6, 1e-7, 1e-12, 1e-300])
+def test_targets_near_the_ends_of_the_range_are_fitted(near):
+    """σ′ is next to nothing there: what is lost at infinity is below the rounding of J's size, and still more than 0."""
+    found = squares([2.0], [near])
+    assert (found.verdict, found.infimum) == ("affine set of minimizers", 0.0)
+    assert 2 * found.minimizer["w"] + found.minimizer["b"] == pytest.approx(np.log(near), rel=1e-12)
+    if near > 1e-16:
+        found = squares([-1.0, 1.0], [near, 1 - near])
+        assert (found.verdict, found.infimum) == ("unique minimizer", 0.0)
+        found = squares([-1.0, 1.0], [near, 1 - near], bias=False)  # rounding: the targets are not quite opposite
+        assert found.attained and found.converged and found.infimum < 1e-30
+        assert squares([-1.0, 2.0], [near, 1 - near], bias=False).attained
+
+
+def test_what_equal_and_independent_examples_are_fitted_by():
+    found = squares([[1, 2], [1, 2], [-1, -2]], [0.25, 0.25, 0.75], bias=False)
+    assert (found.verdict, found.infimum) == ("affine set of minimizers", 0.0)
+    np.testing.assert_allclose(found.minimizer["w"], -np.log(3) * np.array([1, 2]) / 5, rtol=1e-14)
+    found = squares([[1, 2], [3, -1], [2, 5], [0, 0]], [0.5] * 4, bias=False)
+    assert found.verdict == "unique minimizer" and not found.minimizer["w"].any() and found.infimum == 0
+    assert squares([[1, 2], [1, 2]], [0.25, 0.75], bias=False).infimum == pytest.approx(1 / 32)
+    assert squares([[0.0, 0]], [0.25], bias=False).infimum == pytest.approx(1 / 32)
+
+
+@pytest.mark.parametrize("strength", [1e-12, 1e-9, 1e-3])
+def test_a_weak_penalty_has_one_minimizer(strength):
+    found = squares(*PAIR, penalty=ls.l2(strength))
+    assert found.verdict == SEARCHED and found.converged
+    w = float(found.minimizer["w"])
+    s = problems.sigmoid(-w)
+    assert s * s * (1 - s) == pytest.approx(2 * strength * w, rel=1e-8) and found.minimizer["b"] == pytest.approx(0)
+
+
+def test_a_minimum_among_rows_of_very_different_size_is_found():
+    x = np.array([[-0.5, -0.4], [4, -4], [-300, 500], [200, -300], [-4, 5], [500, -300], [100, -400]])
+    found = squares(x, [0.9, 1, 0.1, 0.5, 0, 0.9, 0.1], penalty=ls.l2(0.01), bias=False)
+    np.testing.assert_allclose(found.minimizer["w"], [0.5390333, 0.1400384], atol=1e-6)
+    assert found.infimum == pytest.approx(0.0434781153, abs=1e-9)
 
 
 def test_two_minima_the_lower_one_counts():

@@ -31,23 +31,29 @@ Slopes = Callable[["arb", "arb"], tuple["arb", "arb"]]  # (∂/∂z, ∂²/∂z�
 
 @dataclass(frozen=True)
 class Proof:
-    """∇J and ∇²J of Σᵢ ωᵢ loss(x̃ᵢ·θ, yᵢ) + Σⱼ βⱼθⱼ² as balls."""
+    """∇J and ∇²J of J(T·u), J = Σᵢ ωᵢ loss(x̃ᵢ·θ, yᵢ) + Σⱼ βⱼθⱼ², as balls.
 
-    features: list[list[arb]]  # x̃ (n, p)
+    A box of u is a skew one of θ, in which Krawczyk's test holds at any condition that T takes away.
+    """
+
+    features: list[list[arb]]  # Tᵀx̃ (n, p)
     labels: list[arb]
     weights: list[arb]
-    l2: list[arb]
+    l2: list[list[arb]]  # 2Tᵀ·diag(β)·T
+    basis: list[list[arb]]  # T (p, p)
+    inverse: list[list[arb]]
     slopes: Slopes
 
     def radius(self, point: np.ndarray, widest: np.ndarray) -> np.ndarray | None:
-        """Half the edges (p,) of a box around `point` (p,) that is proven to hold exactly one critical point.
+        """Half the edges (p,) of a box of θ around `point` (p,) that is proven to hold exactly one critical point.
 
-        widest: half the edges (p,) of the largest box that is tried. None where none could be proven.
+        widest: half the edges (p,) of the largest box of u that is tried. None where none could be proven.
         """
         from flint import arb, ctx
 
         with ctx.workprec(BITS):
-            middle = [arb(float(v)) for v in point]
+            theta = [arb(float(v)) for v in point]
+            middle = [arb(_dot(row, theta).mid()) for row in self.inverse]
             gradient, hessian = self.derivatives(middle)
             numbers = np.array([[float(h.mid()) for h in row] for row in hessian])
             if not np.isfinite(numbers).all() or np.linalg.matrix_rank(numbers) < len(numbers):
@@ -56,34 +62,43 @@ class Proof:
             step = [_dot(row, gradient) for row in inverse]
             share = max(SMALLEST, *(2 * float(s.abs_upper()) / w for s, w in zip(step, widest, strict=True)))
             while share <= 1:
-                if self._holds(middle, step, inverse, share * widest):
-                    return share * widest
+                box = [arb(0, float(share * w)) for w in widest]
+                moved = self._moved(middle, step, inverse, box)
+                if all(b.contains_interior(m) for b, m in zip(box, moved, strict=True)):
+                    half = self._edges(theta, middle, moved, box)
+                    if half is not None:
+                        return half
                 share *= GROWTH
         return None
 
-    def _holds(self, middle: list[arb], step: list[arb], inverse: list[list[arb]], half: np.ndarray) -> bool:
-        """K(X) ⊂ int X for the box of half edges `half`; both are moved by −m."""
+    def _moved(self, middle: list[arb], step: list[arb], inverse: list[list[arb]], box: list[arb]) -> list[arb]:
+        """K(X) of the box X, both moved by −m."""
+        _, hessian = self.derivatives([m + x for m, x in zip(middle, box, strict=True)])
+        columns = list(zip(*hessian, strict=True))
+        slack = [[int(i == j) - _dot(row, column) for j, column in enumerate(columns)] for i, row in enumerate(inverse)]
+        return [_dot(row, box) - s for row, s in zip(slack, step, strict=True)]
+
+    def _edges(self, theta: list[arb], middle: list[arb], moved: list[arb], box: list[arb]) -> np.ndarray | None:
+        """Half the edges of a box around θ that holds T·K(X) and lies in T·X; None where the least does not."""
         from flint import arb
 
-        box = [arb(0, float(h)) for h in half]
-        _, hessian = self.derivatives([m + x for m, x in zip(middle, box, strict=True)])
-        for i, row in enumerate(inverse):
-            slack = [int(i == j) - _dot(row, column) for j, column in enumerate(zip(*hessian, strict=True))]
-            if not box[i].contains_interior(_dot(slack, box) - step[i]):
-                return False
-        return True
+        zero = [m + k for m, k in zip(middle, moved, strict=True)]
+        # Twice what it takes: floats round.
+        half = [2 * float((_dot(row, zero) - t).abs_upper()) for row, t in zip(self.basis, theta, strict=True)]
+        around = [t + arb(0, h) for t, h in zip(theta, half, strict=True)]
+        inside = [_dot(row, around) - m for row, m in zip(self.inverse, middle, strict=True)]
+        return np.array(half) if all(b.contains(i) for b, i in zip(box, inside, strict=True)) else None
 
-    def derivatives(self, theta: list[arb]) -> tuple[list[arb], list[list[arb]]]:
-        """∇J (p,) and ∇²J (p, p) for a box of θ."""
-        order = range(len(theta))
-        gradient = [2 * b * t for b, t in zip(self.l2, theta, strict=True)]
-        hessian = [[2 * self.l2[i] if i == j else 0 * self.l2[i] for j in order] for i in order]
+    def derivatives(self, u: list[arb]) -> tuple[list[arb], list[list[arb]]]:
+        """The gradient (p,) and the Hessian (p, p) in u, for a box of it."""
+        order = range(len(u))
+        gradient, hessian = [_dot(row, u) for row in self.l2], [list(row) for row in self.l2]
         for row, label, weight in zip(self.features, self.labels, self.weights, strict=True):
-            first, second = (weight * slope for slope in self.slopes(_dot(row, theta), label))
+            first, second = (weight * slope for slope in self.slopes(_dot(row, u), label))
             for i in order:
                 gradient[i] += first * row[i]
                 curved = second * row[i]
-                for j in range(i, len(theta)):
+                for j in range(i, len(u)):
                     hessian[i][j] += curved * row[j]
         for i in order:
             for j in range(i):
@@ -91,22 +106,29 @@ class Proof:
         return gradient, hessian
 
 
-def proof(objective: Objective, model: Linear) -> Proof | None:
-    """What proves critical points of an objective with a `structure`, read as `model`; None where nothing does."""
-    from flint import arb, ctx
+def proof(objective: Objective, model: Linear, basis: np.ndarray | None = None) -> Proof | None:
+    """What proves critical points of an objective with a `structure`, read as `model`; None where nothing does.
+
+    basis: T (p, p), regular. Default: u = θ.
+    """
+    from flint import arb, arb_mat, ctx
 
     slopes = _slopes(model.loss)
     if slopes is None or len(model.names) > MOST_PARAMETERS or model.l1.any():
         return None
     with ctx.workprec(BITS):
-        given = None if objective.structure is None else objective.structure.weights
-        weights = [arb(float(w)) for w in (np.ones(len(model.labels)) if given is None else np.asarray(given))]
+        known = None if objective.structure is None else objective.structure.weights
+        weights = [arb(float(w)) for w in (np.ones(len(model.labels)) if known is None else np.asarray(known))]
         if objective.reduction == "mean":
             total = sum(weights, arb(0))
             weights = [w / total for w in weights]
-        features = [[arb(float(v)) for v in row] for row in model.features]
-        labels, l2 = ([arb(float(v)) for v in values] for values in (model.labels, model.l2))
-        return Proof(features, labels, weights, l2, slopes)
+        given = np.eye(len(model.names)) if basis is None else basis
+        rows = [[arb(float(v)) for v in row] for row in given]
+        columns = list(zip(*rows, strict=True))
+        features = [[_dot([arb(float(v)) for v in row], column) for column in columns] for row in model.features]
+        labels, doubled = ([arb(float(v)) for v in values] for values in (model.labels, 2 * model.l2))
+        l2 = [[_dot([d * v for d, v in zip(doubled, a, strict=True)], b) for b in columns] for a in columns]
+        return Proof(features, labels, weights, l2, rows, arb_mat(rows).inv().tolist(), slopes)
 
 
 def _dot(a: Any, b: Any) -> arb:

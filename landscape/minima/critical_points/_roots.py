@@ -188,7 +188,8 @@ def _local(problem: Problem, inputs: Inputs, u: Array, residual: Array, jacobian
     basis = inputs.frame.basis
     eigenvalues, vectors = jnp.linalg.eigh(jacobian)
     gradients = _gradients(problem, inputs, basis @ u)
-    mass, along = (jnp.sum(jnp.abs(gradients @ ways), axis=0) for ways in (basis, basis @ vectors))
+    ways = jnp.concatenate([basis, basis @ vectors], axis=1)  # one product takes half the time of two
+    mass, along = jnp.split(jnp.sum(jnp.abs(gradients @ ways), axis=0), 2)
     # θ is rounded, and r is put together of ∇J in θ: both lose what their terms in θ are larger.
     summed = jnp.abs(basis).T @ jnp.sum(jnp.abs(gradients), axis=0)
     parts = jnp.abs(jacobian @ inputs.frame.inverse) @ jnp.abs(basis)

@@ -277,15 +277,13 @@ def _radii(objective: Objective, problem: Problem, points: Points, frame: Frame)
     if objective.structure is None or not len(points):
         return radii
     model = linear(objective, "critical_points")
-    proof = _krawczyk.proof(objective, model)
+    columns = _columns(model, objective, problem)
+    proof = _krawczyk.proof(objective, model, np.asarray(frame.basis)[columns])
     if proof is None:
         return radii
-    columns = _columns(model, objective, problem)
-    scale = np.abs(np.asarray(frame.basis)).sum(axis=1)
-    for i, point in enumerate(frame.theta(points.found.u)):
-        theta = point[columns]
+    for i, (u, theta) in enumerate(zip(points.found.u, frame.theta(points.found.u), strict=True)):
         # Wider boxes would prove a zero somewhere near a point that is none.
-        found = proof.radius(theta, WIDEST * np.maximum(np.abs(theta), scale[columns]))
+        found = proof.radius(theta[columns], WIDEST * np.maximum(np.abs(u), 1))
         radii[i, columns] = np.nan if found is None else found
     return radii
 
