@@ -182,3 +182,17 @@ def test_a_proof_is_printed_in_a_few_lines(data, said):
     assert re.search(said, str(found)) and len(str(found).splitlines()) <= 4
     assert str(found).endswith("In exact rationals: verified.")
     assert str(replace(found, claim="proved")).endswith("NOT verified.")
+
+
+def test_what_is_beyond_floats_is_infinite():
+    assert _exact.rounded(Fraction(10) ** 400) == np.inf and _exact.rounded(-(Fraction(10) ** 400)) == -np.inf
+    assert _exact.rounded(Fraction(1, 10**400)) == 0 and _exact.rounded(Fraction(1, 2)) == 0.5
+
+
+def test_units_lose_no_bit():
+    """Columns of entries near each other in size, far from each other, at the ends of what floats can hold, of 0."""
+    array = np.array([[3.0, 1e300, 5e-324, 0.0], [-7.0, 3e-300, 1.7e308, 0.0]])
+    units = _exact.units(array)
+    for row, scaled in zip(fractions(array), fractions(array / units), strict=True):
+        assert row == [a * Fraction(float(u)) for a, u in zip(scaled, units, strict=True)]
+    assert units[0] == 8 and units[3] == 1

@@ -137,4 +137,5 @@ def _unit_columns(columns: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray,
     columns = columns / first[:, None]
     size = np.sqrt(np.square(columns) @ weights / weights.sum())
     second = np.exp2(np.round(np.log2(np.where(size > 0, size, 1.0))))
+    second = np.where(first * 0.5 * second < 2.0**1022, second, 1.0)  # their product stays a float
     return columns / second[:, None], first * second

@@ -25,6 +25,7 @@ from landscape.minima.attainment._verdicts import AFFINE, AT_INFINITY, OPEN, SEV
 TIE = 1e-12  # of the objective's size: a search that has not settled may still come as much lower
 EQUAL = 1e-9  # of their value, up to which minima are equally low
 FITTED = 1e-28  # of the objective's size, below which a minimum is an exact fit, up to rounding
+DEPENDENT = 1e-7  # pivots this small beside the largest: the columns are combined anew, exactly
 FLAT = 1e-3  # slope of σ below which a search may be on its way to infinity
 SEARCHED = "finite minima are searched for numerically, from many starts, and not proved to be all"
 
@@ -73,11 +74,22 @@ def neuron(model: Linear) -> Finding:
             "sigmoid and tanh with at most 2 parameters and no penalty, or with every parameter penalized; for any "
             'number of parameters take loss="cross_entropy", or activation="identity".'
         )
-    scaled = _scaled(model, twice=name == "tanh")
-    if penalized.all():
+    with np.errstate(over="ignore", invalid="ignore"):  # a start too far out is left where it is
+        return _decided(model, twice=name == "tanh", coercive=bool(penalized.all()))
+
+
+def _decided(model: Linear, *, twice: bool, coercive: bool) -> Finding:
+    scaled = _scaled(model, twice=twice)
+    if not np.isfinite(scaled.problem.unit):
+        worst = model.labels[np.argmax(np.abs(model.labels))]
+        raise ValueError(
+            f"`objective.structure.labels` holds {worst:g}, whose squared error is beyond the largest float; "
+            "the range of the activation ends at 1."
+        )
+    if coercive:
         return _coercive(scaled)
     space = _exact.span(model.features)
-    fitted = _interpolated(scaled, model.labels, space, twice=name == "tanh")
+    fitted = _interpolated(scaled, model.labels, space, twice=twice)
     if fitted is not None:
         return fitted
     if not space.columns:
@@ -185,14 +197,26 @@ def _in_the_plane(scaled: Scaled) -> Finding:
     none = np.zeros((0, 2))
     if limit.bound:
         return _compared(scaled, [], limit, none)
-    white, triangle = np.linalg.qr(problem.rows)
-    diagonal = np.abs(np.diagonal(triangle))
-    if diagonal[1] < 1e-16 * diagonal[0]:  # all rounding: only the order of its size is right
-        triangle[1, 1] = 1e-16 * diagonal[0]
+    white, triangle = _turned(problem.rows)
     turned = problem.seen_along(white)
     starts = np.concatenate([polar(turned), _trials(problem, limit) @ triangle.T])
     minima = [one._replace(theta=np.linalg.solve(triangle, one.theta)) for one in least(turned, starts)]
     return _compared(scaled, minima, limit, none)
+
+
+def _turned(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates in which two independent columns are orthonormal: white (n, 2) and R (2, 2), rows = white·R."""
+    white, triangle = np.linalg.qr(rows)
+    diagonal = np.abs(np.diagonal(triangle))
+    if diagonal[1] > DEPENDENT * diagonal[0]:
+        return white, triangle
+    # What the second column has beside the first is mostly rounding here: it is taken without any, rounded once.
+    share = triangle[0, 1] / triangle[0, 0]
+    products, unit = Exact.of(rows).times((Fraction(-float(share)), Fraction(1)))
+    beside = np.array([_exact.rounded(v * unit) for v in products])
+    size = _exact.powers_of_two(np.abs(beside).max())
+    white, triangle = np.linalg.qr(np.column_stack([rows[:, 0], beside / size]))
+    return white, triangle @ np.array([[1.0, share], [0.0, size]])
 
 
 def _trials(problem: Squares, limit: Limit) -> np.ndarray:

@@ -143,7 +143,8 @@ def followed(problem: Squares, starts: np.ndarray) -> list[Minimum]:
     chosen = list(dict.fromkeys([*order[: many // 2].tolist(), *spread.tolist()]))
     lower = _descended(problem, starts[chosen])
     lower = lower[np.argsort(problem.values(lower), kind="stable")]
-    return sorted((_settled(problem, one) for one in _unlike(problem, lower)), key=lambda one: one.value)
+    found = [_settled(problem, one) for one in _unlike(problem, lower)]
+    return sorted(found, key=lambda one: one.value if one.value == one.value else np.inf)
 
 
 def polar(problem: Squares) -> np.ndarray:
@@ -357,6 +358,8 @@ def _minimum(problem: Squares, theta: np.ndarray, slope: np.ndarray, hessian: np
     roots = np.sqrt(problem.weights) * expit(z) * expit(-z)
     left, whole = np.linalg.norm(roots * (problem.rows @ step)), np.linalg.norm(roots)
     small = np.linalg.norm(slope / size) <= SETTLED * problem.unit and left <= STILL * whole
+    # One parameter alone may still run off, where no example has any slope left.
+    small &= np.abs(step * size).max() <= STILL * (1 + np.abs(theta * size).max())
     return Minimum(theta, float(problem.values(theta[None])[0]), bool(small and curvature > CURVED))
 
 
