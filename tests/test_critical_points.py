@@ -40,6 +40,7 @@ def test_one_weight_of_auer(x64):
     np.testing.assert_allclose(found.data.objective[:2], [0.0869, 0.4050], atol=5e-5)
     np.testing.assert_allclose(found.data.objective, found.data.risk)
     assert found.data.residual.max() < 1e-14 and found.data.radius.max() < 1e-12
+    assert found.data.radius.dims == ("point", "parameter")
     given = counted(found)
     assert given["starts"] == 101 and given["escaped"] > 0 and given["not_converged"] == 0
     assert "2 minima, 1 maximum from 101 starts" in str(found) and "certified" in str(found)
@@ -209,6 +210,60 @@ def test_a_dead_relu_is_degenerate():
     np.testing.assert_allclose(found.params["w"][0], 31 / 14, rtol=1e-12)
     assert found.data["count"].values.tolist()[0] == 20 == int(found.data["count"][1:].sum())
     assert np.all(found.params["w"][1:] < 0) and len(found.data.point) <= 6 and counted(found)["converged"] == 40
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e2, 2000.0, 1e4, 1e5])
+def test_features_far_from_zero(offset, x64):
+    """A strictly convex J has one minimizer wherever its features lie: the slope is that of centered ones."""
+    x, y = offset + np.array([-1.0, 0.5, 1.0, 2.0]), np.array([0.0, 1.0, 0.0, 1.0])
+    found = critical_points(ls.neuron(x, y), key=KEY, num_starts=40)
+    assert kinds(found) == ["minimum"] and found.data.certified.all()
+    np.testing.assert_allclose(found.data.objective, 0.5013430274622772, rtol=1e-9)
+    np.testing.assert_allclose(found.params["w"], 1.46586925, rtol=1e-8)
+    assert counted(found)["converged"] >= 30 and found.data.sizes["parameter"] == 2
+
+
+@pytest.mark.parametrize("offset", [1e8, 1e12, 1e20])
+def test_no_point_is_made_up_where_rounding_decides(offset, x64):
+    x, y = offset + np.array([-1.0, 0.5, 1.0, 2.0]), np.array([0.0, 1.0, 0.0, 1.0])
+    found = critical_points(ls.neuron(x, y), key=KEY, num_starts=40)
+    counted(found)
+    for point in range(found.data.sizes["point"]):  # at 1e20 the features are equal, and every w has its b
+        assert found.data.objective[point] == pytest.approx(0.50134303 if offset < 1e20 else np.log(2), rel=1e-6)
+
+
+def test_a_function_of_ill_condition_makes_up_no_points(x64):
+    """Without `structure` nothing says how to change coordinates."""
+    x, y = 1e4 + np.array([-1.0, 0.5, 1.0, 2.0]), np.array([0.0, 1.0, 0.0, 1.0])
+    bare = ls.neuron(x, y)
+    bare = ls.Objective(bare.traced_losses, bare.data, params=bare.params)
+    assert bare.structure is None
+    for value in critical_points(bare, key=KEY, num_starts=40).data.objective.values:
+        assert value == pytest.approx(0.50134303, rel=1e-8)
+
+
+@pytest.mark.parametrize("power", [-20, 7, 30])
+def test_units_of_the_features_change_nothing(power, x64):
+    """A power of two rounds nothing: with the starts of the same outputs the points are the same."""
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(size=(8, 2)), rng.random(8)
+    starts = {"w": 3 * rng.normal(size=(80, 2)), "b": 3 * rng.normal(size=80)}
+    found = critical_points(ls.neuron(x, y, loss="half_squared_error"), starts)
+    units = np.array([2.0**power, 1.0])
+    again = critical_points(
+        ls.neuron(units * x, y, loss="half_squared_error"), {"w": starts["w"] / units, "b": starts["b"]}
+    )
+    assert kinds(found) == kinds(again) and len(kinds(found)) > 0
+    np.testing.assert_allclose(again.params["w"] * units, found.params["w"], rtol=1e-9)
+    np.testing.assert_array_equal(again.data["count"], found.data["count"])
+    np.testing.assert_array_equal(again.data.certified, found.data.certified)
+
+
+@pytest.mark.parametrize("factor", [1e6, 1e15])
+def test_units_saturated_at_any_z_have_escaped(factor, x64):
+    x, y = factor * np.array([1.0, 30.0]), np.array([0.9, 0.1])
+    found = critical_points(ls.neuron(x, y, bias=False, loss="half_squared_error"), key=KEY, num_starts=100)
+    assert kinds(found) == [] and counted(found)["escaped"] == 100
 
 
 @settings(max_examples=8, deadline=None)

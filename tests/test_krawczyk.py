@@ -93,6 +93,26 @@ def test_the_radius_holds_the_zero(x64):
     assert radius is not None and 1e-8 <= radius[0] < 1e-7
 
 
+def test_each_parameter_has_a_radius_of_its_own(x64):
+    """The box holds the zero, as a search from far more digits has it, of features far from 0."""
+    mpmath = pytest.importorskip("mpmath")
+    x, y = [2000.0 + v for v in (-1.0, 0.5, 1.0, 2.0)], [0.0, 1.0, 0.0, 1.0]
+    found = ls.critical_points(ls.neuron(x, y), {"w": np.array([1.0]), "b": np.array([-2000.0])})
+    assert found.data.certified.all()
+    radius = dict(zip(found.data.parameter.to_numpy(), found.data.radius.to_numpy()[0], strict=True))
+    assert radius["w"] < 1e-3 * radius["b"]
+    with mpmath.workdps(60):
+
+        def gradient(w, b):
+            slopes = [1 / (1 + mpmath.exp(-(w * v + b))) - label for v, label in zip(x, y, strict=True)]
+            return [sum(s * v for s, v in zip(slopes, x, strict=True)), sum(slopes)]
+
+        point = {name: found.params[name].item() for name in ("w", "b")}
+        exact = mpmath.findroot(gradient, (point["w"], point["b"]))
+        for name, value in zip(("w", "b"), exact, strict=True):
+            assert abs(value - point[name]) <= radius[name]
+
+
 def test_weights_and_sums(x64):
     x, y, weights = [1.0, 2.0, -1.0], [1.0, 0.0, 0.0], [1.0, 2.0, 5.0]
     for options in ({"weights": weights}, {"reduction": "sum"}, {"weights": weights, "reduction": "sum"}):

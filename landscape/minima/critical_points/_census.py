@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from landscape.minima.critical_points import _roots
-from landscape.minima.critical_points._roots import Inputs, Problem
+from landscape.minima.critical_points import _local, _roots
+from landscape.minima.critical_points._local import Inputs, Problem
 
 ROUNDS = 8  # of `_roots.STEPS` steps
 NUMBERS = 2**21  # of one array of one compiled call
@@ -170,7 +170,7 @@ def _first(groups: np.ndarray, radii: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 def _radii(errors: np.ndarray) -> np.ndarray:
     """How far a point may be from its zero."""
-    return 4 * errors + _roots.ROUNDING
+    return 4 * errors + _local.ROUNDING
 
 
 def census(run: Runner, ends: Settled) -> tuple[Points, Points, int, int]:

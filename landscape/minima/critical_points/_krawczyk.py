@@ -61,11 +61,13 @@ class Proof:
             inverse = [[arb(float(v)) for v in row] for row in np.linalg.inv(numbers)]
             step = [_dot(row, gradient) for row in inverse]
             share = max(SMALLEST, *(2 * float(s.abs_upper()) / w for s, w in zip(step, widest, strict=True)))
+            zero = None  # K of the least X, where the only zero in all greater ones must be
             while share <= 1:
                 box = [arb(0, float(share * w)) for w in widest]
                 moved = self._moved(middle, step, inverse, box)
                 if all(b.contains_interior(m) for b, m in zip(box, moved, strict=True)):
-                    half = self._edges(theta, middle, moved, box)
+                    zero = zero or [m + k for m, k in zip(middle, moved, strict=True)]
+                    half = self._edges(theta, middle, zero, box)
                     if half is not None:
                         return half
                 share *= GROWTH
@@ -78,11 +80,10 @@ class Proof:
         slack = [[int(i == j) - _dot(row, column) for j, column in enumerate(columns)] for i, row in enumerate(inverse)]
         return [_dot(row, box) - s for row, s in zip(slack, step, strict=True)]
 
-    def _edges(self, theta: list[arb], middle: list[arb], moved: list[arb], box: list[arb]) -> np.ndarray | None:
-        """Half the edges of a box around θ that holds T·K(X) and lies in T·X; None where the least does not."""
+    def _edges(self, theta: list[arb], middle: list[arb], zero: list[arb], box: list[arb]) -> np.ndarray | None:
+        """Half the edges of a box around θ that holds T·zero and lies in T·X; None where the least does not."""
         from flint import arb
 
-        zero = [m + k for m, k in zip(middle, moved, strict=True)]
         # Twice what it takes: floats round.
         half = [2 * float((_dot(row, zero) - t).abs_upper()) for row, t in zip(self.basis, theta, strict=True)]
         around = [t + arb(0, h) for t, h in zip(theta, half, strict=True)]

@@ -18,10 +18,10 @@ from landscape.charts import trajectory as _trajectory
 from landscape.charts.chart import Chart
 from landscape.minima import _double
 from landscape.minima._linear import Linear, linear
-from landscape.minima.critical_points import _census, _frame, _krawczyk, _roots, _starts
+from landscape.minima.critical_points import _census, _frame, _krawczyk, _local, _roots, _starts
 from landscape.minima.critical_points._census import Escapes, Points, Runner
 from landscape.minima.critical_points._frame import Frame
-from landscape.minima.critical_points._roots import Inputs, Problem
+from landscape.minima.critical_points._local import Inputs, Problem
 from landscape.objectives import data as _data
 from landscape.objectives.objective import Objective, check_objective
 from landscape.surfaces.provenance import describe
@@ -124,7 +124,10 @@ def critical_points(
                 (sorted hidden units): isolated points of one orbit are then one. Default: none.
     tolerance:  a start has converged when its next Newton step, in every entry, is shorter than this times the starts'
                 root mean square plus the point's size, and its gradient as small beside the sum of the examples' own
-                absolute gradients and the gradients one such length away. Two or three more Newton steps follow.
+                absolute gradients and the gradients one such length away; along directions without curvature, beside
+                the examples' in that direction. Two or three more Newton steps follow. Where the objective has a
+                `structure`, entries are those of coordinates in which the features are orthogonal, so that features
+                far from 0 (calendar years) do no harm; their size is the mean, of logarithms, of the starts'.
     certify:    whether to prove the points, see below.
 
     Computed in float64 whatever the dtype of the objective, whose numbers are taken exactly as they are; a function
@@ -168,7 +171,7 @@ def critical_points(
         jax.numpy_rank_promotion("allow"),
         jax.default_matmul_precision("highest"),
     ):
-        problem, data, params = _roots.problem_of(objective)
+        problem, data, params = _local.problem_of(objective)
         moving = _trees.floating(_double.as_numpy(params))
         theta = problem.flat(_starts.starts(starts, moving, objective.params, key, num_starts, box))
         l2 = _l2(objective, problem)
@@ -302,7 +305,7 @@ def _result(
     found, p = points.found, points.found.u.shape[1]
     theta = frame.theta(found.u)
     # That of u, and of the rounding of θ, which may be larger than what T makes of u.
-    errors = found.error @ np.abs(np.asarray(frame.basis)).T + _roots.ROUNDING * np.abs(theta)
+    errors = found.error @ np.abs(np.asarray(frame.basis)).T + _local.ROUNDING * np.abs(theta)
     kinds = np.select(
         [found.null > 0, found.index == 0, found.index == p], ["degenerate", "minimum", "maximum"], "saddle"
     )
