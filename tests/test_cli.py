@@ -496,6 +496,14 @@ def test_show_tells_what_a_result_is_and_draws_the_runs_on_it(shell):
     )
 
 
+def test_show_tells_how_a_flow_ended(shell):
+    options = {"activation": "relu", "bias": False, "loss": "half_squared_error"}
+    starts = {"w": np.float32([1.0, -1.0])}
+    ls.save(ls.gradient_flow(ls.neuron([1.0, -1.0], [-1.0, -1.0], **options), starts, [1.0, 2.0]), "flow.zarr")
+    assert shell("show", "flow.zarr") == 0
+    assert "met a kink at time 1.386" in shell.out and "not all computed" not in shell.out
+
+
 @pytest.mark.parametrize("options", [["w=-3:3:31", "b=-3:3:31"], ["w=-3:3:31"], ["w=-3:3:31", "--penalty", "l2=0,1"]])
 def test_pictures_of_what_is_no_sweep_over_two_coordinates(shell, options):
     assert shell("surface", "--data", "pair", "--axis", *options, "--plot", "s.png") == 0

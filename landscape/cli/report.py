@@ -99,6 +99,9 @@ def runs(trajectory: "Trajectory") -> str:
         note = "" if finite.all() else f"became non-finite at step {int(run['step'][int(finite.argmin())])}"
         if "computed" in run and not run["computed"].all():
             note = "not all computed yet" if run["computed"].any() else "not computed yet"
+        if "status" in run and int(run["status"]):  # of a gradient flow: how it ended
+            meanings = str(data["status"].attrs["flag_meanings"]).split()
+            note = f"{meanings[int(run['status'])].replace('_', ' ')} at time {float(run['end_time']):.6g}"
         reached = _value(steps.isel(at))
         rows.append(
             [
