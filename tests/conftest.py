@@ -1,9 +1,11 @@
 """What holds for every test: strict promotion of dtypes and ranks, fixed examples, counted compilations."""
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")  # before JAX is used; "cuda,cpu" runs the tests on a GPU
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -26,6 +28,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "lenient(reason): JAX's standard dtype promotion, for third-party code that needs it"
     )
+
+
+MAPS, MANY_MAPS = Path("/proc/self/maps"), 25_000
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +76,15 @@ def counted() -> Iterator[Tally]:
     tally, before = Tally(), len(_compiled)
     yield tally
     tally.count = len(_compiled) - before
+
+
+@pytest.fixture(autouse=True)
+def few_programs() -> Iterator[None]:
+    """Compiled programs are dropped long before their memory mappings reach Linux' limit (65530), where XLA crashes."""
+    yield
+    if MAPS.exists() and MAPS.read_bytes().count(b"\n") > MANY_MAPS:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture
