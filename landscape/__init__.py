@@ -17,6 +17,8 @@ _HOME = {
     "Batches": "landscape.objectives.data",
     "function": "landscape.objectives.objective",
     "neuron": "landscape.objectives.models",
+    "mlp": "landscape.objectives.mlp",
+    "Network": "landscape.objectives.mlp",
     "activation": "landscape.objectives.activations",
     "pointwise_loss": "landscape.objectives.losses",
     "datasets": None,

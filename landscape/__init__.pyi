@@ -37,6 +37,8 @@ from landscape.objectives.conversions import learning_rate_from as learning_rate
 from landscape.objectives.conversions import strength_from as strength_from
 from landscape.objectives.data import Batches as Batches
 from landscape.objectives.losses import pointwise_loss as pointwise_loss
+from landscape.objectives.mlp import Network as Network
+from landscape.objectives.mlp import mlp as mlp
 from landscape.objectives.models import neuron as neuron
 from landscape.objectives.objective import LinearModel as LinearModel
 from landscape.objectives.objective import Objective as Objective

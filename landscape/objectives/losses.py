@@ -36,6 +36,38 @@ def _(primals, tangents):
     return cross_entropy(z, y), sigmoid_residual(z, y) * dz - z * dy
 
 
+def _others(z: Array) -> tuple[Array, Array, Array]:
+    """Of scores z (n, K): which is largest, (n, K); the others' e^(z − max z), (n, K); the sum of these, (n, 1)."""
+    largest = jnp.arange(z.shape[1])[None] == jnp.argmax(z, axis=1)[:, None]
+    powers = jnp.where(largest, 0.0, jnp.exp(z - jnp.max(z, axis=1, keepdims=True)))
+    return largest, powers, jnp.sum(powers, axis=1, keepdims=True)
+
+
+def _softmax_cross_entropy_value(z: Array, y: Array) -> Array:
+    # log Σ e^z without the largest term, which is 1: a right and certain class keeps a loss of 1e-30.
+    behind = jnp.max(z, axis=1, keepdims=True) - z
+    return jnp.sum(y * behind, axis=1) + jnp.sum(y, axis=1) * jnp.log1p(_others(z)[2])[:, 0]
+
+
+def softmax_residual(z: Array, y: Array) -> Array:
+    """softmax(z) − y, (n, K), with its relative precision where the largest probability is near y = 1."""
+    largest, powers, rest = _others(z)
+    probabilities = powers / (1.0 + rest)
+    return jnp.where(largest, (1.0 - y) - jnp.sum(probabilities, axis=1, keepdims=True), probabilities - y)
+
+
+softmax_cross_entropy = jax.custom_jvp(_softmax_cross_entropy_value)
+"""−Σ_k y_k log softmax(z)_k, (n,), of scores z and probabilities y, both (n, K); ∂/∂z = softmax(z) − y."""
+
+
+@softmax_cross_entropy.defjvp
+def _(primals, tangents):
+    (z, y), (dz, dy) = primals, tangents
+    value = softmax_cross_entropy(z, y)
+    behind = jnp.max(z, axis=1, keepdims=True) - z + jnp.log1p(_others(z)[2])
+    return value, jnp.sum(softmax_residual(z, y) * dz + behind * dy, axis=1)
+
+
 @dataclass(frozen=True)
 class CrossEntropy:
     """Negative log-likelihood of a Bernoulli label with probability σ(z), loss(z, y) = softplus(z) − y·z, y in [0, 1].
