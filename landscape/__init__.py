@@ -71,6 +71,12 @@ _HOME = {
     "gradient_flow": "landscape.minima.gradient_flow.gradient_flow",
     "max_margin": "landscape.minima.gradient_flow.max_margin",
     "MaxMargin": "landscape.minima.gradient_flow.max_margin",
+    # networks
+    "symmetry": "landscape.networks.symmetry.symmetry",
+    "Symmetry": "landscape.networks.symmetry.symmetry",
+    "align": "landscape.networks.symmetry.align",
+    "Alignment": "landscape.networks.symmetry.align",
+    "same_up_to_symmetry": "landscape.networks.symmetry.align",
     "saturation": "landscape.surfaces.saturation",
     "Saturation": "landscape.surfaces.saturation",
     "scale_sweep": "landscape.analysis.scale_sweep",

@@ -30,6 +30,11 @@ from landscape.minima.gradient_flow.max_margin import max_margin as max_margin
 from landscape.minima.penalty_path.choose_strength import choose_strength as choose_strength
 from landscape.minima.penalty_path.penalty_path import PenaltyPath as PenaltyPath
 from landscape.minima.penalty_path.penalty_path import penalty_path as penalty_path
+from landscape.networks.symmetry.align import Alignment as Alignment
+from landscape.networks.symmetry.align import align as align
+from landscape.networks.symmetry.align import same_up_to_symmetry as same_up_to_symmetry
+from landscape.networks.symmetry.symmetry import Symmetry as Symmetry
+from landscape.networks.symmetry.symmetry import symmetry as symmetry
 from landscape.objectives import datasets as datasets
 from landscape.objectives.activations import activation as activation
 from landscape.objectives.check_gradient import check_gradient as check_gradient

@@ -10,7 +10,7 @@ import pytest
 import landscape as ls
 
 ROOT = Path(ls.__file__).parent
-WINGS = ("tiles", "objectives", "charts", "surfaces", "analysis", "minima", "plot")  # right to left only
+WINGS = ("tiles", "objectives", "charts", "surfaces", "analysis", "minima", "networks", "plot")  # right to left only
 HEAVY = (
     *("jax", "numpy", "scipy", "optax", "xarray", "pandas", "zarr", "fsspec", "matplotlib", "tqdm", "sklearn"),
     *("sympy", "flint", "diffrax", "optimistix"),
@@ -91,7 +91,7 @@ def imports_of(path: Path) -> set[str]:
 @pytest.mark.parametrize("wing", WINGS)
 def test_imports_point_downwards(wing):
     """Tiles know no objective, charts no surface, surfaces no analysis, plots only data sets; none imports jax._src."""
-    for path in (ROOT / wing).glob("*.py"):
+    for path in (ROOT / wing).rglob("*.py"):
         imported = imports_of(path)
         for higher in WINGS[WINGS.index(wing) + 1 :]:
             assert not any(name.startswith(f"landscape.{higher}") for name in imported), f"{path.name} imports {higher}"

@@ -13,7 +13,6 @@ model is not touched, and what is not affine, or does not pay, stays where it wa
 True
 """
 
-import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -22,13 +21,10 @@ import jax.extend.core as jex
 import jax.numpy as jnp
 from jax import Array
 
-from landscape import _jaxprs
+from landscape._jaxprs import GROUPS, Node, Program, flatten, is_value, needed, read, run
 from landscape.surfaces import _cost
 from landscape.surfaces._cost import Count, Step
 
-# Entered, because they only group equations. A custom_jvp or custom_vjp call stays whole, with its rule: entering one
-# would change relu'(0).
-GROUPS = {"jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint"}  # names differ between versions
 # Affine in all of their operands at once.
 LINEAR = {
     *("add", "add_any", "sub", "neg", "reshape", "broadcast_in_dim", "transpose", "squeeze", "expand_dims", "rev"),
@@ -41,29 +37,7 @@ FIXED, AFFINE, OTHER = range(3)  # what a value is in the coordinates
 
 GAIN = 1.05  # hoisted must be this much cheaper than plain, by count
 
-UNNAMED = jex.DebugInfo("hoist", "landscape", None, None)  # a jaxpr wants one
-
-Value = Any  # the number of a value in a program, or a literal
 Terms = list[tuple[Array, list[Array]]]  # of each hoisted value: at zero, and its slope along each coordinate
-
-
-class Node(NamedTuple):
-    """One equation of a program."""
-
-    equation: Any
-    inputs: tuple[Value, ...]
-    outputs: tuple[int, ...]
-
-
-class Program(NamedTuple):
-    """A function of the coordinates as a flat list of equations between numbered values."""
-
-    nodes: list[Node]
-    avals: dict[int, Any]  # shape and dtype of each value
-    constants: dict[int, Any]
-    coordinates: tuple[int, ...]
-    outputs: tuple[Value, ...]
-    structure: Any
 
 
 class Split(NamedTuple):
@@ -84,11 +58,11 @@ class Split(NamedTuple):
     def terms(self) -> Terms:
         """The hoisted values at zero with their slopes, by one linearization."""
         program = self.program
-        nodes = _needed(program, self.hoisted, (), effects=False)  # a print belongs to a cell
-        zeros = [jnp.zeros((), program.avals[c].dtype) for c in program.coordinates]
+        nodes = needed(program, self.hoisted, (), effects=False)  # a print belongs to a cell
+        zeros = [jnp.zeros((), program.avals[c].dtype) for c in program.arguments]
 
         def prefix(*coordinates: Array) -> tuple[list[Array], list[Array]]:
-            values = _run(nodes, program.constants | dict(zip(program.coordinates, coordinates, strict=True)))
+            values = run(nodes, program.constants | dict(zip(program.arguments, coordinates, strict=True)))
             return [values[v] for v in self.affine], [values[v] for v in self.fixed]
 
         at_zero, slope, fixed = jax.linearize(prefix, *zeros, has_aux=True)
@@ -98,13 +72,13 @@ class Split(NamedTuple):
 
     def finish(self, terms: Terms, coordinates: Sequence[Array]) -> Any:
         """The function's value at these coordinates."""
-        values = self.program.constants | dict(zip(self.program.coordinates, coordinates, strict=True))
+        values = self.program.constants | dict(zip(self.program.arguments, coordinates, strict=True))
         for v, (moved, slopes) in zip(self.hoisted, terms, strict=True):
             for c, slope in zip(coordinates, slopes, strict=False):
                 moved = moved + jnp.asarray(c, slope.dtype) * slope
             values[v] = moved
-        values = _run(self.rest, values)
-        return self.program.structure.unflatten([_read(values, v) for v in self.program.outputs])
+        values = run(self.rest, values)
+        return self.program.structure.unflatten([read(values, v) for v in self.program.outputs])
 
 
 def hoist(f: Callable[..., Any], coordinates: Sequence[Any]) -> tuple[Terms, Callable[[Terms, Sequence[Array]], Any]]:
@@ -120,54 +94,20 @@ def hoist(f: Callable[..., Any], coordinates: Sequence[Any]) -> tuple[Terms, Cal
 
 def split(f: Callable[..., Any], coordinates: Sequence[Any]) -> Split:
     """Cut f where a cell is cheapest, by count; nothing is hoisted where that gains less than 5 %."""
-    program = _program(f, coordinates)
+    program = flatten(f, coordinates, GROUPS)
     kinds = _kinds(program)
     hoisted = _cheapest_cut(program, kinds)
     affine = tuple(v for v in hoisted if kinds[v] == AFFINE)
-    plain, rest = _needed(program, program.outputs, ()), _needed(program, program.outputs, hoisted)
+    plain, rest = needed(program, program.outputs, ()), needed(program, program.outputs, hoisted)
     before, after = _count(program, plain, (), ()), _count(program, rest, affine, hoisted)
     if before.weighted < GAIN * after.weighted:
         return Split(program, (), (), plain, before, before)
     return Split(program, affine, tuple(v for v in hoisted if kinds[v] == FIXED), rest, before, after)
 
 
-def _program(f: Callable[..., Any], coordinates: Sequence[Any]) -> Program:
-    """Trace f and flatten it: groups of equations are entered."""
-    closed, shape = jax.make_jaxpr(f, return_shape=True)(*coordinates)
-    numbers = itertools.count()
-    nodes: list[Node] = []
-    avals: dict[int, Any] = {}
-    constants: dict[int, Any] = {}
-
-    def new(variable: Any) -> int:
-        number = next(numbers)
-        avals[number] = variable.aval
-        return number
-
-    def enter(jaxpr: Any, consts: Sequence[Any], arguments: Sequence[Value]) -> list[Value]:
-        named: dict[Any, Value] = dict(zip(jaxpr.invars, arguments, strict=True))
-        for variable, value in zip(jaxpr.constvars, consts, strict=True):
-            named[variable] = new(variable)
-            constants[named[variable]] = value
-        for equation in jaxpr.eqns:
-            inputs = tuple(v if isinstance(v, jex.Literal) else named[v] for v in equation.invars)
-            if equation.primitive.name in GROUPS:
-                (inner,) = _jaxprs.inner(equation)
-                outputs = enter(_jaxprs.opened(inner), getattr(inner, "consts", ()), inputs)
-            else:
-                outputs = [new(v) for v in equation.outvars]
-                nodes.append(Node(equation, inputs, tuple(outputs)))
-            named.update(zip(equation.outvars, outputs, strict=True))
-        return [v if isinstance(v, jex.Literal) else named[v] for v in jaxpr.outvars]
-
-    arguments = [new(v) for v in closed.jaxpr.invars]
-    outputs = enter(closed.jaxpr, closed.consts, arguments)
-    return Program(nodes, avals, constants, tuple(arguments), tuple(outputs), jax.tree.structure(shape))
-
-
 def _kinds(program: Program) -> dict[int, int]:
     """What each value is in the coordinates: independent of them, affine, or other."""
-    kinds = dict.fromkeys(program.constants, FIXED) | dict.fromkeys(program.coordinates, AFFINE)
+    kinds = dict.fromkeys(program.constants, FIXED) | dict.fromkeys(program.arguments, AFFINE)
     for node in program.nodes:
         of = [FIXED if isinstance(v, jex.Literal) else kinds[v] for v in node.inputs]
         kinds.update(dict.fromkeys(node.outputs, _kind(node.equation, of)))
@@ -200,11 +140,11 @@ def _cheapest_cut(program: Program, kinds: dict[int, int]) -> set[int]:
 
     That is to hoist it, or to compute it from what was cheapest for its inputs.
     """
-    k, hoist_here = len(program.coordinates), set()
-    cheapest = dict.fromkeys((*program.constants, *program.coordinates), 0.0)
+    k, hoist_here = len(program.arguments), set()
+    cheapest = dict.fromkeys((*program.constants, *program.arguments), 0.0)
     makers = {out: node for node in program.nodes for out in node.outputs}
     for node in program.nodes:
-        direct = _cost.weight(node.equation) + sum(cheapest.get(v, 0.0) for v in set(filter(_is_value, node.inputs)))
+        direct = _cost.weight(node.equation) + sum(cheapest.get(v, 0.0) for v in set(filter(is_value, node.inputs)))
         for v in node.outputs:
             if kinds[v] == OTHER:
                 continue
@@ -214,7 +154,7 @@ def _cheapest_cut(program: Program, kinds: dict[int, int]) -> set[int]:
                 hoist_here.add(v)
     cut: set[int] = set()
     open_values = [v for node in program.nodes if OTHER in map(kinds.get, node.outputs) for v in node.inputs]
-    pending = [v for v in (*open_values, *program.outputs) if _is_value(v)]
+    pending = [v for v in (*open_values, *program.outputs) if is_value(v)]
     seen: set[int] = set()
     while pending:
         v = pending.pop()
@@ -224,46 +164,15 @@ def _cheapest_cut(program: Program, kinds: dict[int, int]) -> set[int]:
         if v in hoist_here:
             cut.add(v)
         else:
-            pending += filter(_is_value, makers[v].inputs)
+            pending += filter(is_value, makers[v].inputs)
     return cut
-
-
-def _needed(program: Program, wanted: Sequence[Value], given: Any, effects: bool = True) -> list[Node]:
-    """The equations that lead from `given` values to the wanted ones, in order; with those that have effects."""
-    needed, nodes = {v for v in wanted if _is_value(v)} - set(given), []
-    for node in reversed(program.nodes):
-        if needed.intersection(node.outputs) or (effects and node.equation.effects):
-            nodes.append(node)
-            needed |= {v for v in node.inputs if _is_value(v)} - set(given)
-    return nodes[::-1]
-
-
-def _run(nodes: list[Node], values: dict[int, Any]) -> dict[int, Any]:
-    """Evaluate equations; `values` holds what they read."""
-    values = dict(values)
-    for equation, inputs, outputs in nodes:
-        arguments = zip(equation.invars, inputs, strict=True)
-        given = {v: _read(values, i) for v, i in arguments if not isinstance(v, jex.Literal)}
-        kept = {v: out for v, out in zip(equation.outvars, outputs, strict=True) if not isinstance(v, jex.DropVar)}
-        alone = jex.Jaxpr((), list(given), list(kept), [equation], equation.effects, UNNAMED)
-        results = jex.jaxpr_as_fun(jex.ClosedJaxpr(alone, ()))(*given.values())
-        values.update(zip(kept.values(), results, strict=True))
-    return values
-
-
-def _read(values: dict[int, Any], value: Value) -> Any:
-    return values[value] if _is_value(value) else value.val
-
-
-def _is_value(value: Value) -> bool:
-    return isinstance(value, int)
 
 
 def _count(program: Program, nodes: list[Node], affine: Sequence[int], hoisted: Any) -> Count:
     """What nodes cost in a cell, with putting together what was hoisted."""
-    together = 2 * len(program.coordinates) * sum(_cost.size(program.avals[v]) for v in affine)
+    together = 2 * len(program.arguments) * sum(_cost.size(program.avals[v]) for v in affine)
     read = sum(_cost.size(program.avals[v]) for v in hoisted if v not in affine)
-    steps = [Step(node.equation, list(filter(_is_value, node.inputs)), node.outputs) for node in nodes]
-    results = filter(_is_value, program.outputs)
+    steps = [Step(node.equation, list(filter(is_value, node.inputs)), node.outputs) for node in nodes]
+    results = filter(is_value, program.outputs)
     alone = _cost.count_steps(steps, lambda v: _cost.nbytes(program.avals[v]), results, affine)
     return alone._replace(operations=alone.operations + together, weighted=alone.weighted + together + read)
