@@ -77,6 +77,7 @@ _HOME = {
     "align": "landscape.networks.symmetry.align",
     "Alignment": "landscape.networks.symmetry.align",
     "same_up_to_symmetry": "landscape.networks.symmetry.align",
+    "hidden_units": "landscape.networks.hidden_units",
     "saturation": "landscape.surfaces.saturation",
     "Saturation": "landscape.surfaces.saturation",
     "scale_sweep": "landscape.analysis.scale_sweep",

@@ -30,6 +30,7 @@ from landscape.minima.gradient_flow.max_margin import max_margin as max_margin
 from landscape.minima.penalty_path.choose_strength import choose_strength as choose_strength
 from landscape.minima.penalty_path.penalty_path import PenaltyPath as PenaltyPath
 from landscape.minima.penalty_path.penalty_path import penalty_path as penalty_path
+from landscape.networks.hidden_units import hidden_units as hidden_units
 from landscape.networks.symmetry.align import Alignment as Alignment
 from landscape.networks.symmetry.align import align as align
 from landscape.networks.symmetry.align import same_up_to_symmetry as same_up_to_symmetry

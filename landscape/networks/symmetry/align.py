@@ -179,7 +179,7 @@ def _assigned(layer: Layer, flips: np.ndarray, products: np.ndarray) -> Move:
 
 
 def _by_activations(
-    layers: Sequence[Layer], seen: tuple[Mapping[str, np.ndarray], ...], goal: Leaves, start: Leaves
+    layers: Sequence[Layer], seen: tuple[Mapping[str, Any], ...], goal: Leaves, start: Leaves
 ) -> dict[str, Move]:
     """Units assigned by the correlations of a's activations with b's, and of what flips are left by the weights."""
     moves = {}
@@ -210,8 +210,9 @@ def _sign(flip: np.ndarray, exponents: Sequence[float]) -> float:
     return float(np.prod(flip ** np.array(exponents)))
 
 
-def _standardized(activations: np.ndarray) -> np.ndarray:
+def _standardized(activations: Any) -> np.ndarray:
     """Columns of mean 0 and norm 1; 0 where a unit is constant."""
-    centered = activations.astype(np.float64) - activations.mean(axis=0, dtype=np.float64)
+    wide = np.asarray(activations, np.float64)
+    centered = wide - wide.mean(axis=0)
     norms = np.linalg.norm(centered, axis=0)
     return centered / np.where(norms > 0, norms, 1.0)

@@ -29,6 +29,7 @@ class Symmetry:
     """
 
     layers: tuple[Layer, ...]
+    _apply: Callable[[Params, Any], Any] = field(repr=False)
     _example: Params = field(repr=False)
     _reading: Reading = field(repr=False, compare=False)
 
@@ -76,23 +77,24 @@ class Symmetry:
         leaves, rebuild = self._taken("params", params)
         return rebuild(_canonical.canonical(self.layers, leaves))
 
-    def activations(self, params: Params, x: Any) -> dict[str, np.ndarray]:
+    def activations(self, params: Params, x: Any) -> dict[str, Array]:
         """What the units of each layer pass on, {layer: (m, size)}: m is the examples, and positions of an image."""
-        leaves, rebuild = self._taken("params", params)
-        reading, program = self._reading, self._reading.program
-        arguments = jax.tree.leaves((rebuild(leaves), x))
-        wanted = {layer.name: layer.values for layer in self.layers}
-        values = program.constants | dict(zip(program.arguments, arguments, strict=True))
-        nodes = _jaxprs.needed(program, [v for found in wanted.values() for v, _, _ in found], (), effects=False)
-        with jax.default_matmul_precision("highest"):
-            values = _jaxprs.run(nodes, values)
-        out = {}
+        x = jax.tree.map(jnp.asarray, x)
+        program = self._reading.program
+        there = [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(x)]
+        if there != [(program.avals[v].shape, program.avals[v].dtype) for v in program.arguments[-len(there) :]]:
+            return symmetry(self._apply, self._example, x).activations(params, x)  # traced for other shapes
         for layer in self.layers:
-            parts = [_units_last(reading, np.asarray(values[v]), v, i, k) for v, i, k in layer.values]
-            if not parts:
+            if not layer.values:
                 raise ValueError(f"layer {layer.name!r} has no activations: nothing sums over its units and the data.")
-            out[layer.name] = np.concatenate(parts)
-        return out
+        values = program.constants | dict(zip(program.arguments, jax.tree.leaves((params, x)), strict=True))
+        wanted = [value for layer in self.layers for value, _, _ in layer.values]
+        with jax.default_matmul_precision("highest"):
+            values = _jaxprs.run(_jaxprs.needed(program, wanted, (), effects=False), values)
+        return {
+            layer.name: jnp.concatenate([_units_last(self._reading, values[v], v, i, k) for v, i, k in layer.values])
+            for layer in self.layers
+        }
 
     def _taken(self, name: str, params: Params) -> tuple[dict[str, np.ndarray], Callable[[Mapping[str, Any]], Params]]:
         """({leaf: float64 array}, the way back to params like the given ones)."""
@@ -149,7 +151,7 @@ def symmetry(apply: Callable[[Params, Any], Any], params: Params, x: Any) -> Sym
     moving = [_trees.is_floating(leaf) for leaf in jax.tree.leaves(params)]
     program = _jaxprs.flatten(apply, (params, x), _reading.ENTERED)
     reading = _reading.read(program, moving + [False] * len(jax.tree.leaves(x)))
-    return Symmetry(tuple(_layers(reading, list(_trees.named_leaves(params)))), params, reading)
+    return Symmetry(tuple(_layers(reading, list(_trees.named_leaves(params)))), apply, params, reading)
 
 
 def _layers(reading: Reading, names: list[str]) -> Iterator[Layer]:
@@ -235,11 +237,11 @@ def _passed_on(reading: Reading, number: int) -> Iterator[tuple[int, int, int]]:
             return
 
 
-def _units_last(reading: Reading, array: np.ndarray, value: int, axis: int, position: int) -> np.ndarray:
+def _units_last(reading: Reading, array: Array, value: int, axis: int, position: int) -> Array:
     """The array as (everything else, units)."""
     sizes = [reading.factors.size((n,)) for n in reading.of(value)[axis]]
     array = array.reshape(*array.shape[:axis], *sizes, *array.shape[axis + 1 :])
-    return np.moveaxis(array, axis + position, -1).reshape(-1, sizes[position])
+    return jnp.moveaxis(array, axis + position, -1).reshape(-1, sizes[position])
 
 
 def _shapes(params: Params) -> Any:
