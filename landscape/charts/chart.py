@@ -205,9 +205,10 @@ def from_json(text: str) -> Chart:
 
 def _kinds() -> dict[str, type]:
     """The charts that are stored with a surface, by name."""
-    from landscape.charts import plane, polar
+    from landscape.charts import curve, plane, polar
 
-    return {kind.__name__: kind for kind in (plane.Plane, polar.Polar, polar.Boundary)}
+    kinds = (plane.Plane, polar.Polar, polar.Boundary, curve.Bezier, curve.Polygon)
+    return {kind.__name__: kind for kind in kinds}
 
 
 def _describe(chart: Any) -> dict[str, Any] | None:
@@ -220,8 +221,8 @@ def _describe(chart: Any) -> dict[str, Any] | None:
             described[name] = list(value)
         elif isinstance(value, Chart):
             described[name] = _describe(value)
-        elif name == "directions":
-            described[name] = [_describe_params(direction) for direction in value]
+        elif name in ("directions", "points"):
+            described[name] = [_describe_params(params) for params in value]
         else:
             described[name] = _describe_params(value)
         if described[name] is None or (isinstance(described[name], list) and None in described[name]):
@@ -255,8 +256,8 @@ def _rebuild(described: dict[str, Any]) -> Chart:
     for name, value in described.items():
         if name == "names":
             values[name] = tuple(value)
-        elif name == "directions":
-            values[name] = tuple(_rebuild_params(direction) for direction in value)
+        elif name in ("directions", "points"):
+            values[name] = tuple(_rebuild_params(params) for params in value)
         else:
             values[name] = _rebuild(value) if isinstance(value.get("kind"), str) else _rebuild_params(value)
     return cls(**values)

@@ -11,22 +11,30 @@ many_planes      the spread over random planes or lines of one model, or of seve
 penalty_path     parameters against the strength λ of a penalty, and the held-out risk by which it is chosen
 trajectory       risk, objective or gradient norm against the step, or of a flow against time
 neuron_output    h(x) for several params, with the data on it
+network          a network with δ on its units and W_ij δ_j on its edges, for one example
+basins           where each start ends, and in how many steps
+trainability     for which hyper-parameters training converges
+optimizers       which share of starts each optimizer has solved, by steps
 style            print sizes, colors, and the look of each optimizer and each λ
 """
 
 from landscape.plot import style
+from landscape.plot.basins import basins
 from landscape.plot.contour import contour
 from landscape.plot.dark_minimum import dark_minimum
 from landscape.plot.gradient_norm import gradient_norm
 from landscape.plot.line import line
 from landscape.plot.many_planes import many_planes
+from landscape.plot.network import network
 from landscape.plot.neuron_output import neuron_output
+from landscape.plot.optimizers import optimizers
 from landscape.plot.penalty_path import penalty_path
 from landscape.plot.slices import slices
 from landscape.plot.surface3d import surface3d
+from landscape.plot.trainability import trainability
 from landscape.plot.trajectory import trajectory
 
 __all__ = [
-    "contour", "dark_minimum", "gradient_norm", "line", "many_planes", "neuron_output", "penalty_path", "slices",
-    "style", "surface3d", "trajectory",
+    "basins", "contour", "dark_minimum", "gradient_norm", "line", "many_planes", "network", "neuron_output",
+    "optimizers", "penalty_path", "slices", "style", "surface3d", "trainability", "trajectory",
 ]  # fmt: skip
