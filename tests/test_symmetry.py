@@ -221,6 +221,20 @@ def test_any_perceptron_is_found_among_its_copies(sizes, activation, seed):
         assert_close(ls.align(found, params, copy).params, jax.tree.map(np.asarray, params), **close)
 
 
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_canonical_params_can_be_compiled_and_mapped(activation):
+    """In the params' own dtype, close to what float64 gives."""
+    network = ls.mlp((2, 3, 3, 1), activation=activation)
+    params = network.init(KEY, "uniform")
+    found = ls.symmetry(network.apply, params, inputs(3, 2))
+    copies = jax.tree.map(
+        lambda *leaves: jnp.stack(leaves), *(found.random(jax.random.key(i), params) for i in range(5))
+    )
+    mapped = jax.jit(jax.vmap(found.canonical))(copies)
+    expected = jax.tree.map(lambda leaf: np.broadcast_to(leaf, (5, *leaf.shape)), found.canonical(params))
+    assert_close(mapped, expected, eps=64, scale=1.0)
+
+
 def test_balancing_makes_the_weights_least():
     """Σθ² of the canonical params is least over rescalings; what comes in is then as large as what goes out."""
     network = ls.mlp((3, 5, 2), activation="relu")

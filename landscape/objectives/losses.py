@@ -44,9 +44,12 @@ def _others(z: Array) -> tuple[Array, Array, Array]:
 
 
 def _softmax_cross_entropy_value(z: Array, y: Array) -> Array:
-    # log Σ e^z without the largest term, which is 1: a right and certain class keeps a loss of 1e-30.
-    behind = jnp.max(z, axis=1, keepdims=True) - z
-    return jnp.sum(y * behind, axis=1) + jnp.sum(y, axis=1) * jnp.log1p(_others(z)[2])[:, 0]
+    return jnp.sum(y * _surprise(z), axis=1)
+
+
+def _surprise(z: Array) -> Array:
+    """−log softmax(z), (n, K). log Σ e^z without the largest term, which is 1: so a certain class keeps its 1e-30."""
+    return (jnp.max(z, axis=1, keepdims=True) - z) + jnp.log1p(_others(z)[2])
 
 
 def softmax_residual(z: Array, y: Array) -> Array:
@@ -63,9 +66,7 @@ softmax_cross_entropy = jax.custom_jvp(_softmax_cross_entropy_value)
 @softmax_cross_entropy.defjvp
 def _(primals, tangents):
     (z, y), (dz, dy) = primals, tangents
-    value = softmax_cross_entropy(z, y)
-    behind = jnp.max(z, axis=1, keepdims=True) - z + jnp.log1p(_others(z)[2])
-    return value, jnp.sum(softmax_residual(z, y) * dz + behind * dy, axis=1)
+    return softmax_cross_entropy(z, y), jnp.sum(softmax_residual(z, y) * dz + _surprise(z) * dy, axis=1)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from landscape import _checks, _trees
+from landscape import _backend, _checks, _trees
 from landscape._trees import Params
 from landscape.objectives import data as _data
 from landscape.objectives import formula, penalties, tracing
@@ -110,6 +110,7 @@ class Objective:
         if self.data_id is not None:
             _checks.instance("data_id", self.data_id, str, 'a string, such as "imagenet-val v2"')
         object.__setattr__(self, "traced_losses", Versioned(*_traced_losses(self)))
+        _backend.warn_of_wrong_sums()
 
     @property
     def preparation(self) -> Preparation | None:

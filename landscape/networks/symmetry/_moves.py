@@ -6,11 +6,11 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-Leaves = Mapping[str, np.ndarray]
+Leaves = Mapping[str, Any]  # arrays of NumPy or of JAX, by the leaves' names
 
 
 class Place(NamedTuple):
@@ -65,20 +65,21 @@ class Move:
     order (M,), signs (M, sign flips) of ±1, scales (M, rescalings) > 0.
     """
 
-    order: np.ndarray
-    signs: np.ndarray
-    scales: np.ndarray
+    order: Any
+    signs: Any
+    scales: Any
 
     def then(self, second: Move) -> Move:
         """This move, and after it another."""
         order = second.order
         return Move(self.order[order], self.signs[order] * second.signs, self.scales[order] * second.scales)
 
-    def factors(self, place: Place) -> np.ndarray:
-        """What the entries of each unit are multiplied by at a place, (M,)."""
-        return np.prod(self.signs ** np.array(place.signs), axis=1) * np.prod(
-            self.scales ** np.array(place.scales), axis=1
-        )
+    def factors(self, place: Place) -> Any:
+        """What the entries of each unit are multiplied by at a place, (M,); None where that is 1."""
+        powers = [(self.signs[:, i], power) for i, power in enumerate(place.signs)]
+        powers += [(self.scales[:, i], power) for i, power in enumerate(place.scales)]
+        factors = [factor**power for factor, power in powers if power]
+        return math.prod(factors[1:], start=factors[0]) if factors else None
 
 
 def still(layer: Layer) -> Move:
@@ -86,20 +87,23 @@ def still(layer: Layer) -> Move:
     return Move(np.arange(layer.size), np.ones((layer.size, layer.signs)), np.ones((layer.size, layer.scales)))
 
 
-def units(leaf: np.ndarray, place: Place) -> np.ndarray:
+def units(leaf: Any, place: Place) -> Any:
     """A leaf with the units of a place along its first axis, (M, …)."""
     split = leaf.reshape(*leaf.shape[: place.axis], *place.shape, *leaf.shape[place.axis + 1 :])
-    return np.moveaxis(split, place.axis + place.position, 0)
+    return leaf.__array_namespace__().moveaxis(split, place.axis + place.position, 0)
 
 
-def transformed(leaves: Leaves, moves: Iterable[tuple[Layer, Move]]) -> dict[str, np.ndarray]:
+def transformed(leaves: Leaves, moves: Iterable[tuple[Layer, Move]]) -> dict[str, Any]:
     """The leaves after the moves."""
     out = dict(leaves)
     for layer, move in moves:
         for place in layer.places:
             leaf = out[place.leaf]
-            moved = np.moveaxis(units(leaf, place)[move.order], 0, -1) * move.factors(place)
-            out[place.leaf] = np.moveaxis(moved, -1, place.axis + place.position).reshape(leaf.shape)
+            space = leaf.__array_namespace__()
+            moved, factors = units(leaf, place)[move.order], move.factors(place)
+            if factors is not None:
+                moved = moved * factors.astype(leaf.dtype).reshape(-1, *[1] * (moved.ndim - 1))
+            out[place.leaf] = space.moveaxis(moved, 0, place.axis + place.position).reshape(leaf.shape)
     return out
 
 
@@ -155,7 +159,8 @@ def in_order(layers: Sequence[Layer], *, backwards: bool = False) -> list[tuple[
     return out
 
 
-def rows(leaves: Leaves, places: Sequence[Place]) -> np.ndarray:
+def rows(leaves: Leaves, places: Sequence[Place]) -> Any:
     """What the units of a layer are at some places, side by side: (M, numbers)."""
     parts = [units(leaves[place.leaf], place) for place in places]
-    return np.concatenate([part.reshape(len(part), math.prod(part.shape[1:])) for part in parts], axis=1)
+    flat = [part.reshape(len(part), math.prod(part.shape[1:])) for part in parts]
+    return flat[0].__array_namespace__().concatenate(flat, axis=1)

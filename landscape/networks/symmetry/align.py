@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import jax
 import numpy as np
 
 from landscape import _checks
@@ -70,14 +71,16 @@ def align(symmetry: Symmetry, a: Params, b: Params, *, data: Any = None) -> Alig
     most = max((layer.signs for layer in layers), default=0)
     if most > FLIPS:
         raise ValueError(f"`symmetry` has a layer with {most} ways to flip a unit; align tries all of up to {FLIPS}.")
-    (goal, sizes), (start, balancing) = balance(layers, here), balance(layers, there)
+    (goal, sizes), (start, balancing) = _balanced(layers, here), _balanced(layers, there)
     if data is None:
         moves, converged = _by_weights(layers, goal, start)
     else:
         seen = symmetry.activations(a, data), symmetry.activations(b, data)
         moves, converged = _by_activations(layers, seen, goal, start), True
-    undone = {layer.name: _undone(layer, sizes[layer.name]) for layer in layers}
-    total = {n: balancing[n].then(moves[n]).then(undone[n]) for n in moves}
+    total = {}
+    for layer in layers:
+        name, move = layer.name, moves[layer.name]
+        total[name] = replace(move, scales=balancing[name][move.order] / sizes[name])
     out = rebuild(transformed(there, [(layer, total[layer.name]) for layer in layers]))
     after, _ = symmetry._taken("params", out)
     return Alignment(out, total, _distance(here, after), _distance(here, there), converged)
@@ -98,14 +101,15 @@ def same_up_to_symmetry(symmetry: Symmetry, a: Params, b: Params, *, tolerance: 
     _checks.instance("symmetry", symmetry, Symmetry, "what ls.symmetry(apply, params, x) returns")
     _checks.positive("tolerance", tolerance)
     leaves, rebuild = symmetry._taken("a", a)
-    balanced = rebuild(balance(symmetry.layers, leaves)[0])
+    balanced = rebuild(_balanced(symmetry.layers, leaves)[0])
     size = np.sqrt(sum(np.sum(leaf**2) for leaf in symmetry._taken("a", balanced)[0].values()))
     return bool(align(symmetry, balanced, b).distance <= tolerance * size)
 
 
-def _undone(layer: Layer, move: Move) -> Move:
-    """The inverse of a rescaling."""
-    return Move(np.arange(layer.size), np.ones_like(move.signs), 1.0 / move.scales)
+def _balanced(layers: tuple[Layer, ...], leaves: Leaves) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """(the leaves balanced, by which factors (M, rescalings) each layer was), in float64."""
+    with jax.enable_x64(True):
+        return jax.device_get(balance(layers, leaves))
 
 
 def _distance(a: Leaves, b: Leaves) -> float:

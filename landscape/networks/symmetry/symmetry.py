@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import Tracer
 
 from landscape import _checks, _jaxprs, _trees
 from landscape._trees import Params
@@ -20,7 +21,7 @@ from landscape.networks.symmetry._moves import Layer, Move, Place, all_moves, ra
 from landscape.networks.symmetry._reading import Reading
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Symmetry:
     """The symmetry group of a network's hidden layers; what `ls.symmetry` returns.
 
@@ -71,11 +72,15 @@ class Symmetry:
 
         Rescaled, of least ‖θ‖² (what comes into a unit is as large as what goes out); of either sign, that which makes
         a unit's largest incoming weight positive; in the order of their incoming weights. Exact for permutations and
-        signs. Params near each other may have representatives far apart: compare with `ls.same_up_to_symmetry`.
+        signs. May be compiled and mapped: then in the params' dtype, else in float64. Params near each other may have
+        representatives far apart: compare with `ls.same_up_to_symmetry`.
         References: Stock et al. 2019, section 3.1 (balanced networks).
         """
         leaves, rebuild = self._taken("params", params)
-        return rebuild(_canonical.canonical(self.layers, leaves))
+        if any(isinstance(leaf, Tracer) for leaf in leaves.values()):
+            return rebuild(_canonical.canonical(self.layers, leaves))
+        with jax.enable_x64(True):
+            return rebuild(jax.device_get(_canonical.canonical(self.layers, leaves)))
 
     def activations(self, params: Params, x: Any) -> dict[str, Array]:
         """What the units of each layer pass on, {layer: (m, size)}: m is the examples, and positions of an image."""
@@ -96,8 +101,8 @@ class Symmetry:
             for layer in self.layers
         }
 
-    def _taken(self, name: str, params: Params) -> tuple[dict[str, np.ndarray], Callable[[Mapping[str, Any]], Params]]:
-        """({leaf: float64 array}, the way back to params like the given ones)."""
+    def _taken(self, name: str, params: Params) -> tuple[dict[str, Any], Callable[[Mapping[str, Any]], Params]]:
+        """({leaf: float64 array, or as it is where it is traced}, the way back to params like the given ones)."""
         there, here = _shapes(self._example), _shapes(params)
         if there != here:
             raise ValueError(
@@ -105,11 +110,13 @@ class Symmetry:
                 + _trees.layouts(**{"read": self._example, name: params})
             )
         named, structure = _trees.named_leaves(params), jax.tree.structure(params)
-        moving = {n: np.asarray(leaf, np.float64) for n, leaf in named.items() if _trees.is_floating(leaf)}
+        moving = {n: leaf for n, leaf in named.items() if _trees.is_floating(leaf)}
+        if not any(isinstance(leaf, Tracer) for leaf in moving.values()):
+            moving = {n: np.asarray(leaf, np.float64) for n, leaf in moving.items()}
 
         def rebuild(changed: Mapping[str, Any]) -> Params:
             return structure.unflatten(
-                jnp.asarray(np.asarray(changed[n]), leaf.dtype) if n in changed else leaf for n, leaf in named.items()
+                jnp.asarray(changed[n].astype(leaf.dtype)) if n in changed else leaf for n, leaf in named.items()
             )
 
         return moving, rebuild
