@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import _report, compression, interpolation, minima, neuron, planes, scaling
+from benchmarks import _report, compression, interpolation, minima, neuron, planes, scaling, trainability
 
 RESULTS = Path(__file__).parent / "results"
 WORKLOADS = {
@@ -14,6 +14,8 @@ WORKLOADS = {
     "interpolation": interpolation,
     "minima": minima,
     "scaling": scaling,
+    "trainability": trainability,
+    "trainability_whole": trainability.whole,
 }
 
 

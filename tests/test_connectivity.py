@@ -353,6 +353,14 @@ def test_batch_statistics_belong_to_a_point():
     assert float(found.after.height) < float(found.before.height) / 2
 
 
+def test_ends_that_are_one_have_no_barrier():
+    """As a network has with its aligned copy, bit for bit or all but rounding."""
+    for b in (EAST, {"x": EAST["x"] * (1 + 1e-7), "y": EAST["y"]}):
+        found = ls.barrier(RING, EAST, b, num_points=7)
+        assert 0 <= float(found.height) < 1e-6 and found.surface.sizes["t"] == 7 and bool(found.finite)
+        np.testing.assert_allclose(found.surface.t, np.linspace(0, 1, 7), rtol=1e-6)
+
+
 # ---- bad input
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from landscape._trees import Params
 from landscape.charts import _leaves
 from landscape.charts import chart as _chart
 from landscape.charts.chart import Chart
+from landscape.charts.plane import Plane
 from landscape.charts.through import plane_through
 from landscape.objectives import data as _data
 from landscape.objectives.objective import Objective, check_objective
@@ -99,10 +101,10 @@ def barrier(
     num_points: evenly spaced values of t, 3 or more, both ends among them; an odd number has t = ½.
     batch_size, memory, precision, progress: as in `evaluate`.
 
-    It is that of the risk, without penalties, and it is 0 where the risk is convex. Batch statistics belong to a point:
+    It is that of the risk, without penalties, and it is 0 where the risk is convex, or both ends are one. Batch statistics belong to a point:
     an objective with `prepare` computes them anew for each t, and frozen ones make a barrier where there is none.
     Returns: a `Barrier`: height, at, surface. Where the risk is not finite on the way, neither is the height.
-    Raises: ValueError or TypeError, naming the argument; ValueError where a and b are equal or of different shapes.
+    Raises: ValueError or TypeError, naming the argument; ValueError where a and b are of different shapes.
     References: Entezari et al. 2022, equation 1 (arXiv:2110.06296); Frankle et al. 2020, section 2
     (arXiv:1912.05671), who take the mean of both ends instead; Jordan et al. 2023 (arXiv:2211.08403) on statistics.
 
@@ -112,9 +114,11 @@ def barrier(
         The barrier is 1 at t = 0.5.
     """
     check_objective(objective)
-    line = plane_through(*ends_of(objective, a, b), names=("t",))
+    ends = ends_of(objective, a, b)
+    same = all(bool((u == v).all()) for u, v in zip(*map(_moving_leaves, ends), strict=True))
+    line = _anywhere(ends[0]) if same else plane_through(*ends, names=("t",))
     options = {"batch_size": batch_size, "memory": memory, "precision": precision, "progress": progress}
-    return barrier_along(objective, line, data=data, num_points=num_points, **options)
+    return _measured(objective, line, num_points, {"data": data, **options}, still=same)
 
 
 def barrier_along(
@@ -148,16 +152,38 @@ def barrier_along(
             f"`chart` has the coordinates {', '.join(chart.names)}; a path has one: give a Bezier, a Polygon or a "
             "line, ls.plane_through(a, b)."
         )
-    positions = np.linspace(0, 1, _checks.count("num_points", num_points, least=3))
     _chart.check_fits("chart", chart, objective.params)
-    quantities = ("risk", "accuracy") if _decides(objective, chart) else ("risk",)
     options = {"batch_size": batch_size, "memory": memory, "precision": precision, "progress": progress}
-    surface = evaluate(objective, chart, {chart.names[0]: positions}, quantities=quantities, data=data, **options)
+    return _measured(objective, chart, num_points, {"data": data, **options})
+
+
+def _measured(objective: Objective, chart: Chart, num_points: int, options: Any, *, still: bool = False) -> Barrier:
+    """The barrier on a chart; `still`: of a path that stays at t = 0."""
+    positions = np.linspace(0, 1, _checks.count("num_points", num_points, least=3))
+    quantities = ("risk", "accuracy") if _decides(objective, chart) else ("risk",)
+    name = chart.names[0]
+    with warnings.catch_warnings():  # where both ends are one to rounding, so are all points: no barrier is right
+        warnings.filterwarnings("ignore", "a step of `axes", UserWarning)
+        at = positions[:1] if still else positions
+        surface = evaluate(objective, chart, {name: at}, quantities=quantities, **options)
+    if still:
+        surface = surface.isel({name: np.zeros(num_points, int)}).assign_coords(
+            {name: surface[name].dtype.type(positions)}
+        )
     risk = surface.risk.to_numpy().astype(np.float64)
     with np.errstate(invalid="ignore"):  # inf − inf: it is not finite, and says so
-        excess = risk - ((1 - positions) * risk[..., :1] + positions * risk[..., -1:])
+        excess = risk - (risk[..., :1] + positions * (risk[..., -1:] - risk[..., :1]))
     said = {"long_name": "risk above the line between the ends", "units": "1"}
     return Barrier(surface.assign(excess=(surface.risk.dims, excess, said)))
+
+
+def _moving_leaves(params: Params) -> list[Any]:
+    return jax.tree.leaves(_trees.floating(params))
+
+
+def _anywhere(params: Params) -> Plane:
+    """A line through params that leads somewhere."""
+    return Plane(params, (jax.tree.map(jnp.ones_like, _trees.floating(params)),), names=("t",))
 
 
 def ends_of(objective: Objective, a: Params, b: Params) -> tuple[Params, Params]:
