@@ -154,11 +154,11 @@ BOWL = ls.function(lambda p: p["u"] ** 2, {"u": 1.0})
     ("make", "error", "message"),
     [
         (lambda: ls.Problem("a", lambda p: 0, 0.0, {}), TypeError, "`objective` is a function; give an Objective"),
-        (lambda: ls.Problem("a", BOWL, np.inf, {"u": (0, 1)}), ValueError, "`value` is inf; give the objective's least"),
+        (lambda: ls.Problem("a", BOWL, np.inf, {"u": (0, 1)}), ValueError, "`value` is inf; give the objective's"),
         (lambda: ls.Problem("a", BOWL, 0.0, (0, 1)), ValueError, r"`box` is a tuple; give \(low, high\) of .* 'u'"),
         (lambda: ls.Problem("a", BOWL, 0.0, {"v": (0, 1)}), ValueError, "`box` names 'v'; give"),
-        (lambda: ls.Problem("a", BOWL, 0.0, {"u": (1, 0)}), ValueError, r"`box\['u'\]` is \(1, 0\); give finite numbers"),
-        (lambda: ls.Problem("a", BOWL, 0.0, {"u": (0, np.inf)}), ValueError, r"`box\['u'\]` is \(0, inf\); give finite"),
+        (lambda: ls.Problem("a", BOWL, 0.0, {"u": (1, 0)}), ValueError, r"`box\['u'\]` is \(1, 0\); give finite"),
+        (lambda: ls.Problem("a", BOWL, 0.0, {"u": (0, np.inf)}), ValueError, r"`box\['u'\]` is \(0, inf\); give"),
         (lambda: ls.Problem("a", BOWL, 0.0, {"u": (0, 1)}, complete=True), ValueError, "`complete` is True, but `mini"),
         (
             lambda: ls.Problem("a", BOWL, 0.0, {"u": (0, 1)}, ({"v": 0.0},)),

@@ -101,8 +101,9 @@ def barrier(
     num_points: evenly spaced values of t, 3 or more, both ends among them; an odd number has t = ½.
     batch_size, memory, precision, progress: as in `evaluate`.
 
-    It is that of the risk, without penalties, and it is 0 where the risk is convex, or both ends are one. Batch statistics belong to a point:
-    an objective with `prepare` computes them anew for each t, and frozen ones make a barrier where there is none.
+    It is that of the risk, without penalties, and it is 0 where the risk is convex, or both ends are one. Batch
+    statistics belong to a point: an objective with `prepare` computes them anew for each t, and frozen ones make a
+    barrier where there is none.
     Returns: a `Barrier`: height, at, surface. Where the risk is not finite on the way, neither is the height.
     Raises: ValueError or TypeError, naming the argument; ValueError where a and b are of different shapes.
     References: Entezari et al. 2022, equation 1 (arXiv:2110.06296); Frankle et al. 2020, section 2
