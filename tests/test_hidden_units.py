@@ -107,6 +107,14 @@ def test_equal_incoming_weights_are_not_enough(x64, tanh):
     assert np.ptp(first[0], axis=-1).max() == 0.0 and np.ptp(first[1], axis=-1).max() > 1e-2
 
 
+def test_a_second_look_compiles_nothing(tanh, compilations):
+    symmetry, x = read(tanh), X.astype("float32")
+    ls.hidden_units(symmetry, tanh.init(KEY), x)
+    with compilations() as tally:
+        ls.hidden_units(symmetry, tanh.init(jax.random.key(5)), x)
+    assert tally.count == 0
+
+
 def test_points_that_are_not_finite_are_flagged(tanh):
     params = tanh.init(KEY, "uniform")
     both = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf * jnp.nan]), params)

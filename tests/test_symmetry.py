@@ -44,6 +44,15 @@ def by_hand(f):
     return made
 
 
+def weight_norm():
+    params = {"V": jax.random.normal(KEY, (3, 4)), "g": jnp.arange(1.0, 5.0), "B": jax.random.normal(OTHER, (4, 2))}
+
+    def apply(p, x):
+        return jax.nn.relu(x @ (p["V"] / jnp.linalg.norm(p["V"], axis=0, keepdims=True) * p["g"][None])) @ p["B"]
+
+    return apply, params, inputs(6, 3)
+
+
 def equinox():
     params, static = eqx.partition(eqx.nn.MLP(3, 2, 5, 2, key=KEY), eqx.is_inexact_array)
     return lambda p, x: jax.vmap(eqx.combine(p, static))(x), params, inputs(6, 3)
@@ -110,6 +119,9 @@ KNOWN = {
     "swish": (by_hand(jax.nn.swish), [(4, 0, 0)]),
     "leaky relu": (by_hand(jax.nn.leaky_relu), [(4, 0, 1)]),
     "normalized by its size": (by_hand(lambda z: z / jnp.sqrt(jnp.sum(z**2, axis=1, keepdims=True))), [(4, 1, 0)]),
+    "rounded to integers": (by_hand(lambda z: jax.nn.relu(3 * z).astype("int32").astype(z.dtype)), [(4, 0, 0)]),
+    "step": (by_hand(lambda z: jnp.where(z > 0, 1.0, 0.0)), [(4, 0, 1)]),
+    "weight norm": (weight_norm, [(4, 1, 2)]),
     "equinox": (equinox, [(5, 0, 1), (5, 0, 1)]),
     "images": (flax(Images(), 2, 8, 8, 1), [(4, 1, 2), (5, 0, 1), (6, 0, 0)]),
     "residual": (flax(Residual(), 6, 3), [(4, 1, 0), (3, 1, 0), (5, 1, 0)]),
@@ -183,6 +195,33 @@ def test_alignment_of_one_layer_is_the_nearest_of_all_copies(seed):
     assert aligned.converged and aligned.distance < aligned.distance_before
     moved = found.transform(b, aligned.moves)
     assert all((u == v).all() for u, v in zip(jax.tree.leaves(moved), jax.tree.leaves(aligned.params), strict=True))
+
+
+def test_alignment_never_leads_away():
+    """Under relu too, where the balanced params that are matched may be nearer to each other than the params are."""
+    network = ls.mlp((3, 6, 5, 2), activation="relu")
+    a, x = network.init(KEY, "uniform"), inputs(6, 3)
+    found = ls.symmetry(network.apply, a, x)
+    for seed in range(10):
+        near = jax.tree.map(lambda leaf, s=seed: leaf + 0.02 * jax.random.normal(jax.random.key(s), leaf.shape), a)
+        for b in (network.init(jax.random.key(seed + 1), "uniform"), near):
+            aligned = ls.align(found, a, b)
+            assert aligned.distance <= aligned.distance_before * (1 + 1e-6)
+            expected = np.asarray(network.apply(b, x))
+            assert_close(network.apply(aligned.params, x), expected, eps=64, scale=float(np.abs(expected).max()))
+
+
+def test_leaves_may_have_several_dtypes():
+    network = ls.mlp((2, 3, 1))
+    params = network.init(KEY, "uniform")
+    params["layer2"] = jax.tree.map(lambda leaf: leaf.astype("bfloat16"), params["layer2"])
+
+    def apply(p, x):
+        return network.apply(jax.tree.map(lambda leaf: leaf.astype("float32"), p), x)
+
+    found = ls.symmetry(apply, params, inputs(3, 2))
+    for changed in (found.canonical(params), jax.jit(found.canonical)(params), found.random(OTHER, params)):
+        assert jax.tree.map(lambda leaf: leaf.dtype, changed) == jax.tree.map(lambda leaf: leaf.dtype, params)
 
 
 @pytest.mark.parametrize("by", ["weights", "activations"])
@@ -292,6 +331,12 @@ def test_it_prints_what_it_is():
 A, B, C = jnp.ones((3, 4)), jnp.ones((4, 2)), jnp.ones((4, 4))
 
 
+def group_norm(p, x):
+    """Two groups of two units, each normalized by itself."""
+    groups = (x @ p["A"]).reshape(len(x), 2, 2)
+    return jnp.tanh(groups / jnp.sum(groups**2, axis=2, keepdims=True)).reshape(len(x), 4) @ p["B"]
+
+
 @pytest.mark.parametrize(
     "apply, params, message",
     [
@@ -309,6 +354,16 @@ A, B, C = jnp.ones((3, 4)), jnp.ones((4, 2)), jnp.ones((4, 4))
             ),
             {"A": A, "B": B, "C": C},
             "not understood.* `scan`",
+        ),
+        (
+            group_norm,
+            {"A": A, "B": B},
+            "The symmetry of 'A' is not understood: its axis 1 counts groups of hidden units",
+        ),
+        (
+            lambda p, x: jax.vmap(lambda q: jnp.tanh(x @ q["A"]) @ q["B"])(p).mean(0),
+            {"A": jnp.stack([A, A]), "B": jnp.stack([B, B])},
+            "not understood.* `dot_general, over a batch of matrices`",
         ),
         (
             lambda p, x: jax.nn.softmax((x @ p["A"]) @ (x @ p["Q"]).T) @ x,

@@ -123,12 +123,13 @@ def _parts(symmetry: Symmetry, flat: Params, x: Any) -> Sequence[Params]:
     return [jax.tree.map(lambda leaf, i=i: leaf[i : i + step], flat) for i in range(0, len(leaves[0]), step)]
 
 
+@partial(jax.jit, static_argnames="symmetry")
 def _seen(symmetry: Symmetry, x: Any, points: Params, tolerance: float) -> dict[str, Array]:
     """The measures of points, (points, layers)."""
-    return jax.jit(jax.vmap(partial(_one, symmetry, x, tolerance)))(points)
+    return jax.vmap(partial(_one, symmetry, x, tolerance))(points)
 
 
-def _one(symmetry: Symmetry, x: Any, tolerance: float, params: Params) -> dict[str, Array]:
+def _one(symmetry: Symmetry, x: Any, tolerance: Any, params: Params) -> dict[str, Array]:
     leaves = _trees.named_leaves(params)
     moving = [leaf for leaf in leaves.values() if _trees.is_floating(leaf)]
     finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in moving]))
@@ -139,7 +140,7 @@ def _one(symmetry: Symmetry, x: Any, tolerance: float, params: Params) -> dict[s
     return {**out, **counts, "finite": finite}
 
 
-def _layer(layer: Layer, leaves: Any, activations: Array, tolerance: float) -> dict[str, Array]:
+def _layer(layer: Layer, leaves: Any, activations: Array, tolerance: Any) -> dict[str, Array]:
     weights = _weights(layer, leaves, (1.0,) * layer.signs)
     sizes = jnp.sqrt(jnp.sum(jnp.square(weights), axis=1))
     near = tolerance * jnp.maximum(sizes[:, None], sizes[None])

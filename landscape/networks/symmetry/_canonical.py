@@ -30,8 +30,11 @@ def canonical(layers: tuple[Layer, ...], leaves: Leaves) -> dict[str, Array]:
             raise ValueError(f"layer {layer.name!r} has no order: all of its weights lead to other hidden layers.")
         for i in range(layer.signs):
             odd = [place for place in places if place.signs[i]]
-            if odd:
-                out = transformed(out, [(layer, _upright(layer, rows(out, odd), i))])
+            if not odd:
+                raise ValueError(
+                    f"layer {layer.name!r} has no sign: its weights that flip lead to other hidden layers."
+                )
+            out = transformed(out, [(layer, _upright(layer, rows(out, odd), i))])
         order = _sorted(rows(out, places))
         out = transformed(out, [(layer, Move(order, *_ones(layer, order)))])
     return out
@@ -66,7 +69,7 @@ def balance(layers: tuple[Layer, ...], leaves: Leaves) -> tuple[dict[str, Array]
     It is unique: Σθ² is convex in log s. Layer by layer, until nothing changes.
     """
     scaled = [layer for layer in layers if layer.scales]
-    dtype = jnp.result_type(*leaves.values())
+    dtype = next((leaf.dtype for leaf in leaves.values()), jnp.dtype(jnp.float32))
     ones = {layer.name: jnp.ones((layer.size, layer.scales), dtype) for layer in layers}
     if not scaled:
         return dict(leaves), ones
@@ -91,10 +94,15 @@ def balance(layers: tuple[Layer, ...], leaves: Leaves) -> tuple[dict[str, Array]
 
 
 def _balancing(layer: Layer, leaves: Leaves, i: int) -> Array:
-    """log s of each unit, at which Σ e·‖w‖²·s^2e over its places vanishes; 0 where one side of the unit is all 0."""
+    """log s of each unit, at which Σ e·‖w‖²·s^2e over its places vanishes; 0 where one side of the unit is all 0.
+
+    Where all e have one sign (a weight that is normalized has no effect by its size), that at which the sum is ±1.
+    """
     into, outof = ([p for p in layer.places if sign * p.scales[i] > 0] for sign in (1, -1))
     simple = all(abs(place.scales[i]) == 1 for place in into + outof)
     sides = [_weights(layer, leaves, places, i) for places in (into, outof)]
+    one = jnp.zeros(1, sides[0][1].dtype), jnp.ones((1, layer.size), sides[0][1].dtype)
+    sides = [side if places else one for side, places in zip(sides, (into, outof), strict=True)]
     alive = (sides[0][1].sum(axis=0) > 0) & (sides[1][1].sum(axis=0) > 0)
 
     def step(_: int, logs: Array) -> Array:
@@ -110,6 +118,8 @@ def _balancing(layer: Layer, leaves: Leaves, i: int) -> Array:
 
 def _weights(layer: Layer, leaves: Leaves, places: Sequence[Place], i: int) -> tuple[Array, Array]:
     """(powers (places,), |power|·‖w‖² of each place and unit)."""
+    if not places:
+        return jnp.zeros(0), jnp.zeros((0, layer.size), next(iter(leaves.values())).dtype)
     squares = [
         abs(place.scales[i]) * jnp.sum(jnp.square(units(leaves[place.leaf], place).reshape(layer.size, -1)), axis=1)
         for place in places

@@ -106,6 +106,9 @@ class Equations:
         """The exponent of what an elementwise operation makes of numbers with these."""
         known = [e for e in of if e is not None]
         first = known[0] if known else {}
+        if name == "convert_element_type" and not _reading.keeps_numbers(equation):
+            self._vanish(known)
+            return {}
         if name in PASSED or (name in ALIKE and self._equal(known)):
             return first
         if name in _reading.PRODUCT:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
+
 from landscape import _jaxprs
 from landscape._jaxprs import Program
 from landscape.networks.symmetry._axes import Axis, Factors
@@ -126,10 +128,17 @@ def _elementwise(factors: Factors, equation: Any, inputs: list[Axes]) -> Axes:
         joined: Axis = ()
         for axis in there:
             joined = _join(factors, equation, joined, axis) if joined else axis
-        if name not in LINEAR and not (name in PRODUCT and len(there) < 2 and (name == "mul" or not along[-1])):
+        one = name in PRODUCT and len(there) < 2 and (name == "mul" or not along[-1])
+        if not (one or (name in LINEAR and keeps_numbers(equation))):
             factors.mark(joined, factors.mixed)
         out.append(joined)
     return out
+
+
+def keeps_numbers(equation: Any) -> bool:
+    """Whether floats stay floats: as integers or booleans they would be rounded, or compared with 0."""
+    floats = [jnp.issubdtype(v.aval.dtype, jnp.floating) for v in (equation.invars[0], equation.outvars[0])]
+    return floats[1] or not floats[0]
 
 
 def _broadcast(factors: Factors, equation: Any, inputs: list[Axes]) -> Axes:
@@ -168,8 +177,8 @@ def _dot(factors: Factors, equation: Any, inputs: list[Axes]) -> Axes:
     for i, j in zip(*contracted, strict=True):
         _join(factors, equation, left[i], right[j])
     shared = [_join(factors, equation, left[i], right[j]) for i, j in zip(*batch, strict=True)]
-    for axis in shared:
-        factors.mark(axis, factors.mixed)
+    for axis in shared:  # the examples; else each of the matrices has hidden units of its own
+        factors.refuse(axis, "dot_general, over a batch of matrices")
     rest = [
         axis
         for axes, which in ((left, 0), (right, 1))

@@ -18,6 +18,8 @@ from landscape.networks.symmetry.symmetry import Symmetry
 
 SWEEPS = 1000  # over the layers; each makes the inner product larger, and there are finitely many permutations
 ROUNDING = 1e-12  # of the inner product, below which nothing is gained
+SETTLED = 1e-6  # of the distance, by which sizes must still lessen it
+NEWTON = 20  # steps for a size
 FLIPS = 4  # ways to flip a unit, of which all combinations are tried
 
 
@@ -50,7 +52,7 @@ def align(symmetry: Symmetry, a: Params, b: Params, *, data: Any = None) -> Alig
     other layers, until nothing changes; begun at the inputs, at the outputs and at b, of which the best is kept. A
     copy of a itself comes back exactly, where a's units differ. Else this is a local optimum: the problem is NP-hard.
     data: inputs like those of `symmetry`: then activations on them are matched instead, by correlation.
-    Under relu both are balanced first, and b's units get the sizes of a's.
+    Under relu both are balanced first, and then b's units get the sizes that are nearest to a.
     Raises: ValueError for params unlike those of the symmetry, or that are not finite.
     References: Ainsworth, Hayase & Srinivasa 2023, section 3 (arXiv:2209.04836); Li et al. 2016, section 3.1.
 
@@ -77,10 +79,12 @@ def align(symmetry: Symmetry, a: Params, b: Params, *, data: Any = None) -> Alig
     else:
         seen = symmetry.activations(a, data), symmetry.activations(b, data)
         moves, converged = _by_activations(layers, seen, goal, start), True
-    total = {}
-    for layer in layers:
-        name, move = layer.name, moves[layer.name]
-        total[name] = replace(move, scales=balancing[name][move.order] / sizes[name])
+    for name, move in moves.items():
+        moves[name] = replace(move, scales=balancing[name][move.order] / sizes[name])
+    found = [_sized(layers, here, there, moves)]
+    if data is None:  # never farther than b itself
+        found.append(_sized(layers, here, there, {layer.name: still(layer) for layer in layers}))
+    total = min(found, key=lambda result: result[0])[1]
     out = rebuild(transformed(there, [(layer, total[layer.name]) for layer in layers]))
     after, _ = symmetry._taken("params", out)
     return Alignment(out, total, _distance(here, after), _distance(here, there), converged)
@@ -110,6 +114,44 @@ def _balanced(layers: tuple[Layer, ...], leaves: Leaves) -> tuple[dict[str, np.n
     """(the leaves balanced, by which factors (M, rescalings) each layer was), in float64."""
     with jax.enable_x64(True):
         return jax.device_get(balance(layers, leaves))
+
+
+def _sized(
+    layers: Sequence[Layer], goal: Leaves, start: Leaves, moves: Mapping[str, Move]
+) -> tuple[float, dict[str, Move]]:
+    """(the distance, the moves with those scales at which it is least, given orders and signs)."""
+    moves = dict(moves)
+    now = transformed(start, [(layer, moves[layer.name]) for layer in layers])
+    best, before = _distance(goal, now), np.inf
+    while best < before * (1 - SETTLED):
+        before = best
+        for layer in layers:
+            for i in range(layer.scales):
+                move = replace(still(layer), scales=still(layer).scales.copy())
+                move.scales[:, i] = np.exp(_nearest_size(layer, i, goal, now))
+                now, moves[layer.name] = transformed(now, [(layer, move)]), moves[layer.name].then(move)
+        best = _distance(goal, now)
+    return best, moves
+
+
+def _nearest_size(layer: Layer, i: int, goal: Leaves, now: Leaves) -> np.ndarray:
+    """log s of each unit at which Σ ‖a − s^e b‖² over its places is less than at 0, by Newton's method; else 0."""
+    powers = np.array([place.scales[i] for place in layer.places])[:, None]
+    pairs = [(rows(goal, [place]), rows(now, [place])) for place in layer.places]
+    products = np.stack([np.sum(a * b, axis=1) for a, b in pairs])
+    squares = np.stack([np.sum(b * b, axis=1) for _, b in pairs])
+
+    def distance(logs: np.ndarray) -> np.ndarray:
+        grown = np.exp(powers * logs)
+        return np.sum(squares * grown**2 - 2 * products * grown, axis=0)
+
+    logs = np.zeros(layer.size)
+    for _ in range(NEWTON):
+        grown = np.exp(powers * logs)
+        slope = np.sum(2 * powers * (squares * grown**2 - products * grown), axis=0)
+        bend = np.sum(2 * powers**2 * (2 * squares * grown**2 - products * grown), axis=0)
+        logs -= np.clip(np.divide(slope, bend, out=np.zeros_like(slope), where=bend > 0), -1, 1)
+    return np.where(distance(logs) < distance(np.zeros_like(logs)), logs, 0.0)
 
 
 def _distance(a: Leaves, b: Leaves) -> float:

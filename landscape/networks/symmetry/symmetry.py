@@ -78,7 +78,9 @@ class Symmetry:
         """
         leaves, rebuild = self._taken("params", params)
         if any(isinstance(leaf, Tracer) for leaf in leaves.values()):
-            return rebuild(_canonical.canonical(self.layers, leaves))
+            widest = max((_trees.wide(leaf) for leaf in leaves.values()), key=lambda dtype: dtype.itemsize)
+            wide = {name: jnp.asarray(leaf).astype(widest) for name, leaf in leaves.items()}
+            return rebuild(_canonical.canonical(self.layers, wide))
         with jax.enable_x64(True):
             return rebuild(jax.device_get(_canonical.canonical(self.layers, leaves)))
 
@@ -139,8 +141,8 @@ def symmetry(apply: Callable[[Params, Any], Any], params: Params, x: Any) -> Sym
     units; what units may be multiplied by follows from linear equations for exponents. Nothing is said by hand.
     apply:  apply(params, x) -> the network's output; params any pytree: flax, equinox, haiku, or one's own.
     x:      inputs, of any number of examples; their values do not matter.
-    Not included: σ(−z) = 1 − σ(z), a flip that moves the next layer's bias too; and whatever holds for these params
-    only, such as units that are equal or dead.
+    Not included: σ(−z) = 1 − σ(z), a flip that moves the next layer's bias too; rotations, where the only nonlinearity
+    is a norm over the units; and whatever holds for these params only, such as units that are equal or dead.
     Raises: ValueError, naming the leaves, where an operation is not understood or units are joined by no nonlinearity
     (then any invertible matrix is a symmetry).
     References: Hecht-Nielsen 1990; Chen, Lu & Hecht-Nielsen 1993 (tanh); Dinh et al. 2017, section 3 (relu).
@@ -175,6 +177,7 @@ def _layers(reading: Reading, names: list[str]) -> Iterator[Layer]:
         _, flips = signs.solutions(number)
         order = sorted(range(len(where)), key=lambda i: (first.get(where[i][0], 0), where[i]))
         _check(reading, number, [named[where[i][0]] for i in order])
+        _check_groups(reading, number, where, named)
         places = tuple(_place(reading, named, where[i], flips[:, i], scales[:, i]) for i in order)
         above = places[0].leaf.rpartition("/")[0] or places[0].leaf
         name = above if above not in taken else f"{above} ({places[0].leaf} axis {places[0].axis})"
@@ -218,6 +221,16 @@ def _check(reading: Reading, number: int, leaves: list[str]) -> None:
             f"The units of {named} are joined by no nonlinearity: every invertible matrix between the two layers is a "
             f"symmetry, which permutations, signs and factors do not describe. {_reading.SUPPORTED}"
         )
+
+
+def _check_groups(reading: Reading, number: int, where: list[tuple[int, int, int]], named: dict[int, str]) -> None:
+    """Raise ValueError where an axis is units times units: those of each group may be exchanged by themselves."""
+    for leaf, axis, _ in where:
+        if sum(map(reading.free, reading.of(leaf)[axis])) > 1:
+            raise ValueError(
+                f"The symmetry of {named[leaf]!r} is not understood: its axis {axis} counts groups of hidden units, "
+                f"which `reshape` tells apart, as a group norm does. {_reading.SUPPORTED}"
+            )
 
 
 def _passed_on(reading: Reading, number: int) -> Iterator[tuple[int, int, int]]:
