@@ -23,7 +23,6 @@ from benchmarks import _report
 from benchmarks._environment import busy, environment
 from benchmarks._report import Progress, Report, Row, Target
 from benchmarks._timing import race
-from landscape.networks.trainability import trainability
 
 REPEATS = 3
 WIDTH, EXAMPLES = 16, 16
@@ -58,7 +57,7 @@ def run(sizes: Sizes, repeats: int, progress: Progress) -> Report:
     progress(f"{sizes.pixels} × {sizes.pixels} cells")
     name = f"{sizes.pixels} × {sizes.pixels} learning rates, {sizes.steps} steps"
     ours = "ls.trainability"
-    timed = race({ours: partial(trainability, objective, start, rates, _axes(sizes.pixels), sizes.steps)}, repeats)[
+    timed = race({ours: partial(ls.trainability, objective, start, rates, _axes(sizes.pixels), sizes.steps)}, repeats)[
         ours
     ]
     found = timed.answer
@@ -163,8 +162,8 @@ def _others(sizes: Sizes, repeats: int, objective: Any, start: Any) -> tuple[lis
     square = jnp.ones((sizes.product, sizes.product), jnp.float32)
     product = jax.jit(lambda a: jnp.matmul(a, a, precision="highest"))
     calls: dict[str, Callable[[], Any]] = {
-        "ls.trainability": partial(trainability, objective, start, rates, axes, sizes.steps),
-        "the same, as sums of products": partial(trainability, sums, start, rates, axes, sizes.steps),
+        "ls.trainability": partial(ls.trainability, objective, start, rates, axes, sizes.steps),
+        "the same, as sums of products": partial(ls.trainability, sums, start, rates, axes, sizes.steps),
         "one vmap": partial(_plain, *pairs, start, objective.data, steps=sizes.steps),
         "product": partial(product, square),
     }

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, strategies
 
 import landscape as ls
-from landscape.networks import _grids, _grouping
-from landscape.networks._cells import PROJECTIONS, signature
+from landscape.networks.basins import _grids, _grouping
+from landscape.networks.basins._cells import PROJECTIONS, signature
 from tests import stored
 
 STEPS = 500

@@ -6,7 +6,7 @@ import optax
 import pytest
 
 import landscape as ls
-from landscape.networks import _grids
+from landscape.networks.basins import _grids
 from landscape.tiles.halfway import Halfway
 from tests import stored
 

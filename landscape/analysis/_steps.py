@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from landscape import _trees
@@ -28,6 +29,7 @@ class Program(NamedTuple):
     batch_size: int | None
     num_examples: int
     record_every: int
+    penalized: bool = True  # False where all penalties are 0, which would take a fifth of a small network's time
 
 
 class Inputs(NamedTuple):
@@ -55,9 +57,26 @@ def _over_runs(function: Callable[..., Any]) -> Callable[..., Any]:
         def one_penalty(coefficients: tuple[Params, Params], states: Any) -> Any:
             return jax.vmap(lambda state: function(inputs._replace(coefficients=coefficients), state, *shared))(states)
 
+        if len(jax.tree.leaves(inputs.coefficients)[0]) == 1:  # a vmap over one makes products of a small network slow
+            return _added(one_penalty(*_taken((inputs.coefficients, states))))
         return jax.vmap(one_penalty)(inputs.coefficients, states)
 
     return mapped
+
+
+def penalized(coefficients: tuple[Params, Params]) -> bool:
+    """Whether any of the penalties with these α and β is more than 0."""
+    return any(np.any(np.asarray(leaf)) for leaf in jax.tree.leaves(coefficients))
+
+
+def _taken(tree: Any) -> Any:
+    """What the leaves (1, …) hold."""
+    return jax.tree.map(lambda leaf: leaf[0], tree)
+
+
+def _added(tree: Any) -> Any:
+    """The inverse: leaves (1, …)."""
+    return jax.tree.map(lambda leaf: leaf[None], tree)
 
 
 @partial(jax.jit, static_argnames="program")
@@ -94,12 +113,12 @@ def _block(program: Program, inputs: Inputs, state: State, batches: Array | None
     if slope is None:  # mini-batches, or measured elsewhere than at the params: the first step takes its own gradient
         first, rest = state, program.record_every
     else:
-        first, rest = _step(program, inputs, state, slope, inputs.data), program.record_every - 1
+        first, rest = stepped(program, inputs, state, slope, inputs.data), program.record_every - 1
 
     def one(state: State, indices: Array | None) -> tuple[State, None]:
         batch = inputs.data if indices is None else jax.tree.map(lambda leaf: leaf[indices], inputs.data)
-        slope = _slope(program, inputs, state.params, batch)[1]
-        return _step(program, inputs, state, slope, batch), None
+        slope = slope_at(program, inputs, state.params, batch)[1]
+        return stepped(program, inputs, state, slope, batch), None
 
     return jax.lax.scan(one, first, batches, length=rest)[0] if rest else first, record
 
@@ -108,7 +127,7 @@ def _measure(program: Program, inputs: Inputs, state: State) -> tuple[dict[str, 
     """(what is recorded here, the slope on the full data if it is also the next step's)."""
     elsewhere = _optimizers.evaluation_point(state.optimizer, state.params)
     params = state.params if elsewhere is None else elsewhere
-    risk, slope = _slope(program, inputs, params, inputs.data)
+    risk, slope = slope_at(program, inputs, params, inputs.data)
     norm = _trees.norm(slope.gradient)
     record: dict[str, Any] = {"risk": risk, "objective": slope.objective, "gradient_norm": norm}
     record["finite"] = state.alive & jnp.isfinite(slope.objective) & jnp.isfinite(norm)
@@ -119,9 +138,11 @@ def _measure(program: Program, inputs: Inputs, state: State) -> tuple[dict[str, 
     return record, slope if program.batch_size is None and elsewhere is None else None
 
 
-def _slope(program: Program, inputs: Inputs, params: Params, batch: Batch) -> tuple[Array, Slope]:
+def slope_at(program: Program, inputs: Inputs, params: Params, batch: Batch) -> tuple[Array, Slope]:
     """(risk, Slope) at `params`, what moves of them, on a batch."""
     risk, gradient = jax.value_and_grad(partial(_risk, program, inputs, batch))(params)
+    if not program.penalized:
+        return risk, Slope(gradient, risk, gradient)
     alpha, beta = inputs.coefficients
     objective = risk + _penalties.value(alpha, beta, params).astype(risk.dtype)
     return risk, Slope(gradient, objective, _penalties.subgradient(alpha, beta, params, gradient))
@@ -141,15 +162,21 @@ def total_weight(losses: Losses, params: Params, data: Batch) -> Array:
     return weighted_sum(losses, params, data)[1]
 
 
-def _step(program: Program, inputs: Inputs, state: State, slope: Slope, batch: Batch) -> State:
+def stepped(program: Program, inputs: Inputs, state: State, slope: Slope, batch: Batch) -> State:
+    """The state after a step along a slope; as it is once something is not finite."""
+
     def objective(params: Params) -> Array:
         risk = _risk(program, inputs, batch, params)
+        if not program.penalized:
+            return risk
         return risk + _penalties.value(*inputs.coefficients, params).astype(risk.dtype)
 
     def keep(new: Array, old: Array) -> Array:
         return jnp.where(alive, new, old)
 
-    alive = state.alive & jnp.isfinite(slope.objective) & jnp.isfinite(_trees.norm(slope.gradient))
+    # 0·∞ and 0·NaN are NaN: the sum is finite where all entries are, and cheaper than a norm that cannot overflow.
+    zeros = [jnp.sum(0 * leaf) for leaf in jax.tree.leaves(slope.gradient)]
+    alive = state.alive & jnp.isfinite(slope.objective) & jnp.isfinite(_trees.total(zeros))
     moved = _optimizers.step(program.optimizer, state.params, state.optimizer, slope, inputs.coefficients, objective)
     params, optimizer = jax.tree.map(keep, moved, (state.params, state.optimizer))
     return State(params, optimizer, alive)
@@ -158,7 +185,7 @@ def _step(program: Program, inputs: Inputs, state: State, slope: Slope, batch: B
 def first_step(program: Program, inputs: Inputs, params: Params) -> State:
     """The state after one step of one run on the full data: what an optimizer does, for its fingerprint."""
     state = State(params, _optimizers.init(program.optimizer, params), jnp.asarray(True))
-    return _step(program, inputs, state, _slope(program, inputs, params, inputs.data)[1], inputs.data)
+    return stepped(program, inputs, state, slope_at(program, inputs, params, inputs.data)[1], inputs.data)
 
 
 @partial(jax.jit, static_argnames=("n", "batch_size", "steps"))

@@ -93,7 +93,8 @@ def descend(
         inputs = _inputs(objective, penalties, record)
         grid = len(jax.tree.leaves(inputs.coefficients)[0]), len(jax.tree.leaves(initial)[0])
         same = objective.traced_losses, objective.reduction
-        programs = [Program(*same, one, batch_size, objective.n, record_every) for one in by_label.values()]
+        every = record_every, _steps.penalized(inputs.coefficients)
+        programs = [Program(*same, one, batch_size, objective.n, *every) for one in by_label.values()]
         plan = _blocks.plan(objective, grid, memory, steps, 0 if store is None else share.count)
         runs = Runs(objective, programs, inputs, initial, steps, key, plan)
         where = _devices.chosen(devices, (inputs, initial))

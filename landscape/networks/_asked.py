@@ -10,6 +10,7 @@ import numpy as np
 from jax import Array
 
 from landscape import _checks, _trees
+from landscape.analysis import _steps
 from landscape.analysis._steps import Inputs, Program
 from landscape.analysis.optimizers import Optimizer
 from landscape.charts.chart import Chart
@@ -33,13 +34,9 @@ def check_objective(objective: Any, what: str) -> None:
 def program(objective: Objective, optimizer: Optimizer | None) -> Program:
     """The steps of a run on all data."""
     unset: Any = optimizer  # each cell of `trainability` has its own
-    return Program(objective.traced_losses, objective.reduction, unset, None, objective.n, 1)
-
-
-def penalized(objective: Objective) -> bool:
-    """Whether the penalty is any."""
     coefficients = objective.penalty.coefficients(_trees.floating(objective.params))
-    return any(np.any(np.asarray(leaf)) for leaf in jax.tree.leaves(coefficients))
+    penalized = _steps.penalized(coefficients)
+    return Program(objective.traced_losses, objective.reduction, unset, None, objective.n, 1, penalized)
 
 
 def inputs(objective: Objective, chart: Chart | None) -> Inputs:

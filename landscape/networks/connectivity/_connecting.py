@@ -52,7 +52,7 @@ def trained(
         def slope(bends: list[Params]) -> tuple[Array, list[Params]]:
             """The objective at θ(t) and, by the chain rule, wᵢ(t) times its gradient there for each bend."""
             curve = kind((ends[0], *bends, ends[1]))
-            _, found = _steps._slope(program, inputs, _trees.floating(curve.point((t,))), batch)
+            _, found = _steps.slope_at(program, inputs, _trees.floating(curve.point((t,))), batch)
             shares = curve.weights(t)[1:-1]
             return found.objective, [jax.tree.map(lambda g, w=w: w.astype(g.dtype) * g, found.gradient) for w in shares]
 

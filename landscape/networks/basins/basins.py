@@ -24,9 +24,10 @@ from landscape.analysis.optimizers import Optimizer, ProximalGradient
 from landscape.charts import axes as _axes
 from landscape.charts import chart as _chart
 from landscape.charts.chart import Chart
-from landscape.networks import _asked, _grids, _grouping
-from landscape.networks._cells import Read, Starts
-from landscape.networks._grids import Grid
+from landscape.networks import _asked
+from landscape.networks.basins import _grids, _grouping
+from landscape.networks.basins._cells import Read, Starts
+from landscape.networks.basins._grids import Grid
 from landscape.objectives.objective import Objective
 from landscape.surfaces._identity import chart_identity
 from landscape.surfaces.provenance import describe
@@ -101,7 +102,7 @@ def basins(
     _asked.check_free(found, _grids.TAKEN | set(_grouping.LONG_NAMES))
     grid = Grid(
         objective,
-        Starts(_asked.program(objective, optimizer), _asked.penalized(objective), canonical, _places(chart, found)),
+        Starts(_asked.program(objective, optimizer), canonical, _places(chart, found)),
         Read(_asked.inputs(objective, chart), _asked.level(tolerance, dtype)),
         found,
         _axes.described(chart),

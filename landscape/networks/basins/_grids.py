@@ -18,8 +18,8 @@ from landscape import _trees
 from landscape._version import __version__
 from landscape.analysis import _blocks
 from landscape.analysis._runs import SEGMENT_WORK
-from landscape.networks import _cells
-from landscape.networks._cells import Cell, Kind, Read
+from landscape.networks.basins import _cells
+from landscape.networks.basins._cells import Cell, Kind, Read
 from landscape.objectives import tracing
 from landscape.objectives.objective import Objective
 from landscape.surfaces import _devices, _filling, _plan, io

@@ -20,9 +20,10 @@ import optax
 
 from landscape import _checks, _trees
 from landscape._trees import Params
-from landscape.networks import _asked, _grids
-from landscape.networks._cells import Rates, Read
-from landscape.networks._grids import Grid
+from landscape.networks import _asked
+from landscape.networks.basins import _grids
+from landscape.networks.basins._cells import Rates, Read
+from landscape.networks.basins._grids import Grid
 from landscape.objectives.objective import Objective
 from landscape.surfaces._identity import digest
 from landscape.surfaces.provenance import describe
@@ -92,7 +93,7 @@ def trainability(
             "Add a constant to the objective, or start elsewhere."
         )
     _check_makes(optimizer, objective, found)
-    kind = Rates(_asked.program(objective, None), _asked.penalized(objective), optimizer, tuple(found), steps)
+    kind = Rates(_asked.program(objective, None), optimizer, tuple(found), steps)
     grid = Grid(
         objective,
         kind,

@@ -26,8 +26,8 @@ from landscape.charts.curve import Bezier, Polygon
 from landscape.charts.plane import Plane
 from landscape.charts.through import plane_through
 from landscape.charts.trajectory import Trajectory
-from landscape.networks import _connecting
-from landscape.networks.barrier import PRECISION, Barrier, barrier_along, ends_of, listed
+from landscape.networks.connectivity import _connecting
+from landscape.networks.connectivity.barrier import PRECISION, Barrier, barrier_along, ends_of, listed
 from landscape.objectives import data as _data
 from landscape.objectives.objective import Objective, check_objective
 from landscape.surfaces.sweep import penalties_of, stacked

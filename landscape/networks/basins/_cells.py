@@ -16,7 +16,6 @@ from landscape._trees import Params
 from landscape.analysis import _steps
 from landscape.analysis import optimizers as _optimizers
 from landscape.analysis._steps import Inputs, Program, State
-from landscape.analysis.optimizers import Slope
 
 LAST = 20  # steps, over whose mean loss it is decided whether a run converged
 MOST = 1e6  # a loss over the first one counts no further than to this
@@ -53,7 +52,6 @@ class Starts:
     """A cell is a start θ(c) on a chart: a run goes on until its gradient is small, or it is not finite."""
 
     program: Program
-    penalized: bool
     canonical: Callable[[Params], Params] | None
     places: tuple[int, ...]  # which of the axes is each of the chart's coordinates
 
@@ -64,14 +62,14 @@ class Starts:
 
     def step(self, read: Read, at: tuple[Array, ...], cell: Cell) -> Cell:
         """The run after one step more, or as it is."""
-        _, slope = _slope(self.program, self.penalized, read, cell.run.params)
+        _, slope = _steps.slope_at(self.program, read.inputs, cell.run.params, read.inputs.data)
         going = cell.run.alive & (_trees.norm(slope.gradient) > read.level)
-        run = _steps._step(self.program, read.inputs, cell.run._replace(alive=going), slope, read.inputs.data)
+        run = _steps.stepped(self.program, read.inputs, cell.run._replace(alive=going), slope, read.inputs.data)
         return Cell(run, cell.steps + run.alive.astype(cell.steps.dtype), ())
 
     def end(self, read: Read, at: tuple[Array, ...], cell: Cell) -> dict[str, Array]:
         """What there is to say of the end."""
-        measured = _measured(self.program, self.penalized, read, cell.run.params)
+        measured = _measured(self.program, read, cell.run.params)
         params = _trees.merged(cell.run.params, read.inputs.example)
         assert read.inputs.chart is not None
         coordinates, residual = read.inputs.chart.coordinates(params)
@@ -92,7 +90,6 @@ class Rates:
     """A cell is a set of hyper-parameters: all runs have one start and go on to the last step, or are not finite."""
 
     program: Program
-    penalized: bool
     optimizer: Callable[..., Any]
     names: tuple[str, ...]
     steps: int
@@ -105,8 +102,8 @@ class Rates:
     def step(self, read: Read, at: tuple[Array, ...], cell: Cell) -> Cell:
         """The run after one step more, or as it is, with Σ loss/first, Σ first/loss, and the first over the last."""
         program, last = self._program(at), self.steps - min(LAST, self.steps)
-        _, slope = _slope(program, self.penalized, read, cell.run.params)
-        run = _steps._step(program, read.inputs, cell.run, slope, read.inputs.data)
+        _, slope = _steps.slope_at(program, read.inputs, cell.run.params, read.inputs.data)
+        run = _steps.stepped(program, read.inputs, cell.run, slope, read.inputs.data)
         ratio = jnp.minimum(slope.objective / read.level, MOST)
         terms = ratio, 1 / jnp.maximum(ratio, 1 / MOST), jnp.where(cell.steps >= last, ratio, 0)
         sums = tuple(total + jnp.where(run.alive, term, 0) for total, term in zip(cell.sums, terms, strict=True))
@@ -114,7 +111,7 @@ class Rates:
 
     def end(self, read: Read, at: tuple[Array, ...], cell: Cell) -> dict[str, Array]:
         """What there is to say of the run; each step that a run lacks counts as a loss of MOST."""
-        measured = _measured(self._program(at), self.penalized, read, cell.run.params)
+        measured = _measured(self._program(at), read, cell.run.params)
         total, inverse, late = cell.sums
         last, lacks = min(LAST, self.steps), self.steps - cell.steps
         late = late + MOST * jnp.minimum(lacks, last).astype(late.dtype)
@@ -137,16 +134,8 @@ def _begun(program: Program, params: Params, sums: Any) -> Cell:
     return Cell(state, jnp.zeros((), jnp.int32), sums)
 
 
-def _slope(program: Program, penalized: bool, read: Read, params: Params) -> tuple[Array, Slope]:
-    """(risk, Slope). Penalties of strength 0 would take a third of a small network's time."""
-    if penalized:
-        return _steps._slope(program, read.inputs, params, read.inputs.data)
-    risk, gradient = jax.value_and_grad(partial(_steps._risk, program, read.inputs, read.inputs.data))(params)
-    return risk, Slope(gradient, risk, gradient)
-
-
-def _measured(program: Program, penalized: bool, read: Read, params: Params) -> dict[str, Array]:
-    risk, slope = _slope(program, penalized, read, params)
+def _measured(program: Program, read: Read, params: Params) -> dict[str, Array]:
+    risk, slope = _steps.slope_at(program, read.inputs, params, read.inputs.data)
     return {"risk": risk, "objective": slope.objective, "gradient_norm": _trees.norm(slope.gradient)}
 
 

@@ -1,0 +1,213 @@
+"""How many directions lead down: the index of the Hessian at points of the params, such as along a run.
+
+>>> import numpy as np, landscape as ls
+>>> saddle = ls.function(lambda p: p["x"] ** 2 - p["y"] ** 2, {"x": 0.0, "y": 0.0})
+>>> found = ls.saddle_index(saddle, {"x": 0.0, "y": 0.0})
+>>> int(found["index"]), float(found.hessian_min), float(found.hessian_max)
+(1, -2.0, 2.0)
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.flatten_util import ravel_pytree
+
+from landscape import _checks, _trees
+from landscape._trees import Params
+from landscape.analysis import _blocks
+from landscape.analysis.descent import PRECISION
+from landscape.charts.trajectory import Trajectory
+from landscape.minima import _double
+from landscape.networks import _asked
+from landscape.objectives import penalties as _penalties
+from landscape.objectives.objective import Batch, Losses, Objective, reduced, weighted_sum
+from landscape.surfaces import _plan
+from landscape.surfaces.provenance import describe
+
+if TYPE_CHECKING:
+    import xarray
+
+MOST = 2000  # params: all eigenvalues of a dense Hessian take p³ operations and p² numbers
+UNKNOWN = -1  # in place of an index
+LONG_NAMES = {
+    "index": "number of negative eigenvalues",
+    "index_share": "share of negative eigenvalues",
+    "hessian_min": "smallest eigenvalue of the Hessian",
+    "hessian_max": "largest eigenvalue of the Hessian",
+    "risk": "risk",
+    "objective": "objective",
+    "gradient_norm": "norm of the objective's gradient",
+    "finite": "whether objective and Hessian are finite",
+}
+
+
+def saddle_index(
+    objective: Objective, params: Params | Trajectory, *, tolerance: float = 1e-6, memory: int | None = None
+) -> xarray.Dataset:
+    """The index at each point: how many eigenvalues of the objective's Hessian are negative.
+
+        index = #{i : λᵢ < −tolerance · max_j |λ_j|}         index_share = index/p
+
+    objective: of p ≤ 2000 params that move, its data in memory. Everything is computed in float64, whatever the dtype
+               of the params and the data.
+    params:    params; stacked params, leaves (m, …); or a `Trajectory` that keeps its params, such as that of
+               `ls.descend(…, record_every=100)`.
+    tolerance: an eigenvalue within this share of the largest |λ| of its Hessian counts as 0. Rounding is some p·1e-16
+               of it; networks have many that are 0 or nearly.
+    memory:    bytes that temporaries may take (default 2 GiB on CPU): fewer columns of the Hessian at a time.
+
+    Returns a Dataset with the dimensions of the trajectory (`point` for stacked params, none for one):
+        index, index_share
+        hessian_min, hessian_max     smallest and largest eigenvalue
+        risk, objective, gradient_norm, finite      there
+    Where the objective or an entry of the Hessian is not finite, `finite` is False, index −1, and the share NaN. Where
+    a function or penalty has a kink (relu, l1), the Hessian is that beside it; a kink has none.
+    A small gradient says that a point is nearly critical; along a run most are not, and the index is of the curvature
+    there.
+    Raises: ValueError or TypeError, naming the argument; ValueError for more params, and for losses that compute in
+    float32 whatever they are given.
+    References: Dauphin et al. 2014, section 3 (arXiv:1406.2572); Pascanu et al. 2014 (arXiv:1405.4604).
+
+        >>> import jax, jax.numpy as jnp, optax, landscape as ls
+        >>> wells = ls.function(lambda p: (p["x"] ** 2 - 1) ** 2 + p["y"] ** 2, {"x": 0.0, "y": 0.0})
+        >>> run = ls.descend(wells, optax.sgd(0.05), {"x": 0.01, "y": 1.0}, steps=100, record_every=50)
+        >>> ls.saddle_index(wells, run)["index"].values  # from the ridge between the wells into one of them
+        array([1, 0, 0], dtype=int32)
+    """
+    _asked.check_objective(objective, "saddle_index")
+    _checks.positive("tolerance", tolerance)
+    if memory is not None:
+        _checks.count("memory", memory, least=2**20, unit=" bytes")
+    own = _trees.floating(objective.params)
+    count = sum(leaf.size for leaf in jax.tree.leaves(own))
+    if count > MOST:
+        raise ValueError(
+            f"`objective` has {count} params that move, and all eigenvalues of its Hessian are wanted: {count}² "
+            f"numbers and some {count}³ operations a point. Up to {MOST} params are taken: take a narrower network, or "
+            "fewer inputs."
+        )
+    points, shape, coords = _points(objective, params)
+    with jax.enable_x64(True), jax.default_matmul_precision(PRECISION):
+        example, data = _double.widened(objective)
+        alpha, beta = objective.penalty.coefficients(_trees.floating(example))
+        found = _spectra(
+            objective.traced_losses,
+            objective.reduction,
+            _columns(objective, count, memory),
+            (alpha, beta),
+            example,
+            data,
+            jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), points),
+            np.float64(tolerance),
+        )
+        found = {name: np.asarray(values) for name, values in found.items()}
+    return _dataset(objective, found, shape, coords, tolerance)
+
+
+def _columns(objective: Objective, count: int, memory: int | None) -> int:
+    """How many columns of the Hessian are computed at a time: each holds what a gradient does, in float64, twice."""
+    shapes = _trees.shapes(objective.params), _trees.shapes(objective.data)
+    one = 2 * 2 * _blocks._computed(objective.traced_losses, *shapes)
+    return max(1, min(count, _plan.budget(memory) // max(1, one)))
+
+
+@partial(jax.jit, static_argnames=("losses", "reduction", "columns"))
+def _spectra(
+    losses: Losses,
+    reduction: str,
+    columns: int,
+    coefficients: tuple[Params, Params],
+    example: Params,
+    data: Batch,
+    points: Params,
+    tolerance: Array,
+) -> dict[str, Array]:
+    """What is said of each point, (m,); one after another."""
+
+    def one(moving: Params) -> dict[str, Array]:
+        flat, restored = ravel_pytree(moving)
+
+        def both(flat: Array) -> tuple[Array, Array]:
+            moving = restored(flat)
+            risk = reduced(*weighted_sum(losses, _trees.merged(moving, example), data), reduction)
+            return risk + _penalties.value(*coefficients, moving).astype(risk.dtype), risk
+
+        def column(direction: Array) -> Array:
+            return jax.jvp(lambda flat: jax.grad(both, has_aux=True)(flat)[0], (flat,), (direction,))[1]
+
+        (value, risk), _ = jax.value_and_grad(both, has_aux=True)(flat)
+        gradient = _penalties.subgradient(
+            *coefficients, moving, jax.grad(lambda m: both(ravel_pytree(m)[0])[1])(moving)
+        )
+        hessian = jax.lax.map(column, jnp.eye(len(flat), dtype=flat.dtype), batch_size=columns)
+        finite = jnp.isfinite(value) & jnp.isfinite(hessian).all()
+        eigenvalues = jnp.linalg.eigvalsh(jnp.where(finite, (hessian + hessian.T) / 2, 0.0))
+        largest = jnp.max(jnp.abs(eigenvalues))
+        negative = jnp.sum(eigenvalues < -tolerance * largest)
+        return {
+            "index": jnp.where(finite, negative, UNKNOWN).astype(jnp.int32),
+            "index_share": jnp.where(finite, negative / len(flat), jnp.nan),
+            "hessian_min": jnp.where(finite, eigenvalues[0], jnp.nan),
+            "hessian_max": jnp.where(finite, eigenvalues[-1], jnp.nan),
+            "risk": risk,
+            "objective": value,
+            "gradient_norm": _trees.norm(gradient),
+            "finite": finite,
+        }
+
+    return jax.lax.map(one, points)
+
+
+def _points(objective: Objective, params: Any) -> tuple[Params, tuple[int, ...], Any]:
+    """(what moves of the points, leaves (m, …); the shape of the result; its dimensions and coordinates)."""
+    own = _trees.floating(objective.params)
+    if isinstance(params, Trajectory):
+        if params.params is None:
+            raise ValueError(
+                "`params` is a trajectory that keeps coordinates on a chart, not its params; record with record=None."
+            )
+        shape, coords = params.data.risk.shape, (params.data.risk.dims, params.data.coords)
+        given = params.params
+    else:
+        given, shape, coords = params, None, None
+    if jax.tree.structure(given) != jax.tree.structure(objective.params):
+        raise ValueError(
+            "`params` must have the structure of the objective's params.\n"
+            + _trees.layouts(objective=objective.params, params=given)
+        )
+    given = _trees.floating(given, like=objective.params)
+    if shape is None:
+        leading = {np.shape(leaf)[: np.ndim(leaf) - one.ndim] for leaf, one in _pairs(given, own)}
+        shape = leading.pop() if len(leading) == 1 else None
+        coords = (("point",) if shape else (), {"point": np.arange(shape[0])} if shape else {})
+    fits = shape is not None and all(np.shape(leaf) == (*shape, *one.shape) for leaf, one in _pairs(given, own))
+    if not fits or shape is None or (not isinstance(params, Trajectory) and len(shape) > 1) or 0 in shape:
+        raise ValueError(
+            "`params` must have the shapes of the objective's params, or one more leading axis of the same length on "
+            f"every leaf.\n  objective: {_trees.layout(own)}\n  params: {_trees.layout(given)}"
+        )
+    flat = jax.tree.map(lambda leaf, one: np.reshape(leaf, (-1, *one.shape)), given, own)
+    return flat, shape, coords
+
+
+def _pairs(given: Params, own: Params) -> list[tuple[Any, Any]]:
+    return list(zip(jax.tree.leaves(given), jax.tree.leaves(own), strict=True))
+
+
+def _dataset(
+    objective: Objective, found: dict[str, np.ndarray], shape: tuple[int, ...], coords: Any, tolerance: float
+) -> xarray.Dataset:
+    import xarray
+
+    variables = {
+        name: (coords[0], found[name].reshape(shape), {"long_name": text, "units": "1"})
+        for name, text in LONG_NAMES.items()
+    }
+    attributes = describe(objective, None) | {"kind": "saddle_index", "tolerance": tolerance, "precision": PRECISION}
+    return xarray.Dataset(variables, coords[1], attributes)

@@ -1,0 +1,36 @@
+"""The benchmark of many starts: a tiny run with right answers; operations as they are counted; targets."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+
+from benchmarks import _report, many_starts
+
+
+def test_a_quick_run_has_right_answers_and_says_what_share_of_peak_it_is(capsys):
+    report = many_starts.run(many_starts.QUICK, 1, lambda line: None)
+    assert [row.by for row in report.rows] == [many_starts.OURS, many_starts.RUNS, many_starts.STEPS]
+    assert all(row.right for row in report.rows) and report.rows[0].relative_error < 1e-3
+    assert "share of peak" in report.notes[0] and "too small" in report.notes[-1] and report.targets == []
+    assert report.rows[0].peak_bytes > 0 and many_starts.OURS in _report.markdown(report)
+
+
+def test_sizes_that_are_judged_have_targets(monkeypatch):
+    monkeypatch.setattr(many_starts, "busy", lambda where: ["busy"])
+    report = many_starts.run(replace(many_starts.QUICK, judged=True), 1, lambda line: None)
+    faster, cores, memory = report.targets
+    assert faster.more and cores.more and faster.limit == cores.limit == 1 and memory.limit == 2
+    assert report.notes[-1] == "busy"
+
+
+def test_operations_are_those_of_the_products():
+    """As XLA counts them for one step, but for what is not a product."""
+    sizes = replace(many_starts.QUICK, layers=(64, 32, 10), starts=1, epochs=1, examples=50, batch=50)
+    problem = many_starts._problem(replace(sizes, epochs=1))
+    step = jax.jit(lambda state, chosen: many_starts._step(problem, state, chosen))
+    params = many_starts._start(problem, 0)
+    lowered = step.lower((params, problem.optimizer.init(params)), np.arange(50))
+    counted = lowered.compile().cost_analysis()["flops"]
+    own = many_starts._operations(sizes)
+    assert own <= counted < 1.15 * own
