@@ -136,6 +136,7 @@ def test_many_starts_at_once_and_compiled_once(compilations):
         (lambda: ls.mlp((3, 1), output="max"), r"`output` is 'max'; it must be one of .*'softmax'"),
         (lambda: ls.mlp((3, 1), loss="hinge"), r"`loss` is 'hinge'"),
         (lambda: ls.mlp((3, 1), loss="cross_entropy"), r'`output` is \'identity\', but loss="cross_entropy"'),
+        (lambda: ls.mlp((3, 1), output="softmax", loss="cross_entropy"), r'`output` is "softmax" of one output'),
         (lambda: ls.mlp((3, 1)).init(KEY, "zeros"), r"`initializer` is 'zeros'; it must be one of 'glorot'"),
         (lambda: ls.mlp((3, 1)).init(7), r"`key` is an int"),
         (

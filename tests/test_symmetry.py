@@ -1,5 +1,6 @@
 """The symmetry group read from programs: known groups, invariance on orbits, canonical params, alignment, refusals."""
 
+import dataclasses
 import math
 
 import equinox as eqx
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import strategies as st
 
 import landscape as ls
+from landscape.networks.symmetry._moves import still
 from tests.closeness import assert_close
 
 KEY, OTHER = jax.random.key(0), jax.random.key(1)
@@ -51,6 +53,45 @@ def weight_norm():
         return jax.nn.relu(x @ (p["V"] / jnp.linalg.norm(p["V"], axis=0, keepdims=True) * p["g"][None])) @ p["B"]
 
     return apply, params, inputs(6, 3)
+
+
+def normalized(f):
+    """x·A, batch norm with gain and offset, f, ·B."""
+
+    def made():
+        params = {"A": jax.random.normal(KEY, (3, 4)), "B": jax.random.normal(OTHER, (4, 2))}
+
+        def apply(p, x):
+            z = x @ p["A"]
+            z = (z - z.mean(axis=0, keepdims=True)) / jnp.sqrt(z.var(axis=0, keepdims=True) + 1e-5)
+            return f(z * p["gain"][None] + p["offset"][None]) @ p["B"]
+
+        return apply, params | {"gain": jnp.arange(1.0, 5.0), "offset": jnp.arange(0.5, 4.5)}, inputs(6, 3)
+
+    return made
+
+
+def bilinear():
+    params = {"A": jax.random.normal(KEY, (3, 4)), "C": jax.random.normal(OTHER, (3, 4)), "B": jnp.ones((4, 1))}
+    return lambda p, x: ((x @ p["A"]) * (x @ p["C"])) @ p["B"], params, inputs(6, 3)
+
+
+def recurrent():
+    """Three steps, from a state of 0."""
+    params = {"A": jax.random.normal(KEY, (3, 4)), "C": jax.random.normal(OTHER, (4, 4)), "B": jnp.ones((4, 1))}
+
+    def apply(p, x):
+        state = jnp.zeros((len(x), 4))
+        for t in range(3):
+            state = jnp.tanh(x[:, t] @ p["A"] + state @ p["C"])
+        return state @ p["B"]
+
+    return apply, params, inputs(6, 3, 3)
+
+
+def embedding():
+    params = {"E": jax.random.normal(KEY, (7, 4)), "B": jax.random.normal(OTHER, (4, 2))}
+    return lambda p, tokens: jnp.tanh(p["E"][tokens]) @ p["B"], params, np.array([1, 3, 3, 6])
 
 
 def equinox():
@@ -122,6 +163,12 @@ KNOWN = {
     "rounded to integers": (by_hand(lambda z: jax.nn.relu(3 * z).astype("int32").astype(z.dtype)), [(4, 0, 0)]),
     "step": (by_hand(lambda z: jnp.where(z > 0, 1.0, 0.0)), [(4, 0, 1)]),
     "weight norm": (weight_norm, [(4, 1, 2)]),
+    "normalized, tanh": (normalized(jnp.tanh), [(4, 2, 0)]),
+    "normalized, relu": (normalized(jax.nn.relu), [(4, 1, 1)]),
+    "bilinear": (bilinear, [(4, 2, 2)]),
+    "recurrent": (recurrent, [(4, 1, 0)]),
+    "embedding": (embedding, [(4, 1, 0)]),
+    "constants that are all one": (by_hand(lambda z: jnp.tanh(z) + np.ones(4, "f")[None]), [(4, 0, 0)]),
     "equinox": (equinox, [(5, 0, 1), (5, 0, 1)]),
     "images": (flax(Images(), 2, 8, 8, 1), [(4, 1, 2), (5, 0, 1), (6, 0, 0)]),
     "residual": (flax(Residual(), 6, 3), [(4, 1, 0), (3, 1, 0), (5, 1, 0)]),
@@ -141,18 +188,20 @@ def known(request):
 @pytest.mark.lenient("third-party modules promote ranks and weak types")
 @pytest.mark.filterwarnings("ignore")
 def test_known_groups_leave_the_function_as_it_is(known):
-    """The group is as expected; a random copy computes the same, has the same canonical params, and is found again."""
+    """The group is as expected; random copies compute the same, have the same canonical params, and are found again."""
     with jax.numpy_rank_promotion("allow"):
         apply, params, x, found, layers = known
         assert [(layer.size, layer.signs, layer.scales) for layer in found.layers] == layers
         assert found.orbit_size == math.prod(math.factorial(m) * 2 ** (m * signs) for m, signs, _ in layers)
         assert found.rescalings == sum(m * scales for m, _, scales in layers)
-        copy, apply = found.random(OTHER, params), jax.jit(apply)
-        assert_close(apply(copy, x), np.asarray(apply(params, x)), eps=32, scale=float(jnp.abs(apply(params, x)).max()))
+        apply, expected = jax.jit(apply), np.asarray(apply(params, x))
+        near = {"eps": 64, "scale": max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(params))}
+        for seed in range(4):
+            copy = found.random(jax.random.key(seed), params)
+            assert_close(apply(copy, x), expected, eps=64, scale=float(np.abs(expected).max()))
+            assert_close(found.canonical(copy), jax.tree.map(np.asarray, found.canonical(params)), **near)
         if layers:
             assert any((a != b).any() for a, b in zip(jax.tree.leaves(copy), jax.tree.leaves(params), strict=True))
-        near = {"eps": 64, "scale": max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(params))}
-        assert_close(found.canonical(copy), jax.tree.map(np.asarray, found.canonical(params)), **near)
         assert_close(ls.align(found, params, copy).params, jax.tree.map(np.asarray, params), **near)
         assert ls.same_up_to_symmetry(found, params, copy)
 
@@ -289,16 +338,54 @@ def test_balancing_makes_the_weights_least():
     assert_close(jnp.sum(second["W"] ** 2, axis=1), np.asarray(into), eps=16)
 
 
-def test_a_dead_unit_stays_as_it_is():
+@pytest.mark.parametrize("dead", ["incoming", "outgoing", "both"])
+def test_dead_units_have_a_canonical_size_too(dead):
+    """relu units of which one side is 0: the other side may have any size, and is given one."""
     network = ls.mlp((3, 4, 2), activation="relu")
     params = network.init(KEY, "uniform")
-    params["layer2"]["W"] = params["layer2"]["W"].at[1].set(0.0)
+    if dead != "outgoing":
+        params["layer1"] = {"W": params["layer1"]["W"].at[:, 1].set(0.0), "b": params["layer1"]["b"].at[1].set(0.0)}
+    if dead != "incoming":
+        params["layer2"]["W"] = params["layer2"]["W"].at[1].set(0.0)
     found = ls.symmetry(network.apply, params, inputs(4, 3))
     canonical = found.canonical(params)
-    assert all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(canonical))
+    near = {"eps": 16, "scale": 1.0}
+    assert_close(found.canonical(found.random(OTHER, params)), jax.tree.map(np.asarray, canonical), **near)
+    assert_close(network.apply(canonical, inputs(4, 3)), np.asarray(network.apply(params, inputs(4, 3))), **near)
+
+
+def test_small_units_are_balanced_in_float32_too():
+    """Squares of 1e-25 are 0 there."""
+    network = ls.mlp((3, 4, 2), activation="relu")
+    params = jax.tree.map(lambda leaf: leaf * 1e-25, network.init(KEY, "uniform"))
+    params["layer2"] = jax.tree.map(lambda leaf: leaf * 1e25, params["layer2"])
+    found = ls.symmetry(network.apply, params, inputs(4, 3))
     assert_close(
-        network.apply(canonical, inputs(4, 3)), np.asarray(network.apply(params, inputs(4, 3))), eps=16, scale=1.0
+        jax.jit(found.canonical)(params), jax.tree.map(np.asarray, found.canonical(params)), eps=64, scale=1e-13
     )
+
+
+@pytest.mark.parametrize(
+    "apply, told",
+    [
+        (lambda p, x: (jnp.tanh(x @ p["A"]) * jnp.arange(4.0)[None]) @ p["B"], ("A axis 1", "B axis 0")),
+        (
+            lambda p, x: jnp.tanh(jnp.tanh(x @ p["A"]) @ (p["C"] + jnp.eye(4))) @ p["B"],
+            ("A axis 1", "B axis 0", "C axis 0", "C axis 1"),
+        ),
+    ],
+)
+def test_units_that_constants_tell_apart_are_named(apply, told):
+    params = {"A": jnp.ones((3, 4)), "B": jnp.ones((4, 2)), "C": jnp.ones((4, 4))}
+    params = {name: params[name] for name in params if any(where.startswith(name) for where in told)}
+    found = ls.symmetry(apply, params, inputs(6, 3))
+    assert not found.layers and set(found.told_apart) == set(told)
+    assert "units told apart by constants: A axis 1" in str(found)
+
+
+def test_params_may_be_one_array():
+    found = ls.symmetry(lambda p, x: jnp.tanh(x @ p).sum(axis=1), jnp.ones((3, 4)), inputs(6, 3))
+    assert str(found) == "params: 4 units, permutations (params axis 1)\n24 equivalent params"
 
 
 def test_activations_are_those_of_the_forward_pass():
@@ -358,8 +445,11 @@ def group_norm(p, x):
         (
             group_norm,
             {"A": A, "B": B},
-            "The symmetry of 'A' is not understood: its axis 1 counts groups of hidden units",
+            "The symmetry of 'A' is not understood: its axis 1 counts units of two kinds",
         ),
+        (lambda p, x: ((x @ p["A"]) * p["d"][None]) @ p["B"], {"A": A, "d": jnp.ones(4), "B": B}, "no nonlinearity"),
+        (lambda p, x: (x @ p["A"]).sum(axis=1), {"A": A}, "The units of 'A' are joined by no nonlinearity"),
+        (lambda p, x: jax.nn.glu(x @ p["A"]) @ p["C"], {"A": A, "C": jnp.ones((2, 2))}, "not understood.* `split`"),
         (
             lambda p, x: jax.vmap(lambda q: jnp.tanh(x @ q["A"]) @ q["B"])(p).mean(0),
             {"A": jnp.stack([A, A]), "B": jnp.stack([B, B])},
@@ -375,6 +465,14 @@ def group_norm(p, x):
 def test_what_is_not_understood_is_refused_by_name(apply, params, message):
     with pytest.raises(ValueError, match=message):
         ls.symmetry(apply, params, inputs(6, 3))
+
+
+MODULE = eqx.nn.MLP(3, 2, 4, 1, key=KEY)
+
+
+def moved(symmetry, **changes):
+    """The move that changes nothing, changed."""
+    return dataclasses.replace(still(symmetry.layers[0]), **changes)
 
 
 @pytest.fixture
@@ -397,6 +495,23 @@ def small():
             "`b leaf 'layer1/W'` holds 12 of 12",
         ),
         (lambda p, s: s.random(3, p), "`key` is an int"),
+        (
+            lambda p, s: s.transform(p, {"layer1": moved(s, order=[0, 0, 1, 2])}),
+            "`moves.* has the order .* permutation of 0…3",
+        ),
+        (
+            lambda p, s: s.transform(p, {"layer1": moved(s, signs=np.ones(4))}),
+            r"has signs of shape \(4,\); wanted \(4, 1\)",
+        ),
+        (lambda p, s: s.transform(p, {"layer1": moved(s, signs=3 * np.ones((4, 1)))}), "has signs that are not ±1"),
+        (
+            lambda p, s: ls.align(s, p, p, data=np.full((2, 3), np.nan)),
+            "`data at a, activations of 'layer1'` holds 8 of 8",
+        ),
+        (
+            lambda p, s: ls.symmetry(lambda m, x: jax.vmap(m)(x), MODULE, inputs(6, 3)),
+            "`params` leaf 'activation' is a .*partition",
+        ),
         (lambda p, s: s.transform(p, {"layer7": None}), "`moves` is 'layer7'; it must be one of 'layer1'"),
         (lambda p, s: s.transform(p, {"layer1": [1, 0]}), r"`moves\['layer1'\]` is a list; give a Move"),
         (lambda p, s: ls.same_up_to_symmetry(s, p, p, tolerance=0.0), "`tolerance` is 0"),

@@ -184,13 +184,18 @@ def _summed(curve: Curve, weights: Array) -> Params:
 
 
 def _nearest(curve: Curve, params: Params) -> tuple[Array, Array]:
-    """See `coordinates`. Inner products once; then t alone is looked for, in as many numbers as there are points.
+    """See `coordinates`."""
+    return _compiled(curve, _leaves.moving("params", params, curve.points[0], "points[0]"))
+
+
+@jax.jit
+def _compiled(curve: Curve, there: Params) -> tuple[Array, Array]:
+    """(t, the distance). Inner products once; then t alone is looked for, in as many numbers as there are points.
 
     With legs pᵢ = points[i] − points[0] and r = θ − points[0], the squared distance is a function of t alone,
     f(t) = wᵀGw − 2wᵀc + ‖r‖² with w = w(t), Gᵢⱼ = ⟨pᵢ, pⱼ⟩ and cᵢ = ⟨pᵢ, r⟩.
     """
     first = _trees.floating(curve.points[0])
-    there = _leaves.moving("params", params, curve.points[0], "points[0]")
 
     def from_first(point: Params) -> Params:
         return jax.tree.map(lambda p, o: p.astype(_trees.wide(o)) - o.astype(_trees.wide(o)), point, first)

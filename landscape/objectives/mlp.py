@@ -219,6 +219,10 @@ def mlp(
     _checks.one_of("activation", activation, ACTIVATIONS)
     _checks.one_of("output", output, {**ACTIVATIONS, SOFTMAX: None})
     _checks.one_of("loss", loss, dict.fromkeys(LOSSES))
+    if output == SOFTMAX and widths[-1] == 1:
+        raise ValueError(
+            '`output` is "softmax" of one output, which is always 1; for two classes use "sigmoid", or 2 outputs.'
+        )
     if loss == "cross_entropy" and output not in (SOFTMAX, "sigmoid"):
         raise ValueError(
             f'`output` is {output!r}, but loss="cross_entropy" needs probabilities: use output="softmax" or "sigmoid".'

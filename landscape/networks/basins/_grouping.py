@@ -6,7 +6,7 @@ import numpy as np
 
 LONG_NAMES = {
     "minimum": "minimum",
-    "minimum_label": "label of the minimum",
+    "minimum_label": "label of the minimum (wherever the gradient is small: a saddle too)",
     "minimum_objective": "objective at the minimum",
     "minimum_gradient_norm": "norm of the objective's gradient there",
     "minimum_count": "starts that end there",

@@ -208,8 +208,14 @@ def _decides(objective: Objective, chart: Chart) -> bool:
     batch = next(iter(_data.batches(objective.data, LOOKED_AT if preparation is None else objective.n)))
     if not isinstance(batch, (tuple, list)) or len(batch) < 2 or not hasattr(batch[1], "dtype"):
         return False
-    params = chart.point((jnp.zeros((), _checks.default_float()),))
-    out = objective.predict(params if preparation is None else preparation(params, batch), batch[0])
+    predict = objective.predict
+
+    @jax.jit
+    def outputs(chart: Chart, batch: Any) -> Any:
+        params = chart.point((jnp.zeros((), _checks.default_float()),))
+        return predict(params if preparation is None else preparation(params, batch), batch[0])
+
+    out = outputs(chart, batch)
     try:
         return not bool(jnp.isnan(Accuracy.right(out, jnp.asarray(batch[1]))).any())
     except ValueError:  # the rule's own, that shapes do not fit

@@ -19,7 +19,8 @@ class Factors:
     _size: list[int] = field(default_factory=list)
     _joined: list[int] = field(default_factory=list)  # to which other one; itself where it is the first
     _parts: dict[int, Axis] = field(default_factory=dict)
-    fixed: set[int] = field(default_factory=set)  # belonging to data, outputs, constants
+    fixed: set[int] = field(default_factory=set)  # belonging to data or outputs
+    constants: set[int] = field(default_factory=set)  # along which a constant array differs, or an index counts
     mixed: set[int] = field(default_factory=set)  # whose units are told apart by a nonlinearity
     refused: dict[int, str] = field(default_factory=dict)  # what happens to it that is not understood
     _derived: list[tuple[Axis, list[Axis]]] = field(default_factory=list)
@@ -75,7 +76,7 @@ class Factors:
             return None
         parts = (*self.new(outer), *self.new(size // outer))
         self._parts[first] = parts
-        for marks in (self.fixed, self.mixed):
+        for marks in (self.fixed, self.constants, self.mixed):
             if first in marks:
                 marks.update(parts)
         if first in self.refused:
@@ -104,7 +105,7 @@ class Factors:
         return out
 
     def mark(self, axis: Axis, marks: set[int]) -> None:
-        """Put the axis's factors among those that are `fixed` or `mixed`."""
+        """Put the axis's factors among those that are `fixed`, `constants` or `mixed`."""
         marks.update(self.expanded(axis))
 
     def refuse(self, axis: Axis, why: str) -> None:
@@ -120,12 +121,12 @@ class Factors:
         return axis
 
     def settle(self) -> None:
-        """What is made of the data's axes alone is fixed too."""
+        """What is made of the axes of data and constants alone is fixed too."""
         before = -1
         while before != len(self.fixed):
             before = len(self.fixed)
             for axis, sources in self._derived:
-                if all(self.fixed.issuperset(self.expanded(source)) for source in sources):
+                if all((self.fixed | self.constants).issuperset(self.expanded(source)) for source in sources):
                     self.mark(axis, self.fixed)
 
     def _first(self, number: int) -> int:
@@ -135,7 +136,7 @@ class Factors:
 
     def _unite(self, i: int, j: int) -> None:
         self._joined[j] = i
-        for marks in (self.fixed, self.mixed):
+        for marks in (self.fixed, self.constants, self.mixed):
             if j in marks:
                 marks.add(i)
         if j in self.refused:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from landscape.networks.symmetry._moves import Layer, Move, Place, in_order, rows, transformed, units
@@ -21,45 +23,50 @@ BALANCED = 4.0  # rounding units of log s
 Leaves = Mapping[str, Array]
 
 
-@partial(jax.jit, static_argnames="layers")
-def canonical(layers: tuple[Layer, ...], leaves: Leaves) -> dict[str, Array]:
-    """The representative of the leaves' orbit."""
-    out, _ = balance(layers, leaves)
+def canonical(layers: tuple[Layer, ...], leaves: Leaves) -> dict[str, Any]:
+    """The representative of the leaves' orbit. Of NumPy arrays all but the balancing is done by NumPy."""
+    out = dict(leaves)
+    if any(layer.scales for layer in layers):
+        balanced, _ = balance(layers, leaves)
+        out = jax.device_get(balanced) if isinstance(next(iter(leaves.values())), np.ndarray) else balanced
     for layer, places in in_order(layers):
         if not places:
             raise ValueError(f"layer {layer.name!r} has no order: all of its weights lead to other hidden layers.")
-        for i in range(layer.signs):
-            odd = [place for place in places if place.signs[i]]
-            if not odd:
-                raise ValueError(
-                    f"layer {layer.name!r} has no sign: its weights that flip lead to other hidden layers."
-                )
-            out = transformed(out, [(layer, _upright(layer, rows(out, odd), i))])
-        order = _sorted(rows(out, places))
-        out = transformed(out, [(layer, Move(order, *_ones(layer, order)))])
+        out = transformed(out, [(layer, _upright(layer, places, out))])
+        incoming = rows(out, places)
+        signs, scales = _ones(layer, incoming)
+        out = transformed(out, [(layer, Move(_sorted(incoming), signs, scales))])
     return out
 
 
-def _upright(layer: Layer, incoming: Array, i: int) -> Move:
-    """The flip of those units whose largest incoming weight is negative."""
-    largest = jnp.take_along_axis(incoming, jnp.argmax(jnp.abs(incoming), axis=1)[:, None], axis=1)[:, 0]
-    signs, scales = _ones(layer, incoming)
-    flips = jnp.where(largest < 0, -1.0, 1.0).astype(incoming.dtype)
-    return Move(jnp.arange(layer.size), signs.at[:, i].set(flips), scales)
+def _upright(layer: Layer, places: Sequence[Place], leaves: Leaves) -> Move:
+    """The flips of those units whose largest incoming weight is negative, each way to flip by weights of its own."""
+    signs, scales = _ones(layer, leaves[places[0].leaf])
+    space, columns = signs.__array_namespace__(), []
+    for i in range(layer.signs):
+        own = [place for place in places if sum(place.signs) == place.signs[i] == 1]
+        if not own:
+            raise ValueError(f"layer {layer.name!r} has no sign: its weights that flip lead to other hidden layers.")
+        incoming = rows(leaves, own)
+        largest = space.take_along_axis(incoming, space.argmax(space.abs(incoming), axis=1)[:, None], axis=1)[:, 0]
+        columns.append(space.where(largest < 0, -1.0, 1.0).astype(incoming.dtype))
+    return Move(space.arange(layer.size), space.stack(columns, axis=1) if columns else signs, scales)
 
 
-def _sorted(incoming: Array) -> Array:
-    """The order of rows by their first entries, then by the second, and so on: from the last one on, stable sorts."""
+def _sorted(incoming: Any) -> Any:
+    """The order of rows by their first entries, then by the second, and so on."""
+    if isinstance(incoming, np.ndarray):
+        return np.lexsort(incoming.T[::-1])
 
-    def by(order: Array, column: Array) -> tuple[Array, None]:
+    def by(order: Array, column: Array) -> tuple[Array, None]:  # from the last one on, stable sorts
         return order[jnp.argsort(column[order], stable=True)], None
 
     return jax.lax.scan(by, jnp.arange(len(incoming)), incoming.T[::-1])[0]
 
 
-def _ones(layer: Layer, like: Array) -> tuple[Array, Array]:
-    dtype = like.dtype if jnp.issubdtype(like.dtype, jnp.floating) else jnp.zeros(()).dtype
-    return jnp.ones((layer.size, layer.signs), dtype), jnp.ones((layer.size, layer.scales), dtype)
+def _ones(layer: Layer, like: Any) -> tuple[Any, Any]:
+    space = like.__array_namespace__()
+    return tuple(space.ones((layer.size, count), like.dtype) for count in (layer.signs, layer.scales))
 
 
 @partial(jax.jit, static_argnames="layers")
@@ -94,34 +101,40 @@ def balance(layers: tuple[Layer, ...], leaves: Leaves) -> tuple[dict[str, Array]
 
 
 def _balancing(layer: Layer, leaves: Leaves, i: int) -> Array:
-    """log s of each unit, at which Σ e·‖w‖²·s^2e over its places vanishes; 0 where one side of the unit is all 0.
+    """log s of each unit, at which Σ e·‖w‖²·s^2e over its places vanishes.
 
-    Where all e have one sign (a weight that is normalized has no effect by its size), that at which the sum is ±1.
+    Where one side of that equation is all 0 (a dead unit; a weight that is normalized, whose size has no effect), it is
+    taken for 1: any s is as good, and this one makes equivalent units equal.
     """
     into, outof = ([p for p in layer.places if sign * p.scales[i] > 0] for sign in (1, -1))
     simple = all(abs(place.scales[i]) == 1 for place in into + outof)
     sides = [_weights(layer, leaves, places, i) for places in (into, outof)]
-    one = jnp.zeros(1, sides[0][1].dtype), jnp.ones((1, layer.size), sides[0][1].dtype)
-    sides = [side if places else one for side, places in zip(sides, (into, outof), strict=True)]
-    alive = (sides[0][1].sum(axis=0) > 0) & (sides[1][1].sum(axis=0) > 0)
+    dtype = next(iter(leaves.values())).dtype
 
-    def step(_: int, logs: Array) -> Array:
-        sums, slopes = [], []
-        for powers, squares in sides:
-            parts = jnp.where(alive[None], squares * jnp.exp(2 * powers[:, None] * logs[None]), 1.0)
-            sums.append(parts.sum(axis=0))
-            slopes.append((2 * powers[:, None] * parts).sum(axis=0) / sums[-1])
-        return logs - jnp.where(alive, jnp.log(sums[0] / sums[1]) / (slopes[0] - slopes[1]), 0.0)
+    def side(powers: Array, logs: Array, at: Array) -> tuple[Array, Array]:
+        """(log of the sum, its slope)."""
+        terms = logs + 2 * powers[:, None] * at[None]
+        total = jax.nn.logsumexp(terms, axis=0) if len(powers) else jnp.full(layer.size, -jnp.inf, dtype)
+        shares = jnp.exp(terms - jnp.where(jnp.isfinite(total), total, 0)[None])
+        slope = jnp.sum(2 * powers[:, None] * shares, axis=0)
+        return jnp.where(jnp.isfinite(total), total, 0), jnp.where(jnp.isfinite(total), slope, 0)
 
-    return jax.lax.fori_loop(0, 1 if simple else NEWTON, step, jnp.zeros(layer.size, sides[0][1].dtype))
+    def step(_: int, at: Array) -> Array:
+        (one, rise), (other, fall) = (side(powers, logs, at) for powers, logs in sides)
+        alive = rise != fall
+        return at - jnp.where(alive, (one - other) / jnp.where(alive, rise - fall, 1), 0)
+
+    return jax.lax.fori_loop(0, 1 if simple else NEWTON, step, jnp.zeros(layer.size, dtype))
 
 
 def _weights(layer: Layer, leaves: Leaves, places: Sequence[Place], i: int) -> tuple[Array, Array]:
-    """(powers (places,), |power|·‖w‖² of each place and unit)."""
-    if not places:
-        return jnp.zeros(0), jnp.zeros((0, layer.size), next(iter(leaves.values())).dtype)
-    squares = [
-        abs(place.scales[i]) * jnp.sum(jnp.square(units(leaves[place.leaf], place).reshape(layer.size, -1)), axis=1)
-        for place in places
-    ]
-    return jnp.asarray([place.scales[i] for place in places], squares[0].dtype), jnp.stack(squares)
+    """(powers (places,), log(|power|·‖w‖²) of each place and unit, without squares that under- or overflow)."""
+    dtype = next(iter(leaves.values())).dtype
+    logs = []
+    for place in places:
+        weights = units(leaves[place.leaf], place).reshape(layer.size, -1)
+        peak = jnp.max(jnp.abs(weights), axis=1)
+        scaled = weights / jnp.where(peak > 0, peak, 1)[:, None]
+        logs.append(jnp.log(abs(place.scales[i]) * jnp.sum(jnp.square(scaled), axis=1)) + 2 * jnp.log(peak))
+    powers = jnp.asarray([place.scales[i] for place in places], dtype)
+    return powers, jnp.stack(logs) if logs else jnp.zeros((0, layer.size), dtype)

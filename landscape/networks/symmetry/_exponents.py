@@ -22,7 +22,9 @@ from landscape.networks.symmetry._reading import Reading
 Exponent = dict[int, Fraction]  # a linear form in the unknowns, without the terms that are 0
 Exponents = list[list[Exponent]]  # of a value, axis by axis, factor by factor
 ALIKE = {"add", "sub", "add_any", "concatenate"}
-PASSED = {"neg", "convert_element_type", "reduce_precision", "copy", "stop_gradient", "slice", "rev", "cumsum"}
+PASSED = {"neg", "convert_element_type", "reduce_precision", "copy", "stop_gradient", "rev", "cumsum"}
+PASSED |= {"slice", "dynamic_slice"}
+NOTHING = {"broadcast_in_dim", "convert_element_type", "neg", "reshape", "copy", "transpose", "squeeze", "expand_dims"}
 POWERS = {"square": Fraction(2), "sqrt": Fraction(1, 2), "rsqrt": Fraction(-1, 2), "cbrt": Fraction(1, 3)}
 LARGEST = {"max", "min", "reduce_max", "reduce_min", "reduce_window_max", "reduce_window_min"}
 
@@ -56,10 +58,14 @@ class Equations:
         """The exponents of a value."""
         return self._known[value]
 
-    def solutions(self, number: int) -> tuple[list[tuple[int, int, int]], np.ndarray]:
-        """A factor's places in the params, and the exponents there that solve the equations, (solutions, places)."""
+    def solutions(self, number: int, first: dict[int, int]) -> tuple[list[tuple[int, int, int]], np.ndarray]:
+        """A factor's places in the params, and the exponents there that solve the equations, (solutions, places).
+
+        first: where the program reads each leaf, the order of the places.
+        """
         reading = self.reading
         places = [place for place in self.unknowns if reading.of(place[0])[place[1]][place[2]] == number]
+        places.sort(key=lambda place: (first.get(place[0], 0), place))
         columns = {self.unknowns[place]: i for i, place in enumerate(places)}
         rows = [[row.get(u, Fraction(0)) for u in columns] for row in self.rows if not columns.keys().isdisjoint(row)]
         return places, _null_space(rows, len(places), signs=self.signs)
@@ -68,6 +74,13 @@ class Equations:
         equation, name = node.equation, node.equation.primitive.name
         given = [self._given(value) for value in node.inputs]
         shapes = [self.reading.of(value) for value in node.outputs]
+        if name == "split" and given[0] is not None:
+            along = equation.params["axis"]
+            self._vanish(given[0][along])
+            passed = [[{} for _ in s[i]] if i == along else e for s in shapes for i, e in enumerate(given[0])]
+            size = len(given[0])
+            self._known.update((v, passed[i * size : (i + 1) * size]) for i, v in enumerate(node.outputs))
+            return
         if len(node.outputs) != 1:
             self._vanish(exponent for operand in given if operand for axis in operand for exponent in axis)
             self._known.update(
@@ -80,7 +93,8 @@ class Equations:
         else:
             exponents = getattr(self, f"_{name}", self._other)(equation, given, shape)
         self._known[out] = exponents
-        if name in ("broadcast_in_dim", "convert_element_type", "neg", "reshape", "copy") and given[0] is None:
+        nothing = given[0] is None if name in NOTHING else None in given and name in ("dot_general", "mul")
+        if nothing or (name == "conv_general_dilated" and None in given):
             self._zero.add(out)
 
     def _given(self, value: Any) -> Exponents | None:
@@ -202,6 +216,16 @@ class Equations:
         else:
             outof = [self._reduced(_sum(a, b)) for a, b in zip(channels, outof, strict=False)]
         out[numbers.out_spec[0]], out[numbers.out_spec[1]] = images[numbers.lhs_spec[0]], outof
+        return out
+
+    def _gather(self, equation: Any, given: list[Exponents | None], shape: Any) -> Exponents:
+        out, array = _none(shape), given[0]
+        if array is None:
+            return out
+        kept = _reading.whole_axes(equation)
+        self._vanish(e for i, axis in enumerate(array) if i not in kept.values() for e in axis)
+        for i, j in kept.items():
+            out[i] = array[j]
         return out
 
     def _other(self, equation: Any, given: list[Exponents | None], shape: Any) -> Exponents:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from landscape import _jaxprs
 from landscape._jaxprs import Program
@@ -18,30 +20,10 @@ PRODUCT = {"mul", "div"}
 ODD = {"tanh", "sin", "tan", "sinh", "asin", "atan", "asinh", "atanh", "erf", "erf_inv", "cbrt", "sign"}
 EVEN = {"cos", "cosh", "abs", "square"}
 COMPARISONS = {"lt", "le", "gt", "ge", "eq", "ne"}
-ELEMENTWISE = {
-    *LINEAR,
-    *PRODUCT,
-    *ODD,
-    *EVEN,
-    *COMPARISONS,
-    *("max", "min", "select_n", "clamp", "pow", "integer_pow", "rem", "sqrt", "rsqrt", "exp", "exp2", "log", "log1p"),
-    *(
-        "expm1",
-        "logistic",
-        "erfc",
-        "acos",
-        "acosh",
-        "lgamma",
-        "digamma",
-        "atan2",
-        "and",
-        "or",
-        "xor",
-        "not",
-        "is_finite",
-    ),
-    *("floor", "ceil", "round", "nextafter"),
-}
+ELEMENTWISE = LINEAR | PRODUCT | ODD | EVEN | COMPARISONS
+ELEMENTWISE |= {"max", "min", "select_n", "clamp", "pow", "integer_pow", "rem", "sqrt", "rsqrt", "exp", "exp2", "log"}
+ELEMENTWISE |= {"log1p", "expm1", "logistic", "erfc", "acos", "acosh", "lgamma", "digamma", "atan2", "and", "or"}
+ELEMENTWISE |= {"xor", "not", "is_finite", "floor", "ceil", "round", "nextafter"}
 REDUCTIONS = {"reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_and", "reduce_or"}
 WINDOWS = {"reduce_window_sum", "reduce_window_max", "reduce_window_min", "reduce_window"}
 SUPPORTED = (
@@ -67,7 +49,7 @@ class Reading(NamedTuple):
 
     def free(self, number: int) -> bool:
         """Whether the units that a factor counts are hidden."""
-        return number not in self.factors.fixed
+        return number not in self.factors.fixed and number not in self.factors.constants
 
 
 def read(program: Program, moving: Sequence[bool]) -> Reading:
@@ -78,21 +60,45 @@ def read(program: Program, moving: Sequence[bool]) -> Reading:
     for value, moves in zip(program.arguments, moving, strict=True):
         own = moves and value in used
         axes[value] = [factors.new(size, fixed=not own) for size in program.avals[value].shape]
-    for value in program.constants:
-        axes[value] = [factors.new(size, fixed=True) for size in program.avals[value].shape]
+    for value, array in program.constants.items():
+        axes[value] = [factors.new(size) for size in program.avals[value].shape]
+        for axis in axes[value] if _differs(array) else []:
+            factors.mark(axis, factors.constants)
+    of_data = {v for v, moves in zip(program.arguments, moving, strict=True) if not moves}
     for node in nodes:
         inputs = [axes[value] if _jaxprs.is_value(value) else [] for value in node.inputs]
-        name = node.equation.primitive.name
-        rule = _elementwise if name in ELEMENTWISE else _RULES.get(name, _unknown)
-        several = len(node.outputs) != 1
-        outputs = _unknowns(factors, node.equation, inputs) if several else [rule(factors, node.equation, inputs)]
-        axes.update(zip(node.outputs, outputs, strict=True))
+        depends = [_jaxprs.is_value(value) and value in of_data for value in node.inputs]
+        if any(depends):
+            of_data.update(node.outputs)
+        axes.update(zip(node.outputs, _outputs(factors, node, inputs, depends), strict=True))
     for value in program.outputs:
         for axis in axes[value] if _jaxprs.is_value(value) else []:
             factors.mark(axis, factors.fixed)
     factors.settle()
     leaves = tuple(value for value, moves in zip(program.arguments, moving, strict=True) if moves)
     return Reading(program, factors, axes, leaves)
+
+
+def _differs(array: Any) -> bool:
+    """Whether a constant array tells units apart: not if all of it is one number."""
+    if jnp.issubdtype(array.dtype, jax.dtypes.extended):
+        return True
+    numbers = np.asarray(array)
+    return bool((numbers != numbers.ravel()[:1]).any()) if numbers.size else False
+
+
+def _outputs(factors: Factors, node: Any, inputs: list[Axes], depends: list[bool]) -> list[Axes]:
+    """The axes of what an equation returns. depends: of each operand, whether it depends on the data."""
+    equation, name = node.equation, node.equation.primitive.name
+    if name in ELEMENTWISE:
+        # A product of an activation with numbers that are the same for all data is as linear as a sum.
+        linear = name in LINEAR or (name == "mul" and sum(depends) < 2) or (name == "div" and not depends[1])
+        return [_elementwise(factors, equation, inputs, linear and keeps_numbers(equation))]
+    if name == "split":
+        return _split(factors, equation, inputs)
+    if len(node.outputs) != 1:
+        return _unknowns(factors, equation, inputs)
+    return [_RULES.get(name, _unknown)(factors, equation, inputs)]
 
 
 def _unknown(factors: Factors, equation: Any, inputs: list[Axes]) -> Axes:
@@ -119,8 +125,8 @@ def _join(factors: Factors, equation: Any, a: Axis, b: Axis) -> Axis:
     return a
 
 
-def _elementwise(factors: Factors, equation: Any, inputs: list[Axes]) -> Axes:
-    name, ndim = equation.primitive.name, equation.outvars[0].aval.ndim
+def _elementwise(factors: Factors, equation: Any, inputs: list[Axes], linear: bool) -> Axes:
+    ndim = equation.outvars[0].aval.ndim
     whole = [axes for axes in inputs if len(axes) == ndim]  # the others are scalars
     out: Axes = []
     for along in zip(*whole, strict=True):
@@ -128,8 +134,7 @@ def _elementwise(factors: Factors, equation: Any, inputs: list[Axes]) -> Axes:
         joined: Axis = ()
         for axis in there:
             joined = _join(factors, equation, joined, axis) if joined else axis
-        one = name in PRODUCT and len(there) < 2 and (name == "mul" or not along[-1])
-        if not (one or (name in LINEAR and keeps_numbers(equation))):
+        if not linear:
             factors.mark(joined, factors.mixed)
         out.append(joined)
     return out
@@ -158,9 +163,14 @@ def _transpose(factors: Factors, equation: Any, inputs: list[Axes]) -> Axes:
 
 def _reduce(factors: Factors, equation: Any, inputs: list[Axes]) -> Axes:
     gone = equation.params["axes"]
-    for i in gone:
-        factors.mark(inputs[0][i], factors.mixed)
+    _mix(factors, equation, inputs[0])
     return [axis for i, axis in enumerate(inputs[0]) if i not in gone]
+
+
+def _mix(factors: Factors, equation: Any, axes: Axes) -> None:
+    """A largest number, or a product of many, is nonlinear along every axis; a sum along none."""
+    for axis in axes if "sum" not in equation.primitive.name else []:
+        factors.mark(axis, factors.mixed)
 
 
 def _squeeze(factors: Factors, equation: Any, inputs: list[Axes]) -> Axes:
@@ -206,6 +216,7 @@ def _convolution(factors: Factors, equation: Any, inputs: list[Axes]) -> Axes:
 
 def _window(factors: Factors, equation: Any, inputs: list[Axes]) -> Axes:
     params, before, after = equation.params, equation.invars[0].aval.shape, equation.outvars[0].aval.shape
+    _mix(factors, equation, inputs[0])
     out: Axes = []
     for i, axis in enumerate(inputs[0]):
         if params["window_dimensions"][i] == 1 and before[i] == after[i]:
@@ -227,7 +238,7 @@ def _part(factors: Factors, equation: Any, inputs: list[Axes]) -> Axes:
 
 def _untouched(equation: Any, i: int) -> bool:
     name, params = equation.primitive.name, equation.params
-    if name == "slice":
+    if name in ("slice", "dynamic_slice"):
         return equation.invars[0].aval.shape[i] == equation.outvars[0].aval.shape[i]
     if name == "pad":
         return params["padding_config"][i] == (0, 0, 0)
@@ -246,14 +257,55 @@ def _concatenate(factors: Factors, equation: Any, inputs: list[Axes]) -> Axes:
     return out
 
 
+def _split(factors: Factors, equation: Any, inputs: list[Axes]) -> list[Axes]:
+    along = equation.params["axis"]
+    return [
+        [
+            _changed(factors, equation, [axis], v.aval.shape[i]) if i == along else axis
+            for i, axis in enumerate(inputs[0])
+        ]
+        for v in equation.outvars
+    ]
+
+
+def _gather(factors: Factors, equation: Any, inputs: list[Axes]) -> Axes:
+    """Rows of an array, such as embeddings: the axes that are indexed have their order, the others pass."""
+    numbers, (array, indices) = equation.params["dimension_numbers"], inputs
+    if numbers.operand_batching_dims:
+        return _unknown(factors, equation, inputs)
+    kept = whole_axes(equation)
+    for i, axis in enumerate(array):
+        if i not in kept.values():
+            factors.mark(axis, factors.constants)
+    behind, shape = iter(indices[:-1]), equation.outvars[0].aval.shape
+    return [
+        array[kept[i]] if i in kept else factors.new(size, fixed=True) if i in numbers.offset_dims else next(behind)
+        for i, size in enumerate(shape)
+    ]
+
+
+def whole_axes(equation: Any) -> dict[int, int]:
+    """Of a gather, which axes of its result are whole axes of the array."""
+    numbers, sizes = equation.params["dimension_numbers"], equation.params["slice_sizes"]
+    left = [i for i in range(len(sizes)) if i not in numbers.collapsed_slice_dims]
+    shape, indexed = equation.invars[0].aval.shape, numbers.start_index_map
+    pairs = zip(numbers.offset_dims, left, strict=True)
+    return {out: i for out, i in pairs if sizes[i] == shape[i] and i not in indexed}
+
+
 def _fresh(factors: Factors, equation: Any, inputs: list[Axes]) -> Axes:
-    return [factors.new(size, fixed=True) for size in equation.outvars[0].aval.shape]
+    out = [factors.new(size) for size in equation.outvars[0].aval.shape]
+    for axis in out:
+        factors.mark(axis, factors.constants)
+    return out
 
 
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(REDUCTIONS, _reduce),
     **dict.fromkeys(WINDOWS, _window),
-    **dict.fromkeys(("slice", "pad", "rev", "cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp"), _part),
+    **dict.fromkeys(
+        ("slice", "dynamic_slice", "pad", "rev", "cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp"), _part
+    ),
     "broadcast_in_dim": _broadcast,
     "reshape": _reshape,
     "transpose": _transpose,
@@ -262,5 +314,6 @@ _RULES: dict[str, Rule] = {
     "dot_general": _dot,
     "conv_general_dilated": _convolution,
     "concatenate": _concatenate,
+    "gather": _gather,
     "iota": _fresh,
 }

@@ -78,6 +78,10 @@ def align(symmetry: Symmetry, a: Params, b: Params, *, data: Any = None) -> Alig
         moves, converged = _by_weights(layers, goal, start)
     else:
         seen = symmetry.activations(a, data), symmetry.activations(b, data)
+        for name, activations in zip("ab", seen, strict=True):
+            for layer, values in activations.items():
+                cure = "Give data and params at which they are"
+                _checks.finite(f"data at {name}, activations of {layer!r}", np.asarray(values), cure)
         moves, converged = _by_activations(layers, seen, goal, start), True
     for name, move in moves.items():
         moves[name] = replace(move, scales=balancing[name][move.order] / sizes[name])

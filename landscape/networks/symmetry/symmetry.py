@@ -27,9 +27,12 @@ class Symmetry:
 
     layers: one for each set of hidden units, in the order of the forward pass: its size, and where its units are in the
             params. Layers that a residual connection joins are one.
+    told_apart: axes of the params along which a constant array, such as a mask, or an index tells hidden units apart.
+                They have no symmetry here, unless the constants are moved too.
     """
 
     layers: tuple[Layer, ...]
+    told_apart: tuple[str, ...]
     _apply: Callable[[Params, Any], Any] = field(repr=False)
     _example: Params = field(repr=False)
     _reading: Reading = field(repr=False, compare=False)
@@ -82,7 +85,7 @@ class Symmetry:
             wide = {name: jnp.asarray(leaf).astype(widest) for name, leaf in leaves.items()}
             return rebuild(_canonical.canonical(self.layers, wide))
         with jax.enable_x64(True):
-            return rebuild(jax.device_get(_canonical.canonical(self.layers, leaves)))
+            return rebuild(_canonical.canonical(self.layers, leaves))
 
     def activations(self, params: Params, x: Any) -> dict[str, Array]:
         """What the units of each layer pass on, {layer: (m, size)}: m is the examples, and positions of an image."""
@@ -112,6 +115,7 @@ class Symmetry:
                 + _trees.layouts(**{"read": self._example, name: params})
             )
         named, structure = _trees.named_leaves(params), jax.tree.structure(params)
+        named = {name or "params": leaf for name, leaf in named.items()}
         moving = {n: leaf for n, leaf in named.items() if _trees.is_floating(leaf)}
         if not any(isinstance(leaf, Tracer) for leaf in moving.values()):
             moving = {n: np.asarray(leaf, np.float64) for n, leaf in moving.items()}
@@ -127,7 +131,9 @@ class Symmetry:
         lines = [str(layer) for layer in self.layers] or ["no hidden units"]
         size = f"{self.orbit_size:,}" if self.orbit_size < 10**15 else f"10^{math.log10(self.orbit_size):.1f}"
         orbit = f"{size} equivalent params" if size != "1" else "no equivalent params but these"
-        return "\n".join([*lines, orbit + (f", and {self.rescalings} free factors" if self.rescalings else "")])
+        orbit += f", and {self.rescalings} free factors" if self.rescalings else ""
+        told = [f"units told apart by constants: {', '.join(self.told_apart)}"] if self.told_apart else []
+        return "\n".join([*lines, orbit, *told])
 
 
 def symmetry(apply: Callable[[Params, Any], Any], params: Params, x: Any) -> Symmetry:
@@ -156,11 +162,35 @@ def symmetry(apply: Callable[[Params, Any], Any], params: Params, x: Any) -> Sym
     """
     if not callable(apply):
         raise TypeError(f"`apply` is {_checks.kind(apply)}; give a function apply(params, x) -> the network's output.")
+    _check_arrays(params)
     params, x = jax.tree.map(jnp.asarray, (params, x))
     moving = [_trees.is_floating(leaf) for leaf in jax.tree.leaves(params)]
     program = _jaxprs.flatten(apply, (params, x), _reading.ENTERED)
     reading = _reading.read(program, moving + [False] * len(jax.tree.leaves(x)))
-    return Symmetry(tuple(_layers(reading, list(_trees.named_leaves(params)))), apply, params, reading)
+    names = [name or "params" for name in _trees.named_leaves(params)]
+    return Symmetry(tuple(_layers(reading, names)), tuple(_told_apart(reading, names)), apply, params, reading)
+
+
+def _check_arrays(params: Params) -> None:
+    for name, leaf in _trees.named_leaves(params).items():
+        if not hasattr(leaf, "dtype") and not isinstance(leaf, (bool, int, float)):
+            raise TypeError(
+                f"`params` leaf {name or 'params'!r} is {_checks.kind(leaf)}; split the model into arrays and the "
+                "rest, and put it together in `apply`: params, static = equinox.partition(model, "
+                "equinox.is_inexact_array), or flax.nnx.split(model)."
+            )
+
+
+def _told_apart(reading: Reading, names: list[str]) -> Iterator[str]:
+    for leaf, name in zip(reading.leaves, _moving_names(reading, names), strict=True):
+        for i, axis in enumerate(reading.of(leaf)):
+            if any(n in reading.factors.constants and n not in reading.factors.fixed for n in axis):
+                yield f"{name} axis {i}"
+
+
+def _moving_names(reading: Reading, names: list[str]) -> list[str]:
+    named = dict(zip(reading.program.arguments, names, strict=False))
+    return [named[leaf] for leaf in reading.leaves]
 
 
 def _layers(reading: Reading, names: list[str]) -> Iterator[Layer]:
@@ -173,16 +203,15 @@ def _layers(reading: Reading, names: list[str]) -> Iterator[Layer]:
     numbers = dict.fromkeys(number for leaf in leaves for axis in reading.of(leaf) for number in axis)
     taken: set[str] = set()
     for number in filter(reading.free, numbers):
-        where, scales = positive.solutions(number)
-        _, flips = signs.solutions(number)
-        order = sorted(range(len(where)), key=lambda i: (first.get(where[i][0], 0), where[i]))
-        _check(reading, number, [named[where[i][0]] for i in order])
-        _check_groups(reading, number, where, named)
-        places = tuple(_place(reading, named, where[i], flips[:, i], scales[:, i]) for i in order)
+        where, scales = positive.solutions(number, first)
+        _, flips = signs.solutions(number, first)
+        _check(reading, number, [named[leaf] for leaf, _, _ in where])
+        _check_groups(reading, where, named)
+        places = tuple(_place(reading, named, at, flips[:, i], scales[:, i]) for i, at in enumerate(where))
         above = places[0].leaf.rpartition("/")[0] or places[0].leaf
         name = above if above not in taken else f"{above} ({places[0].leaf} axis {places[0].axis})"
         taken.add(name)
-        forms = {signs.unknowns[where[i]]: flips[:, i] for i in order}
+        forms = {signs.unknowns[at]: flips[:, i] for i, at in enumerate(where)}
         values = tuple((found, _flipped(signs, found, forms)) for found in _passed_on(reading, number))
         alike = tuple(found for found, flip in values if flip == values[0][1])
         yield Layer(number, name, places, alike, values[0][1] if values else (0.0,) * len(flips))
@@ -223,13 +252,13 @@ def _check(reading: Reading, number: int, leaves: list[str]) -> None:
         )
 
 
-def _check_groups(reading: Reading, number: int, where: list[tuple[int, int, int]], named: dict[int, str]) -> None:
+def _check_groups(reading: Reading, where: list[tuple[int, int, int]], named: dict[int, str]) -> None:
     """Raise ValueError where an axis is units times units: those of each group may be exchanged by themselves."""
     for leaf, axis, _ in where:
         if sum(map(reading.free, reading.of(leaf)[axis])) > 1:
             raise ValueError(
-                f"The symmetry of {named[leaf]!r} is not understood: its axis {axis} counts groups of hidden units, "
-                f"which `reshape` tells apart, as a group norm does. {_reading.SUPPORTED}"
+                f"The symmetry of {named[leaf]!r} is not understood: its axis {axis} counts units of two kinds at "
+                f"once, as those of a group norm are groups and members. {_reading.SUPPORTED}"
             )
 
 
@@ -269,8 +298,12 @@ def _shapes(params: Params) -> Any:
 
 
 def _check_move(layer: Layer, move: Any) -> None:
-    _checks.instance(f"moves[{layer.name!r}]", move, Move, "a Move, as `ls.align` returns them")
-    if sorted(np.asarray(move.order).tolist()) != list(range(layer.size)):
-        raise ValueError(
-            f"`moves[{layer.name!r}]` has the order {move.order}; wanted a permutation of 0…{layer.size - 1}."
-        )
+    name = f"moves[{layer.name!r}]"
+    _checks.instance(name, move, Move, "a Move, as `ls.align` returns them")
+    if sorted(np.ravel(move.order).tolist()) != list(range(layer.size)):
+        raise ValueError(f"`{name}` has the order {move.order}; wanted a permutation of 0…{layer.size - 1}.")
+    for what, values, count in (("signs", move.signs, layer.signs), ("scales", move.scales, layer.scales)):
+        if np.shape(values) != (layer.size, count):
+            raise ValueError(f"`{name}` has {what} of shape {np.shape(values)}; wanted {(layer.size, count)}.")
+    if not (np.abs(move.signs) == 1).all() or not ((np.asarray(move.scales) > 0) & np.isfinite(move.scales)).all():
+        raise ValueError(f"`{name}` has signs that are not ±1, or scales that are not positive and finite.")
