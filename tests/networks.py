@@ -62,6 +62,12 @@ class Losses:
 
 
 @functools.cache
+def _losses(architecture: str) -> Losses:
+    """One object, so that the initial and the trained network are one program."""
+    return Losses(architecture)
+
+
+@functools.cache
 def problem(name: str) -> tuple[ls.Objective, ls.Plane]:
     """The objective, of examples that are seen in one batch, and a plane through its params."""
     from sklearn.datasets import load_digits
@@ -69,7 +75,7 @@ def problem(name: str) -> tuple[ls.Objective, ls.Plane]:
     architecture, when = name.split(", ")
     images, labels = load_digits(return_X_y=True)
     data = jnp.asarray(images[:EXAMPLES] / 16, jnp.float32), jnp.asarray(labels[:EXAMPLES], jnp.int32)
-    losses, params = Losses(architecture), _params(architecture)
+    losses, params = _losses(architecture), _params(architecture)
     if when == "trained":
         params = _trained(losses, params, data)
     return ls.Objective(losses, data, params=params), ls.Plane(
@@ -91,8 +97,9 @@ def _trained(losses: Losses, params: Layers, data: Any) -> Layers:
 def risk_at(name: str, points: np.ndarray) -> np.ndarray:
     """(P,) the risk at points (P, 2) of the plane, by a loop of its own."""
     objective, plane = problem(name)
+    return np.asarray(_risks(objective.losses, plane, objective.data, jnp.asarray(points, jnp.float32)), float)
 
-    def risk(at: Array) -> Array:
-        return jnp.mean(objective.losses(plane.point(tuple(at)), objective.data))
 
-    return np.asarray(jax.jit(lambda p: jax.lax.map(risk, p, batch_size=32))(jnp.asarray(points, jnp.float32)), float)
+@functools.partial(jax.jit, static_argnums=0)
+def _risks(losses: Losses, plane: ls.Plane, data: Any, points: Array) -> Array:
+    return jax.lax.map(lambda at: jnp.mean(losses(plane.point(tuple(at)), data)), points, batch_size=32)

@@ -12,6 +12,7 @@ from landscape.analysis import _tuning
 from landscape.analysis.comparison import LEARNING_RATES
 
 KEY = jax.random.key(5)
+HALF, AWAY = optax.sgd(0.5), optax.sgd(3.0)  # kept: optimizers are matched by identity
 
 
 def parabola(params):
@@ -33,7 +34,7 @@ def starts_of(problem, count):
 
 def test_steps_and_gaps_are_those_of_the_formula(x64):
     """u_t = (1 − η)ᵗ u₀: halved by η = ½, at once 0 by η = 1, and by η = 3 doubled with its sign turned."""
-    methods = {"half": optax.sgd(0.5), "newton": optax.sgd(1.0), "away": optax.sgd(3.0)}
+    methods = {"half": HALF, "newton": optax.sgd(1.0), "away": AWAY}
     found = ls.compare_optimizers(bowl(), methods, key=KEY, num_starts=7, steps=12, tolerance=1e-3).data
     u = np.asarray(starts_of(bowl(), 7)["u"])
     assert found.steps_to.dims == ("problem", "optimizer", "start")
@@ -50,7 +51,7 @@ def test_steps_and_gaps_are_those_of_the_formula(x64):
 
 def test_a_start_within_the_tolerance_takes_no_step():
     found = ls.compare_optimizers(
-        bowl(box=(0.01, 0.01)), {"SGD": optax.sgd(0.5)}, key=KEY, num_starts=2, steps=12, tolerance=1e-3
+        bowl(box=(0.01, 0.01)), {"SGD": HALF}, key=KEY, num_starts=2, steps=12, tolerance=1e-3
     )
     assert found.data.steps_to.values.ravel().tolist() == [0, 0]
 
@@ -65,9 +66,7 @@ def test_what_becomes_infinite_is_marked_and_not_dropped():
 
 def test_the_tolerance_is_relative_to_a_value_above_1(x64):
     problem = ls.Problem("high", ls.function(lambda p: 50 + parabola(p), {"u": 0.0}), 50.0, {"u": (1.0, 4.0)})
-    found = ls.compare_optimizers(
-        problem, {"SGD": optax.sgd(0.5)}, key=KEY, num_starts=7, steps=12, tolerance=1e-3
-    ).data
+    found = ls.compare_optimizers(problem, {"SGD": HALF}, key=KEY, num_starts=7, steps=12, tolerance=1e-3).data
     u = np.asarray(starts_of(problem, 7)["u"])
     np.testing.assert_array_equal(found.steps_to[0, 0], np.ceil(np.log(0.5 * u**2 / 0.05) / np.log(4)))
     assert found.threshold.item() == 0.05 and (found.minimum == -1).all()
@@ -77,7 +76,7 @@ def test_the_chosen_rate_is_the_best_and_what_ran_can_run_again():
     """η = 1 needs one step. Of η < 1 the larger is faster, and where none gets there, nearer."""
     rates = (0.01, 0.5, 1.0, 1.5, 2.5)
     found = ls.compare_optimizers(
-        bowl(), {"SGD": optax.sgd, "fixed": optax.sgd(0.5)}, key=KEY, num_starts=7, steps=12, learning_rates=rates
+        bowl(), {"SGD": optax.sgd, "fixed": HALF}, key=KEY, num_starts=7, steps=12, learning_rates=rates
     )
     assert found.data.learning_rate.values.tolist()[0][0] == 1.0 and found.data.rate.values.tolist() == list(rates)
     assert found.data.tuning_cost[0, 0].values.argmin() == 2 and found.data.tuning_cost[0, 0, 2] == 1
@@ -95,7 +94,7 @@ def test_the_chosen_rate_is_the_best_and_what_ran_can_run_again():
 
 
 def test_the_table_says_what_the_summary_has():
-    methods = {"half": optax.sgd(0.5), "away": optax.sgd(3.0)}
+    methods = {"half": HALF, "away": AWAY}
     found = ls.compare_optimizers(
         {"one": bowl(), "two": bowl(box=(0.0, 0.0))}, methods, key=KEY, num_starts=7, steps=12, tolerance=1e-3
     )
@@ -109,7 +108,7 @@ def test_the_table_says_what_the_summary_has():
 
 
 def test_a_value_that_is_not_the_least_is_refuted():
-    found = ls.compare_optimizers(bowl(value=1.0), {"SGD": optax.sgd(0.5)}, key=KEY, num_starts=7, steps=12)
+    found = ls.compare_optimizers(bowl(value=1.0), {"SGD": HALF}, key=KEY, num_starts=7, steps=12)
     assert "`value` of 'bowl' is not the least: a run came 1 below it" in str(found)
 
 
@@ -126,7 +125,7 @@ def test_which_of_four_minima():
 
 def test_a_problem_has_its_own_starts_whatever_the_others_are():
     methods, options = (
-        {"half": {"bowl": optax.sgd(0.5), "b": optax.sgd(0.1)}},
+        {"half": {"bowl": HALF, "b": optax.sgd(0.1)}},
         {"key": KEY, "num_starts": 7, "steps": 12},
     )
     alone = ls.compare_optimizers({"bowl": bowl()}, methods, **options).data

@@ -54,8 +54,9 @@ def test_two_wells_have_a_barrier_of_one():
 
 def test_excess_is_above_the_line_between_both_ends():
     """From (0, 0), R = 1, to (1, 0), R = 0: R(t) − (1 − t) = t⁴ − 2t² + t, by hand; without it the barrier were 0."""
-    found = ls.barrier(WELLS, ZERO, EAST, num_points=101)
-    t = np.linspace(0, 1, 101)
+    found = ls.barrier(WELLS, ZERO, EAST)
+    t = found.surface.t.to_numpy()
+    np.testing.assert_allclose(t, np.linspace(0, 1, len(t)), atol=1e-6)
     expected = t**4 - 2 * t**2 + t
     np.testing.assert_allclose(found.surface.excess, expected, atol=1e-6)
     assert float(found.height) == pytest.approx(expected.max(), abs=1e-6)
@@ -150,7 +151,7 @@ def test_the_bend_under_a_penalty_alone(curve, kind, share):
 def test_a_bend_around_a_valley_is_the_best_one():
     """A quarter of the ring (r − 1)²: the bend is SciPy's minimizer of the mean over t, the barrier nearly gone."""
     steps = 3000
-    found = ls.connect(RING, EAST, NORTH, key=KEY, optimizer=settling(steps, 0.02), steps=steps, num_points=101)
+    found = ls.connect(RING, EAST, NORTH, key=KEY, optimizer=settling(steps, 0.02), steps=steps)
     t = (np.arange(2000) + 0.5) / 2000
     outer = np.outer((1 - t) ** 2, xy(EAST)) + np.outer(t**2, xy(NORTH))
 

@@ -29,6 +29,16 @@ def swept():
     return ls.interpolate(PAIR, PLANE, BOX, quantities=wanted, penalties=PENALTIES)
 
 
+@pytest.fixture(scope="module")
+def swept_surface(swept):
+    return swept.on(AXES)
+
+
+@pytest.fixture(scope="module")
+def swept_minimum(swept):
+    return swept.minimum()
+
+
 def assert_like(got: xr.Dataset, true: xr.Dataset, errors: dict[str, float]):
     """The same variables, dimensions and coordinates, and values within twice the stated error."""
     assert set(got.data_vars) == set(true.data_vars)
@@ -63,22 +73,22 @@ def test_it_is_what_evaluate_returns(found):
     assert said["evaluations"] == found.evaluations < 200 and said["error"] == found.error <= 1e-3
 
 
-def test_a_sweep_is_what_evaluate_returns(swept):
+def test_a_sweep_is_what_evaluate_returns(swept, swept_surface):
     true = ls.evaluate(PAIR, PLANE, AXES, quantities=("risk_stderr", "risk_gradient_norm"), penalties=PENALTIES)
-    assert_like(swept.on(AXES), true.drop_vars("gradient_norm"), swept.errors)
+    assert_like(swept_surface, true.drop_vars("gradient_norm"), swept.errors)
     units = [channel for channel in json.loads(swept.data.attrs["channels"]) if channel[0] == "penalty_unit"]
     assert len(units) == 3, "none, l2 once for both strengths, and l1"
 
 
 @pytest.mark.parametrize("label", PENALTIES)
-def test_one_penalty_of_a_sweep(swept, label):
+def test_one_penalty_of_a_sweep(swept, swept_surface, swept_minimum, label):
     one = swept.sel(penalty=label)
     assert (
         one.on(AXES)
         .drop_vars(["penalty", "strength"], errors="ignore")
-        .equals(swept.on(AXES).sel(penalty=label, drop=True).drop_vars("strength", errors="ignore"))
+        .equals(swept_surface.sel(penalty=label, drop=True).drop_vars("strength", errors="ignore"))
     )
-    assert one.minimum().objective == swept.minimum().sel(penalty=label).objective
+    assert one.minimum().objective == swept_minimum.sel(penalty=label).objective
 
 
 def test_the_objectives_gradient_norm_of_a_smooth_penalty():
@@ -115,8 +125,8 @@ def test_the_minimum_is_the_known_one():
     assert set(grid.data_vars) - {"ties"} == set(best.data_vars) - {"error"}
 
 
-def test_a_minimum_on_the_border_is_none(swept):
-    best = swept.minimum()
+def test_a_minimum_on_the_border_is_none(swept_minimum):
+    best = swept_minimum
     assert best.interior.sel(penalty="λ=0").item() is False and best.w.sel(penalty="λ=0") == pytest.approx(3)
     assert best.interior.sel(penalty=["λ=1", "l1"]).all()
     assert best.strength.values.tolist() == [0.0, 0.01, 1.0, 0.1]
@@ -279,10 +289,10 @@ def test_a_second_call_compiles_nothing(compilations):
     assert tally.count == 0
 
 
-def test_pictures_take_it(found, swept):
+def test_pictures_take_it(found, swept_surface):
     surface = found.on(AXES)
     ls.plot.surface3d(surface)
-    titles = [axes.get_title().replace(" ", "") for axes in ls.plot.dark_minimum(swept.on(AXES)).axes]
+    titles = [axes.get_title().replace(" ", "") for axes in ls.plot.dark_minimum(swept_surface).axes]
     assert titles[: len(PENALTIES)] == list(PENALTIES)
     run = ls.descend(PAIR, optax.sgd(0.5), {"w": -2.0, "b": 1.0}, steps=20)
     assert len(ls.plot.contour(surface, runs=run.on(PLANE)).axes[0].lines) > len(ls.plot.contour(surface).axes[0].lines)

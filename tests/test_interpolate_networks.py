@@ -9,7 +9,7 @@ from tests import networks
 pytestmark = pytest.mark.lenient("optax mixes dtypes and ranks")
 
 BOX = {"alpha": (-1.0, 1.0), "beta": (-1.0, 1.0)}
-POINTS = 10_000
+POINTS, PARTS = 10_000, 400
 
 
 @pytest.mark.parametrize("name", networks.NAMES)
@@ -28,7 +28,7 @@ def test_the_error_stated_is_the_true_one_within_a_factor(name):
 
 def at(found, points):
     """Where no piece is cut, a grid's diagonal is as good as scattered points; in parts, since a grid is square."""
-    parts = np.array_split(points, 100)
+    parts = np.array_split(points, PARTS)
     return np.concatenate([np.diag(found.on(dict(zip(BOX, part.T, strict=True))).risk) for part in parts])
 
 

@@ -17,6 +17,7 @@ from tests import problems
 PAIR = ls.neuron(*ls.datasets.pair())
 PLANE = ls.axes_plane(PAIR.params, "w", "b")
 AXES = {"w": np.linspace(-1, 1, 5), "b": np.array([0.5, 3.0, -2.0])}
+SGD = optax.sgd(0.1)  # kept: optimizers are matched by identity
 
 
 def surface(**options):
@@ -28,7 +29,7 @@ def surface(**options):
 def trajectory(objective=PAIR, **options):
     """Three runs of four steps."""
     starts = jax.tree.map(lambda p: jnp.stack([p, p + 1, p - 2]), objective.params)
-    return ls.descend(objective, optax.sgd(0.1), starts, 4, **options)
+    return ls.descend(objective, SGD, starts, 4, **options)
 
 
 def assert_same(a: xr.Dataset, b: xr.Dataset) -> None:
@@ -102,7 +103,7 @@ def test_a_trajectory_of_nested_params_comes_back(tmp_path):
 def test_a_trajectory_of_vector_params_comes_back(tmp_path):
     """A bare array has the empty path."""
     bowl = ls.function(lambda p: jnp.sum(p**2), jnp.ones(3))
-    before = ls.descend(bowl, optax.sgd(0.1), jnp.ones(3), 2)
+    before = ls.descend(bowl, SGD, jnp.ones(3), 2)
     ls.save(before, tmp_path / "t.zarr")
     assert np.array_equal(ls.open_trajectory(tmp_path / "t.zarr").params, before.params)
 
@@ -230,7 +231,7 @@ def test_what_cannot_be_saved_says_so(tmp_path):
         ls.save({"risk": 1.0}, tmp_path / "s.zarr")
     listed = ls.function(lambda p: p[0] ** 2, [1.0])
     with pytest.raises(ValueError, match="`result` has params that are no nested dictionaries"):
-        ls.save(ls.descend(listed, optax.sgd(0.1), [1.0], 1), tmp_path / "t.zarr")
+        ls.save(ls.descend(listed, SGD, [1.0], 1), tmp_path / "t.zarr")
     assert list(tmp_path.iterdir()) == []
 
 

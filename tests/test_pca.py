@@ -100,7 +100,7 @@ def test_narrow_and_frozen_leaves():
 def test_of_a_run():
     """A trajectory's own plane; most of this run is on it."""
     objective = problems.network(0)
-    run = ls.descend(objective, optax.sgd(0.05), objective.params, 12)
+    run = ls.descend(objective, SMALL, objective.params, 12)
     found = ls.pca(run)
     seen = run.on(found.plane())
     assert float(abs(seen.pc1[-1])) < 1e-6 and float(seen.residual[-1]) == 0.0
@@ -207,6 +207,10 @@ class Pair(NamedTuple):
     b: Any
 
 
+# Kept, since optimizers are matched by identity: runs of equal shapes compile one program.
+SMALL, SLOW, FAST = optax.sgd(0.05), optax.sgd(0.5), optax.sgd(1.0)
+
+
 def spread(params) -> jax.Array:
     """A bowl of unequal curvature in two leaves of one shape, whatever holds them."""
     w, b = jax.tree.leaves(params)
@@ -217,10 +221,10 @@ def spread(params) -> jax.Array:
 def test_params_of_a_run_may_be_lists(kind):
     """A trajectory is stacked, whatever holds its leaves: two leaves are not two points."""
     w, b = np.array([1.0, -1.0], np.float32), np.array([0.5, 2.0], np.float32)
-    expected = ls.pca(ls.descend(ls.function(spread, {"a": w, "b": b}), optax.sgd(0.05), {"a": w, "b": b}, 6))
+    expected = ls.pca(ls.descend(ls.function(spread, {"a": w, "b": b}), SMALL, {"a": w, "b": b}, 6))
     objective = ls.function(spread, kind(w, b))
-    run = ls.descend(objective, optax.sgd(0.05), kind(w, b), 6)
-    several = ls.descend(objective, optax.sgd(0.05), jax.tree.map(lambda leaf: np.stack([leaf, -leaf]), kind(w, b)), 6)
+    run = ls.descend(objective, SMALL, kind(w, b), 6)
+    several = ls.descend(objective, SMALL, jax.tree.map(lambda leaf: np.stack([leaf, -leaf]), kind(w, b)), 6)
     points = [jax.tree.map(lambda leaf, t=t: leaf[t], run.params) for t in range(7)]
     for given in (run, several.sel(start=0), ls.trajectory(objective, points), points):
         found = ls.pca(given)
@@ -234,7 +238,7 @@ def test_params_of_a_run_may_be_lists(kind):
 def runs():
     pair = ls.neuron(*ls.datasets.pair())
     starts = {"w": np.zeros(2, np.float32), "b": np.ones(2, np.float32)}
-    return ls.descend(pair, {"slow": optax.sgd(0.5), "fast": optax.sgd(1.0)}, starts, 4)
+    return ls.descend(pair, {"slow": SLOW, "fast": FAST}, starts, 4)
 
 
 def test_one_run_of_several_is_selected():
@@ -246,12 +250,14 @@ def test_one_run_of_several_is_selected():
     assert ls.pca(several.sel(optimizer="slow", start=0), 1).points == 5
 
 
+def kernel_squared(params) -> jax.Array:
+    return jnp.sum(jnp.square(params["layer"]["kernel"]))
+
+
 def two_runs(dtype: str = "float32"):
     """Runs of 5 and 7 points, and all of them as a matrix (12, 17): the second run after the first."""
     (first, a), (second, b) = path(1, 5, dtype), path(2, 7, dtype)
-    objective = ls.function(
-        lambda p: jnp.sum(jnp.square(p["layer"]["kernel"])), jax.tree.map(lambda leaf: leaf[-1], second)
-    )
+    objective = ls.function(kernel_squared, jax.tree.map(lambda leaf: leaf[-1], second))
 
     def run(stack, points):
         return ls.trajectory(objective, [jax.tree.map(lambda leaf, t=t: leaf[t], stack) for t in range(points)])
@@ -377,7 +383,7 @@ def test_pca_refuses(points, error, message):
 
 def test_coordinates_alone_are_not_enough():
     pair = ls.neuron(*ls.datasets.pair())
-    run = ls.descend(pair, optax.sgd(0.5), pair.params, 4, record=ls.axes_plane(pair.params, "w", "b"))
+    run = ls.descend(pair, SLOW, pair.params, 4, record=ls.axes_plane(pair.params, "w", "b"))
     with pytest.raises(
         ValueError, match="`points` is a trajectory whose params were not kept; record it with record=No"
     ):

@@ -83,7 +83,9 @@ def test_himmelblau_has_these_zeros_and_no_others(x64):
 @pytest.mark.parametrize("name", ["o_rings", "o_rings_raw"])
 def test_the_certified_minimum_is_this_one(name, x64):
     problem = ls.problems()[name]
-    found = ls.critical_points(problem.objective, key=jax.random.key(1), num_starts=20, box=problem.box)
+    rng = np.random.default_rng(1)
+    starts = {leaf: rng.uniform(*problem.box[leaf], 20) for leaf in ("w", "b")}
+    found = ls.critical_points(problem.objective, starts)
     assert found.data.kind.values.tolist() == ["minimum"] and found.data.certified.all()
     for leaf in ("w", "b"):
         np.testing.assert_allclose(found.params[leaf][0], problem.minimizers[0][leaf], rtol=1e-13)

@@ -13,14 +13,14 @@ from tests.closeness import assert_close
 PAIR = ls.neuron(*ls.datasets.pair(), penalty=ls.l2(0.1))
 PLANE = ls.axes_plane(PAIR.params, "w", "b")
 STARTS = {"w": np.array([1.0, -2.0], np.float32), "b": np.array([0.5, 3.0], np.float32)}
-SGD = optax.sgd(0.5)
+SGD, PROX = optax.sgd(0.5), ls.proximal_gradient(0.5)  # kept: optimizers are matched by identity
 AXES = {"w": [0.0, 1.0], "b": [0.0, 1.0, 2.0]}
 PENALTIES = {"λ=0.1": ls.l2(0.1), "λ=1": ls.l2(1.0)}
 
 
 def runs(**options):
     """Two optimizers, two starts, six steps."""
-    return ls.descend(PAIR, {"sgd": SGD, "prox": ls.proximal_gradient(0.5)}, STARTS, 6, **options)
+    return ls.descend(PAIR, {"sgd": SGD, "prox": PROX}, STARTS, 6, **options)
 
 
 def test_on_the_plane_of_the_params():
@@ -87,7 +87,7 @@ def test_coordinates_that_were_recorded_stay_on_their_chart():
 
 def test_runs_are_selected_by_their_labels(tmp_path):
     """Params and data together; one run has the dimension step alone, is seen on charts, and can be saved."""
-    run = ls.descend(PAIR, {"sgd": SGD, "prox": ls.proximal_gradient(0.5)}, STARTS, 6, penalties=PENALTIES)
+    run = ls.descend(PAIR, {"sgd": SGD, "prox": PROX}, STARTS, 6, penalties=PENALTIES)
     some = run.sel(penalty="λ=1")
     assert some.data.identical(run.data.sel(penalty="λ=1")) and some.data.risk.dims == ("optimizer", "start", "step")
     assert np.array_equal(some.params["w"], run.params["w"][:, 1])

@@ -176,7 +176,7 @@ def critical_points(
         theta = problem.flat(_starts.starts(starts, moving, objective.params, key, num_starts, box))
         l2 = _l2(objective, problem)
         frame = _frame.frame(theta, _rows(objective, problem, l2))
-        inputs = Inputs(data, params, *jax.tree.map(jnp.asarray, (l2, frame, 0.0, tolerance)))
+        inputs = Inputs(data, params, *jax.tree.map(jnp.asarray, (l2, frame, np.float64(0.0), tolerance)))
         run = Runner.of(problem, inputs, len(theta))
         descends = np.full(len(theta), key is not None) & (np.arange(len(theta)) % 2 == 1)
         ends = _census.settled(run, frame.u(theta), descends)
