@@ -374,6 +374,7 @@ def test_ends_that_are_one_have_no_barrier():
             r"`b` must match `a` leaf .* 'x' is of shape \(2,\), wanted of",
         ),
         ({"a": {"x": 1.0}, "b": {"x": 2.0}}, ValueError, r"`a` must match `objective.params` leaf .* 'y', .* missing"),
+        ({"b": ls.Trajectory(EAST, None)}, TypeError, "`b` is a Trajectory; pass its params, b=b.params"),
         ({"b": EAST}, ValueError, r"`a` and `b` are equal; give parameter sets that differ"),
         ({"b": {"x": np.inf, "y": 0.0}}, ValueError, r"`b 'x'` holds 1 of 1 values that are not finite"),
         ({"a": {"x": 1, "y": 0.0}}, TypeError, r"`a` leaf 'x' is 1, a Python int"),

@@ -96,7 +96,7 @@ def test_a_start_that_diverges_is_marked_and_counts_as_the_worst():
     quantiles = ls.ManyStarts(data, {}, {}).quantiles((0.25, 0.75, 1.0))
     assert quantiles.risk[:2, 0].values.tolist() == [1, 3] and np.isnan(quantiles.risk[2, 0])
     assert np.isnan(quantiles.accuracy[0, 0]) and quantiles.accuracy[1:, 0].values.tolist() == [2, 3]
-    assert "diverged" in str(found) and str(found).splitlines()[2].split()[-1] == "4"
+    assert "not finite" in str(found) and str(found).splitlines()[2].split()[-1] == "4"
 
 
 def test_quantiles_are_those_of_starts(found):

@@ -495,6 +495,9 @@ def small():
             "`b leaf 'layer1/W'` holds 12 of 12",
         ),
         (lambda p, s: s.random(3, p), "`key` is an int"),
+        (lambda p, s: ls.align(s, p, ls.align(s, p, p)), r"`b` is an Alignment; pass its params, b.params"),
+        (lambda p, s: s.activations(p, inputs(3)), r"`x` must be inputs like those .*\n.*\[6, 3\]\n.*\[3\]"),
+        (lambda p, s: ls.align(s, p, p, data=(inputs(6, 3), inputs(6, 2))), "`x` must be inputs .* without labels"),
         (
             lambda p, s: s.transform(p, {"layer1": moved(s, order=[0, 0, 1, 2])}),
             "`moves.* has the order .* permutation of 0…3",

@@ -135,19 +135,25 @@ def run(work: Work, place: Place, tiles: Iterable[int], devices: Sequence[Any], 
 
 def _in_threads(on: Callable[[Any], None], devices: Sequence[Any], failed: list[BaseException]) -> None:
     """on(device) of all at once. An interruption is a failure: what is in hand is finished; a second one ends that."""
-    # Not a pool: at its end, and at that of the interpreter, threads would be waited for.
-    threads = [
-        threading.Thread(target=on, args=(device,), daemon=True, name=f"tiles on {device}") for device in devices
-    ]
-    for thread in threads:
-        thread.start()
+    # Not a pool: at its end, and at that of the interpreter, threads would be waited for. Nor are they joined: after
+    # a `join` that was interrupted a thread may count as ended that is not, and tiles would come after the exception.
+    ended = [threading.Event() for _ in devices]
+
+    def until(device: Any, end: threading.Event) -> None:
+        try:
+            on(device)
+        finally:
+            end.set()
+
+    for device, end in zip(devices, ended, strict=True):
+        threading.Thread(target=until, args=(device, end), daemon=True, name=f"tiles on {device}").start()
     try:
-        for thread in threads:
-            thread.join()
+        for end in ended:
+            end.wait()
     except BaseException as error:
         failed.insert(0, error)
-        for thread in threads:
-            thread.join()
+        for end in ended:
+            end.wait()
 
 
 def computed(work: Work, tile: int, device: Any, halfway: Halfway) -> Tile:

@@ -189,6 +189,9 @@ def _anywhere(params: Params) -> Plane:
 
 def ends_of(objective: Objective, a: Params, b: Params) -> tuple[Params, Params]:
     """Both in the dtypes of the objective's params, with its frozen leaves."""
+    for name, tree in (("a", a), ("b", b)):
+        if jax.tree_util.all_leaves([tree]) and hasattr(tree, "params"):
+            raise TypeError(f"`{name}` is {_checks.kind(tree)}; pass its params, {name}={name}.params.")
     a = _leaves.params_of("a", a)
     _leaves.moving("b", b, a, "a")
 

@@ -39,6 +39,8 @@ def group_minima(
     Returns:   labels (m,), int32: 0 the largest group, groups of equal size in the order of their first members;
                −1 for those that have not converged.
 
+    Symmetries of the data are not among these: where the risk does not change when an input changes its sign, as for
+    XOR, networks that differ by that are two groups, with one objective.
     Every member is compared with the first of a group, so two of its members may be twice as far apart. Distances are
     those of `ls.same_up_to_symmetry`: the best alignment that it finds. With very different params it may miss a closer
     one, and then too many groups are found; copies to within rounding are found always.

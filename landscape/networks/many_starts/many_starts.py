@@ -85,14 +85,15 @@ class ManyStarts:
         tested = "test_risk" if "test_risk" in self.data else "risk"
         of = "test" if tested == "test_risk" else "training"
         lines = [
-            f"{self.data.sizes['start']} starts a width, {self.data.attrs['epochs']} epochs",
-            f"{'width':>6} {'params':>7} {'median':>10} {'quartiles of the ' + of + ' risk':>31} {'diverged':>9}",
+            f"{self.data.sizes['start']} starts a width, {self.data.attrs['epochs']} epochs of "
+            f"{-(-self.data.attrs['examples'] // self.data.attrs['batch_size'])} steps",
+            f"{'width':>6} {'params':>7} {'median':>10} {'quartiles of the ' + of + ' risk':>31} {'not finite':>11}",
         ]
         quantiles, lost = self.quantiles()[tested].to_numpy(), (~self.data.finite).sum("start").to_numpy()
         for i, width in enumerate(self.data.width.to_numpy()):
             _, low, middle, high, _ = (f"{value:.4g}" for value in quantiles[:, i])
             count = int(self.data.num_params[i])
-            lines.append(f"{width:>6} {count:>7} {middle:>10} {low + ' to ' + high:>31} {lost[i]:>9}")
+            lines.append(f"{width:>6} {count:>7} {middle:>10} {low + ' to ' + high:>31} {lost[i]:>11}")
         return "\n".join(lines)
 
     __repr__ = __str__

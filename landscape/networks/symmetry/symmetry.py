@@ -34,6 +34,7 @@ class Symmetry:
     layers: tuple[Layer, ...]
     told_apart: tuple[str, ...]
     _apply: Callable[[Params, Any], Any] = field(repr=False)
+    _inputs: Any = field(repr=False)
     _example: Params = field(repr=False)
     _reading: Reading = field(repr=False, compare=False)
 
@@ -90,6 +91,7 @@ class Symmetry:
     def activations(self, params: Params, x: Any) -> dict[str, Array]:
         """What the units of each layer pass on, {layer: (m, size)}: m is the examples, and positions of an image."""
         x = jax.tree.map(jnp.asarray, x)
+        _check_inputs(x, self._inputs)
         program = self._reading.program
         there = [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(x)]
         if there != [(program.avals[v].shape, program.avals[v].dtype) for v in program.arguments[-len(there) :]]:
@@ -108,6 +110,8 @@ class Symmetry:
 
     def _taken(self, name: str, params: Params) -> tuple[dict[str, Any], Callable[[Mapping[str, Any]], Params]]:
         """({leaf: float64 array, or as it is where it is traced}, the way back to params like the given ones)."""
+        if jax.tree_util.all_leaves([params]) and hasattr(params, "params"):
+            raise TypeError(f"`{name}` is {_checks.kind(params)}; pass its params, {name}.params (of a run, one step).")
         there, here = _shapes(self._example), _shapes(params)
         if there != here:
             raise ValueError(
@@ -168,7 +172,7 @@ def symmetry(apply: Callable[[Params, Any], Any], params: Params, x: Any) -> Sym
     program = _jaxprs.flatten(apply, (params, x), _reading.ENTERED)
     reading = _reading.read(program, moving + [False] * len(jax.tree.leaves(x)))
     names = [name or "params" for name in _trees.named_leaves(params)]
-    return Symmetry(tuple(_layers(reading, names)), tuple(_told_apart(reading, names)), apply, params, reading)
+    return Symmetry(tuple(_layers(reading, names)), tuple(_told_apart(reading, names)), apply, x, params, reading)
 
 
 def _check_arrays(params: Params) -> None:
@@ -291,6 +295,16 @@ def _units_last(reading: Reading, array: Array, value: int, axis: int, position:
     sizes = [reading.factors.size((n,)) for n in reading.of(value)[axis]]
     array = array.reshape(*array.shape[:axis], *sizes, *array.shape[axis + 1 :])
     return jnp.moveaxis(array, axis + position, -1).reshape(-1, sizes[position])
+
+
+def _check_inputs(x: Any, read: Any) -> None:
+    """Raise ValueError unless inputs are like those that were read, but for the number of examples."""
+    there, here = ([jax.tree.structure(t), *(np.ndim(leaf) for leaf in jax.tree.leaves(t))] for t in (read, x))
+    if there != here:
+        raise ValueError(
+            "`x` must be inputs like those with which the symmetry was read, without labels; their number may differ.\n"
+            + _trees.layouts(read=read, x=x)
+        )
 
 
 def _shapes(params: Params) -> Any:
