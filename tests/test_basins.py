@@ -59,6 +59,28 @@ def test_mirrored_wells_are_one_minimum():
     assert (got.minimum == 0).all() and got.minimum_count.values.tolist() == [18]
 
 
+def test_ends_of_a_network_are_one_minimum_modulo_its_symmetry():
+    """Two tanh units: from all over the plane of their incoming weights to several of the 2!·2² copies of a minimum."""
+    x = np.linspace(-2, 2, 21, dtype=np.float32)
+
+    def apply(p, x):
+        return jnp.tanh(x[:, None] * p["w"][None]) @ p["v"]
+
+    goal = {"w": jnp.array([0.7, 2.0]), "v": jnp.array([1.5, -1.0])}
+    params = {"w": jnp.zeros(2), "v": jnp.array([0.3, -0.2])}
+    objective = ls.Objective(lambda p, b: (apply(p, b[0]) - b[1]) ** 2, (x, apply(goal, x)), params=params)
+    plane = ls.axes_plane(params, "w[0]", "w[1]")
+    axes = {name: np.array([-2.0, -0.5, 0.6, 1.7]) for name in plane.names}
+    given = objective, plane, axes, optax.sgd(0.3, momentum=0.9), 3000
+    apart = ls.basins(*given, tolerance=1e-3, apart=0.1)
+    canonical = ls.symmetry(apply, params, x).canonical
+    joined = ls.basins(*given, tolerance=1e-3, apart=0.1, canonical=canonical)
+    best = apart.minimum_objective < 1e-4
+    assert int(best.sum()) > 2 and int((joined.minimum_objective < 1e-4).sum()) == 1
+    counts = joined.minimum_count[joined.minimum_objective < 1e-4]
+    assert int(counts[0]) == int(apart.minimum_count[best].sum())
+
+
 def test_what_does_not_converge_is_marked():
     """From x = 9 on gradient descent diverges; on the ridge x = 0 it comes to the saddle; in 3 steps to no minimum."""
     got = found(x=[-9.0, -0.5, 0.0, 0.5])

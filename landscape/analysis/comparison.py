@@ -175,12 +175,13 @@ def compare_optimizers(
     So what is reported is of starts that the choice has not seen. `at_edge` says that a rate was the least or greatest
     that was tried: then a wider range may serve the optimizer better. Other settings (momentum, decay, …) are not
     tuned; give a label to each that is to be compared. Full batches; the objectives' own penalties.
+    Most of the time is compilation: two programs, some seconds, for each optimizer on each problem.
     Returns: a `Comparison`; print it, or draw it with `ls.plot.optimizers`.
     Raises: ValueError or TypeError, naming the argument.
     References: Dolan & Moré 2002, section 2; Moré & Wild 2009, section 2 (data profiles); Choi et al. 2019
     (arXiv:1910.05446): the order of optimizers is that of how they were tuned.
 
-        >>> import jax, optax
+        >>> import jax, optax, landscape as ls
         >>> some = {name: ls.problems()[name] for name in ("valley_10", "himmelblau")}
         >>> methods = {"SGD": optax.sgd, "Momentum": lambda rate: optax.sgd(rate, momentum=0.9)}
         >>> found = ls.compare_optimizers(some, methods, key=jax.random.key(0), num_starts=20, steps=200)

@@ -100,10 +100,18 @@ def _bar(figure: Figure, axes: Axes, measure: np.ndarray, converged: np.ndarray,
     for where, sign in ((known & converged, -1), (known & ~converged, 1)):
         values = np.sort(measure[where])
         if values.size:
-            ticks |= {
-                sign * (0.1 + 0.8 * q): _page.plain(float(f"{np.quantile(values, 0.1 + 0.8 * q):.2g}")) for q in _SLOW
-            }
+            shares = [0.1 + 0.8 * q for q in _SLOW]
+            ticks |= zip((sign * share for share in shares), _told(np.quantile(values, shares)), strict=True)
     bar.long_axis.set_major_locator(FixedLocator(sorted(ticks)))
     bar.long_axis.set_minor_locator(NullLocator())
     texts = dict(ticks)
     bar.long_axis.set_major_formatter(FuncFormatter(lambda value, _: texts[min(texts, key=lambda t: abs(t - value))]))
+
+
+def _told(values: np.ndarray) -> list[str]:
+    """The numbers with two digits, or as many more as tell them apart."""
+    for digits in (2, 3, 4):
+        texts = [_page.plain(float(f"{value:.{digits}g}")) for value in values]
+        if len(set(texts)) == len(texts):
+            break
+    return texts

@@ -64,7 +64,8 @@ def basins(
                gradient. Ends scatter by about tolerance/(least curvature): keep `apart` above that. Of more than 16
                params the distance is that of 16 fixed random projections, within some 18% of the true one.
     canonical: params -> params, traceable: maps equivalent params (hidden units in another order, with other signs) to
-               one representative; ends are compared after it. By default only equal params are the same.
+               one representative; ends are compared after it. Of a network `ls.symmetry(apply, params, x).canonical`.
+               By default only equal params are the same.
     progress, store, shard, devices: as in `evaluate`. On a CPU the tiles go to a thread for each core.
 
     Returns a Dataset over the axes:
