@@ -172,7 +172,8 @@ def symmetry(apply: Callable[[Params, Any], Any], params: Params, x: Any) -> Sym
     program = _jaxprs.flatten(apply, (params, x), _reading.ENTERED)
     reading = _reading.read(program, moving + [False] * len(jax.tree.leaves(x)))
     names = [name or "params" for name in _trees.named_leaves(params)]
-    return Symmetry(tuple(_layers(reading, names)), tuple(_told_apart(reading, names)), apply, x, params, reading)
+    told, inputs = tuple(_told_apart(reading, names)), _trees.from_shapes(_trees.shapes(x))  # data are not held
+    return Symmetry(tuple(_layers(reading, names)), told, apply, inputs, params, reading)
 
 
 def _check_arrays(params: Params) -> None:
