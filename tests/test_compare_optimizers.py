@@ -163,7 +163,9 @@ def scheduled(rate):
 
 
 @pytest.mark.parametrize(
-    "make", [ls.proximal_gradient, scheduled, lambda rate: optax.contrib.schedule_free_sgd(rate)], ids=str
+    "make",
+    [ls.proximal_gradient, scheduled, lambda rate: optax.contrib.schedule_free_sgd(rate)],
+    ids=["proximal", "scheduled", "schedule-free"],
 )
 def test_what_cannot_be_made_of_a_traced_rate_is_tuned_one_by_one(make):
     assert not _tuning._traceable(make, bowl().objective)
