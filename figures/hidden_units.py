@@ -124,7 +124,7 @@ def _copies():
                 "at": (("copy", "coordinate"), np.asarray(at)),
                 "residual": ("copy", np.asarray(residual)),
                 "objective": ("copy", np.asarray(jax.vmap(full)(copies))),
-                "slope": ("copy", np.asarray([optax.global_norm(full.gradient(copy)) for copy in _each(copies)])),
+                "slope": ("copy", np.asarray([optax.tree.norm(full.gradient(copy)) for copy in _each(copies)])),
             }
         )
     return {**surfaces, "across": _across(three, plane)}
