@@ -35,8 +35,7 @@ class Bezier:
     References: Garipov et al. 2018, section 3.2 (arXiv:1802.10026); Farin 2002, chapter 4 (de Casteljau).
 
         >>> import landscape as ls
-        >>> from landscape.charts.curve import Bezier
-        >>> curve = Bezier([{"w": 0.0, "b": 0.0}, {"w": 1.0, "b": 2.0}, {"w": 2.0, "b": 0.0}])
+        >>> curve = ls.Bezier([{"w": 0.0, "b": 0.0}, {"w": 1.0, "b": 2.0}, {"w": 2.0, "b": 0.0}])
         >>> {name: float(leaf) for name, leaf in curve.point([0.5]).items()}
         {'b': 1.0, 'w': 1.0}
     """
@@ -80,8 +79,7 @@ class Polygon:
     References: Garipov et al. 2018, section 3.2 (arXiv:1802.10026).
 
         >>> import landscape as ls
-        >>> from landscape.charts.curve import Polygon
-        >>> chain = Polygon([{"w": 0.0, "b": 0.0}, {"w": 1.0, "b": 2.0}, {"w": 2.0, "b": 0.0}])
+        >>> chain = ls.Polygon([{"w": 0.0, "b": 0.0}, {"w": 1.0, "b": 2.0}, {"w": 2.0, "b": 0.0}])
         >>> {name: float(leaf) for name, leaf in chain.point([0.25]).items()}
         {'b': 1.0, 'w': 0.5}
     """

@@ -19,7 +19,6 @@ from landscape.objectives.objective import Objective
 from landscape.objectives.penalties import Penalty
 
 LOSSES = ("half_squared_error", "cross_entropy")
-INITIALIZERS = ("glorot", "he", "uniform", "equal_units", "constant")
 SOFTMAX = "softmax"
 
 
