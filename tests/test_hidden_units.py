@@ -109,9 +109,10 @@ def test_equal_incoming_weights_are_not_enough(x64, tanh):
 
 def test_a_second_look_compiles_nothing(tanh, compilations):
     symmetry, x = read(tanh), X.astype("float32")
-    ls.hidden_units(symmetry, tanh.init(KEY), x)
+    first, second = (tanh.init(jax.random.key(seed)) for seed in (0, 5))
+    ls.hidden_units(symmetry, first, x)
     with compilations() as tally:
-        ls.hidden_units(symmetry, tanh.init(jax.random.key(5)), x)
+        ls.hidden_units(symmetry, second, x)
     assert tally.count == 0
 
 
