@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import landscape as ls
-from landscape import _trees
-from landscape.surfaces import _affine, _cost
+from landscape import _cost, _trees
+from landscape.surfaces import _affine
 from tests.architectures import ARCHITECTURES, Model, N
 from tests.closeness import assert_close
 

@@ -10,7 +10,8 @@ import pytest
 import landscape as ls
 
 ROOT = Path(ls.__file__).parent
-WINGS = ("tiles", "objectives", "charts", "surfaces", "analysis", "minima", "networks", "plot")  # right to left only
+# Imports point from right to left only.
+WINGS = ("tiles", "objectives", "charts", "operators", "surfaces", "analysis", "minima", "networks", "plot")
 HEAVY = (
     *("jax", "numpy", "scipy", "optax", "xarray", "pandas", "zarr", "fsspec", "matplotlib", "tqdm", "sklearn"),
     *("sympy", "flint", "diffrax", "optimistix"),

@@ -8,7 +8,7 @@ import optax
 import pytest
 
 import landscape as ls
-from landscape.surfaces.progress import Progress
+from landscape.tiles.progress import Progress
 
 PAIR = ls.neuron(*ls.datasets.pair())
 PLANE = ls.axes_plane(PAIR.params, "w", "b")

@@ -19,10 +19,10 @@ from landscape.objectives import tracing
 from landscape.surfaces import _filling, io
 from landscape.surfaces._devices import Where
 from landscape.surfaces._identity import digest, random_numbers, record_identity
-from landscape.surfaces.progress import Progress, Reached
 from landscape.tiles.halfway import Halfway
 from landscape.tiles.leases import Shard
 from landscape.tiles.manifest import Manifest, Named
+from landscape.tiles.progress import Progress, Reached
 from landscape.tiles.run import Tile
 
 if TYPE_CHECKING:

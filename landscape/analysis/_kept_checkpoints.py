@@ -17,11 +17,11 @@ from landscape.charts.trajectory import Trajectory
 from landscape.objectives.objective import Objective
 from landscape.surfaces import _devices, _filling, io
 from landscape.surfaces._identity import digest, penalties_identity, random_numbers, record_identity
-from landscape.surfaces.progress import Progress
 from landscape.tiles import stopping
 from landscape.tiles.files import UnwritableError
 from landscape.tiles.leases import lease
 from landscape.tiles.manifest import Manifest, Named
+from landscape.tiles.progress import Progress
 from landscape.tiles.run import lacking, with_safe
 from landscape.tiles.store import Store
 from landscape.tiles.tiling import Tiling

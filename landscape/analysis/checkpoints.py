@@ -24,8 +24,8 @@ from landscape.charts.chart import Chart
 from landscape.charts.trajectory import Trajectory, from_records, projected
 from landscape.objectives.objective import Objective, check_objective
 from landscape.surfaces.evaluate import evaluate, shapes_of
-from landscape.surfaces.progress import Progress
 from landscape.surfaces.provenance import describe
+from landscape.tiles.progress import Progress
 
 
 class StepsMismatch(ValueError):

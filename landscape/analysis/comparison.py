@@ -19,8 +19,8 @@ from landscape.analysis._contestants import Contestant
 from landscape.analysis.descent import descend
 from landscape.analysis.optimizers import Optimizer
 from landscape.objectives.problems import Problem
-from landscape.surfaces.progress import Progress
 from landscape.surfaces.provenance import device, made_with
+from landscape.tiles.progress import Progress
 
 if TYPE_CHECKING:
     import xarray

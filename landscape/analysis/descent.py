@@ -24,9 +24,9 @@ from landscape.charts.trajectory import Trajectory
 from landscape.objectives.objective import Objective
 from landscape.objectives.penalties import Penalty
 from landscape.surfaces import _devices
-from landscape.surfaces.progress import Progress, Reached
 from landscape.surfaces.provenance import describe
 from landscape.surfaces.sweep import penalties_of, stacked, sweep_coordinates
+from landscape.tiles.progress import Progress, Reached
 from landscape.tiles.run import Memory, run
 
 PRECISION = "highest"  # of matrix products: JAX's default is TF32 on NVIDIA and bfloat16 on TPU

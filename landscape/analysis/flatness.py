@@ -21,7 +21,7 @@ from landscape.objectives import data as _data
 from landscape.objectives.data import Batch
 from landscape.objectives.objective import Objective
 from landscape.surfaces.evaluate import evaluate
-from landscape.surfaces.progress import Progress
+from landscape.tiles.progress import Progress
 
 if TYPE_CHECKING:
     import xarray

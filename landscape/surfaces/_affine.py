@@ -21,9 +21,9 @@ import jax.extend.core as jex
 import jax.numpy as jnp
 from jax import Array
 
+from landscape import _cost
+from landscape._cost import Count, Step
 from landscape._jaxprs import GROUPS, Node, Program, flatten, is_value, needed, read, run
-from landscape.surfaces import _cost
-from landscape.surfaces._cost import Count, Step
 
 # Affine in all of their operands at once.
 LINEAR = {

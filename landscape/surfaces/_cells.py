@@ -16,13 +16,13 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from landscape import _trees
+from landscape import _cost, _trees
+from landscape._cost import Count
 from landscape.charts import chart as _chart
 from landscape.charts.chart import Chart
 from landscape.objectives.data import Batch
 from landscape.objectives.preparation import Preparation
-from landscape.surfaces import _affine, _cost
-from landscape.surfaces._cost import Count
+from landscape.surfaces import _affine
 from landscape.surfaces._plan import Plan
 from landscape.surfaces.quantities import Point, Quantity, Risk, VersionedQuantity
 from landscape.surfaces.sweep import Sweep

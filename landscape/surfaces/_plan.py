@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import jax
 
+from landscape import _cost
+
 # Measured on CPU (benchmarks/): the values of one operation over all cells in flight. Smaller, and starting the threads
 # costs more than the work; larger gains nothing. An accelerator wants far more cells to fill it.
 CHUNK_BYTES = {"cpu": 2**23}
@@ -18,8 +20,6 @@ STEP_WORK = 2**28  # values computed in one step: a fraction of a second, the st
 STORED_WORK = {"cpu": 2**35}
 STORED_WORK_ACCELERATOR = 2**41
 LEAST_BATCH = 256  # examples: smaller ones cost more to hand over than to compute
-MEMORY = {"cpu": 2**31}  # bytes of temporaries that are let live at a time
-MEMORY_ACCELERATOR = 2**33
 
 
 class Plan(NamedTuple):
@@ -65,11 +65,6 @@ class Sizes(NamedTuple):
         return cells + shared * plan.batch_size + sums
 
 
-def budget(memory: int | None) -> int:
-    """Bytes that temporaries may take."""
-    return MEMORY.get(jax.default_backend(), MEMORY_ACCELERATOR) if memory is None else memory
-
-
 def plan(
     sizes: Sizes, cells: int, n: float, batch_size: int | None, memory: int | None, most: int, parts: int = 0
 ) -> Plan:
@@ -80,7 +75,7 @@ def plan(
     parts: processes that share a store, each of which wants tiles; 0 where tiles are not stored.
     `memory` bounds the temporaries.
     """
-    backend, limit = jax.default_backend(), budget(memory)
+    backend, limit = jax.default_backend(), _cost.budget(memory)
     chunk = CHUNK_BYTES.get(backend, CHUNK_BYTES_ACCELERATOR)
     resident = not sizes.row
     examples = int(min(n, batch_size or n, most))

@@ -17,10 +17,10 @@ from landscape.surfaces._identity import chart_identity, digest, penalties_ident
 from landscape.surfaces._plan import Plan
 from landscape.surfaces._task import EVALUATION, Task
 from landscape.surfaces._work import Work
-from landscape.surfaces.progress import Progress, Reached
 from landscape.tiles.halfway import Halfway
 from landscape.tiles.leases import Shard
 from landscape.tiles.manifest import Manifest
+from landscape.tiles.progress import Progress, Reached
 from landscape.tiles.run import Tile
 from landscape.tiles.store import Store
 from landscape.tiles.tiling import Tiling, tile_shape

@@ -28,9 +28,9 @@ from landscape.objectives.penalties import Penalty
 from landscape.surfaces import _dataset, _devices, _stored
 from landscape.surfaces._task import Scattered, Task, planned
 from landscape.surfaces._work import Work
-from landscape.surfaces.progress import Progress, Reached
 from landscape.surfaces.quantities import GRADIENTS, Quantity
 from landscape.tiles.leases import Shard
+from landscape.tiles.progress import Progress, Reached
 from landscape.tiles.run import Memory, run
 
 if TYPE_CHECKING:

@@ -20,14 +20,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from landscape import _checks
+from landscape import _checks, _cost
 from landscape.charts.chart import Chart
 from landscape.charts.plane import Plane
 from landscape.objectives import data as _data
 from landscape.objectives.data import num_examples
 from landscape.objectives.objective import Objective
 from landscape.objectives.penalties import Penalty
-from landscape.surfaces import _cells, _plan
+from landscape.surfaces import _cells
 from landscape.surfaces._task import Task, planned
 from landscape.surfaces.quantities import GRADIENTS, Quantity
 from landscape.tiles.tiling import Tiling, tile_shape
@@ -155,6 +155,6 @@ def _advice(task: Task, quantities: Sequence[str | Quantity], tiles: int, memory
         names = " and ".join(name for name in GRADIENTS if name in quantities)
         out.append(f'the gradient over all params, for {names}, costs more than "slope", that in the chart.')
     if tiles > 1 and not _data.in_memory(task.data):
-        more = math.ceil(tiles * _plan.budget(memory) / 2**30)
+        more = math.ceil(tiles * _cost.budget(memory) / 2**30)
         out.append(f"{tiles} passes over data that are not in memory; memory=2**30 * {more} lets one do.")
     return out

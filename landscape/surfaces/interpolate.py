@@ -33,9 +33,9 @@ from landscape.surfaces._refinement import Refined, Wanted
 from landscape.surfaces._rounds import Rounds, keep
 from landscape.surfaces._sources import Called, Measured, Source
 from landscape.surfaces.interpolant import DERIVATIVES, Interpolant
-from landscape.surfaces.progress import Progress
 from landscape.surfaces.quantities import Quantity
 from landscape.surfaces.sweep import penalties_of, sweep_coordinates
+from landscape.tiles.progress import Progress
 
 MOST = 10_000  # evaluations, unless others are asked for
 REACH = 128  # units in the last place of the dtype: no tolerance is smaller

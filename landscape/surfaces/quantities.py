@@ -19,12 +19,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from landscape import _checks, _trees
+from landscape import _checks, _cost, _trees
 from landscape._trees import Params
 from landscape.charts.chart import Chart
 from landscape.objectives.data import Batch, num_examples
 from landscape.objectives.objective import Losses, Predict, losses_and_weights, reduced, weighted_sum
-from landscape.surfaces import _cost
 from landscape.surfaces.sweep import Sweep
 
 BUILT_IN = {

@@ -25,10 +25,10 @@ from landscape.objectives.objective import Objective
 from landscape.surfaces import _devices, _filling, _plan, io
 from landscape.surfaces._devices import Where
 from landscape.surfaces._identity import digest, random_numbers
-from landscape.surfaces.progress import Progress, Reached
 from landscape.tiles.halfway import Halfway
 from landscape.tiles.leases import Shard
 from landscape.tiles.manifest import Manifest, Named
+from landscape.tiles.progress import Progress, Reached
 from landscape.tiles.run import EACH, Memory, Tile, run
 from landscape.tiles.tiling import Tiling, tile_shape
 

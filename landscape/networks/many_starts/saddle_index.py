@@ -18,16 +18,15 @@ import numpy as np
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from landscape import _checks, _trees
+from landscape import _checks, _cost, _trees
 from landscape._trees import Params
-from landscape.analysis import _blocks
 from landscape.analysis.descent import PRECISION
 from landscape.charts.trajectory import Trajectory
 from landscape.minima import _double
 from landscape.networks import _asked
+from landscape.objectives import footprint
 from landscape.objectives import penalties as _penalties
 from landscape.objectives.objective import Batch, Losses, Objective, reduced, weighted_sum
-from landscape.surfaces import _plan
 from landscape.surfaces.provenance import describe
 
 if TYPE_CHECKING:
@@ -113,8 +112,8 @@ def saddle_index(
 def _columns(objective: Objective, count: int, memory: int | None) -> int:
     """How many columns of the Hessian are computed at a time: each holds what a gradient does, in float64, twice."""
     shapes = _trees.shapes(objective.params), _trees.shapes(objective.data)
-    one = 2 * 2 * _blocks._computed(objective.traced_losses, *shapes)
-    return max(1, min(count, _plan.budget(memory) // max(1, one)))
+    one = 2 * 2 * footprint.computed(objective.traced_losses, *shapes)
+    return max(1, min(count, _cost.budget(memory) // max(1, one)))
 
 
 @partial(jax.jit, static_argnames=("losses", "reduction", "columns"))

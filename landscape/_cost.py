@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import jax.extend.core as jex
 
 from landscape import _jaxprs
@@ -15,6 +16,9 @@ FREE = {"reshape", "broadcast_in_dim", "squeeze", "expand_dims", "copy", "conver
 FUNCTIONS = {
     *("exp", "exp2", "log", "log1p", "expm1", "tanh", "logistic", "erf", "erf_inv", "sin", "cos", "pow", "lgamma"),
 }
+
+MEMORY = {"cpu": 2**31}  # bytes of temporaries that are let live at a time
+MEMORY_ACCELERATOR = 2**33
 
 
 class Count(NamedTuple):
@@ -142,3 +146,8 @@ def size(aval: Any) -> int:
 def nbytes(aval: Any) -> int:
     """Bytes of an array."""
     return size(aval) * getattr(getattr(aval, "dtype", None), "itemsize", 4)
+
+
+def budget(memory: int | None) -> int:
+    """Bytes that temporaries may take."""
+    return MEMORY.get(jax.default_backend(), MEMORY_ACCELERATOR) if memory is None else memory
