@@ -170,6 +170,17 @@ class NetworkLosses:
         """The loss of each example, (n,)."""
         return self.network.losses(params, batch)
 
+    def outputs(self, params: Params, batch: tuple[Array, Array]) -> Array:
+        """What the loss is convex in, (n, K): z under cross-entropy, h(x) under squared error."""
+        forward = self.network.forward(params, batch[0])
+        return forward.z[-1] if self.network.loss == "cross_entropy" else forward.a[-1]
+
+    def losses_of(self, outputs: Array, batch: tuple[Array, Array]) -> Array:
+        """The loss of each example, (n,), from the outputs (n, K)."""
+        if self.network.loss == "cross_entropy":
+            return self.network.losses_of(outputs, batch[1])
+        return 0.5 * jnp.sum(jnp.square(outputs - self.network.targets(outputs, batch[1])), axis=1)
+
 
 @dataclass(frozen=True)
 class NetworkOutput:

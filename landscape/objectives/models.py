@@ -31,6 +31,19 @@ class NeuronLosses:
         losses = self.loss(preactivation(params, x), y)
         return (losses, weights[0]) if weights else losses
 
+    def outputs(self, params: Params, batch: tuple[Array, ...]) -> Array:
+        """What the loss is convex in, (n,): z under cross-entropy, h(x) = f(z) under squared error."""
+        x = batch[0]
+        z = preactivation(params, x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(params["w"].dtype))
+        return z if isinstance(self.loss, CrossEntropy) else self.loss.activation(z)
+
+    def losses_of(self, outputs: Array, batch: tuple[Array, ...]) -> Any:
+        """The losses of a batch from the outputs (n,)."""
+        _, y, *weights = batch
+        y = y.astype(outputs.dtype)
+        losses = self.loss(outputs, y) if isinstance(self.loss, CrossEntropy) else 0.5 * jnp.square(outputs - y)
+        return (losses, weights[0]) if weights else losses
+
 
 @dataclass(frozen=True)
 class NeuronOutput:

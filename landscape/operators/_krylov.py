@@ -1,0 +1,189 @@
+"""Block Lanczos with full orthogonalization and thick restarts, on trees.
+
+The basis V has orthonormal vectors as rows, leaves (m + b, *leaf): the first `count` have been multiplied by B, and the
+b after them come next. Orthogonalizing BV against V gives the columns of T = VBVᵀ, whatever the basis is: a Krylov
+space, Ritz vectors kept at a restart, or a random vector where the space is used up ("breakdown"). So T is right where
+three-term recurrences fail: on the zero operator, the identity, low ranks, repeated eigenvalues.
+
+References: Golub & Underwood 1977; Stewart 2001 (Krylov–Schur); Parlett 1998, section 6.9 ("twice is enough").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from landscape import _trees
+from landscape._trees import Params
+
+# A remainder below so many eps of ‖B‖ is rounding: the vectors that follow are drawn at random.
+BROKEN = 16
+ENOUGH, PASSES = 0.7, 4  # of a vector's length that an orthogonalization may leave to be the last one
+
+
+class Krylov(NamedTuple):
+    """A basis, and what is known of the operator on it."""
+
+    basis: Params  # leaves (m + b, *leaf)
+    projected: Array  # (m + b, m + b): column j < count is V·B·vⱼ; of entries between those kept, the diagonal
+    count: Array  # vectors multiplied by B
+    largest: Array  # max ‖Bv‖ over these: the size of B
+    key: Array
+
+
+class Ritz(NamedTuple):
+    """Eigenpairs of the part of T that is known, c×c, ascending; as NumPy arrays."""
+
+    values: np.ndarray  # (c,)
+    vectors: np.ndarray  # (m, c): columns, in the basis
+    residuals: np.ndarray  # (c,): ‖Bx − θx‖, from the remainder of the last block
+
+
+def begin(like: Params, rows: int, block: int, key: Array) -> Krylov:
+    """A basis of `rows` vectors at most, which begins with `block` random ones. For compiled code.
+
+    like: a tree with the leaves' shapes and dtypes.
+    """
+    dtype = jnp.result_type(*(_trees.wide(leaf) for leaf in jax.tree.leaves(like)))
+    basis = jax.tree.map(lambda leaf: jnp.zeros((rows + block, *leaf.shape), _trees.wide(leaf)), like)
+    zero = jnp.zeros((), dtype)
+    state = Krylov(basis, jnp.zeros((rows + block, rows + block), dtype), jnp.zeros((), jnp.int32), zero, key)
+    for i in range(block):
+        state, _ = _appended(state, _trees_like(zero, like), jnp.int32(i), rows + block)
+    return state
+
+
+def absorbed(state: Krylov, product: Params, size: int) -> Krylov:
+    """With one more block multiplied: `product` is B times rows count … count + b of the basis, leaves (b, *leaf).
+
+    size: dimension of the space, beyond which no vector is added.
+    """
+    block = jax.tree.leaves(product)[0].shape[0]
+    first, largest = state.count, state.largest
+    for i in range(block):
+        largest = jnp.maximum(largest, _trees.norm(_row(product, i)).astype(largest.dtype))
+    state = state._replace(largest=largest)
+    for i in range(block):
+        state, column = _appended(state, _row(product, i), first + block + i, size)
+        projected = jax.lax.dynamic_update_slice_in_dim(state.projected, column[:, None], first + i, axis=1)
+        state = state._replace(projected=projected)
+    return state._replace(count=first + block)
+
+
+def following(state: Krylov, block: int) -> Params:
+    """The block of vectors that B is to be applied to next, leaves (b, *leaf)."""
+    return jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, state.count, block), state.basis)
+
+
+def ritz(state: Krylov, block: int, size: int) -> Ritz:
+    """The eigenpairs of what is known of T, in float64: it is small, and on the host."""
+    projected, count = np.asarray(state.projected, np.float64), int(state.count)
+    known = min(count, size)
+    upper = np.triu(projected[:known, :known])
+    values, vectors = np.linalg.eigh(upper + np.triu(upper, 1).T)
+    last = slice(count - block, known)
+    remainder = projected[count : count + block, last] @ vectors[last]
+    filled = np.zeros((len(projected) - block, known))
+    filled[:known] = vectors
+    return Ritz(values, filled, np.linalg.norm(remainder, axis=0))
+
+
+def combined(basis: Params, coefficients: Array) -> Params:
+    """Σⱼ coefficients[j, i]·vⱼ over the rows that there are coefficients for: leaves (i, *leaf)."""
+    count = coefficients.shape[0]
+    return jax.tree.map(lambda leaf: jnp.tensordot(coefficients.astype(leaf.dtype), leaf[:count], (0, 0)), basis)
+
+
+def restarted(state: Krylov, kept: Array, values: Array, block: int) -> Krylov:
+    """From the Ritz vectors that are kept, as columns (m, p), and the block that comes next."""
+    rows, count = kept.shape
+    new = combined(state.basis, kept)
+    basis = jax.tree.map(
+        lambda leaf, ritz: jnp.zeros_like(leaf).at[:count].set(ritz).at[count : count + block].set(leaf[rows:]),
+        state.basis,
+        new,
+    )
+    projected = jnp.zeros_like(state.projected).at[jnp.arange(count), jnp.arange(count)].set(values)
+    return state._replace(basis=basis, projected=projected, count=jnp.asarray(count, state.count.dtype))
+
+
+def run(times: Callable[[Params], Params], state: Krylov, blocks: Array | int, block: int, size: int) -> Krylov:
+    """So many more blocks multiplied by `times`. For compiled code."""
+    return jax.lax.fori_loop(0, blocks, lambda _, state: absorbed(state, times(following(state, block)), size), state)
+
+
+def _appended(state: Krylov, vector: Params, place: Array, size: int) -> tuple[Krylov, Array]:
+    """(the basis with what the vector has beyond it, normalized, as row `place`; V·vector with that row's entry).
+
+    Where that is nothing but rounding, a random direction stands there, and the entry is 0; beyond `size`, zeros.
+    """
+    basis, dtype = state.basis, state.projected.dtype
+    key, drawn = jax.random.split(state.key)
+    first = _coefficients(basis, vector, dtype)
+    rest = _without(vector, basis, first)
+    length = _trees.norm(rest).astype(dtype)
+    broken = length <= BROKEN * jnp.finfo(dtype).eps * state.largest
+    random = _trees_random(drawn, rest)
+    scale = jnp.where(broken, 1, length)
+    rest = jax.tree.map(lambda r, n: jnp.where(broken, n, r / scale.astype(r.dtype)), rest, random)
+    rest, second, share = _orthogonal(basis, rest, dtype)
+    room = place < size
+    row = jax.tree.map(lambda r: jnp.where(room, r, 0)[None], rest)
+    basis = jax.tree.map(lambda leaf, r: jax.lax.dynamic_update_slice_in_dim(leaf, r, place, axis=0), basis, row)
+    column = first + jnp.where(broken, 0, length * second)
+    entry = jnp.where(broken | ~room, 0, length * share)
+    column = jax.lax.dynamic_update_slice_in_dim(column, entry[None], place, axis=0)
+    return state._replace(basis=basis, key=key), column
+
+
+def _orthogonal(basis: Params, vector: Params, dtype: jnp.dtype) -> tuple[Params, Array, Array]:
+    """(u, c, s) of a unit vector v = Σ cⱼvⱼ + s·u, u of length 1 and orthogonal to the rows.
+
+    Once more as long as much was taken away: what is left of little is rounding along the rows.
+    """
+
+    def once(carry: tuple[Params, Array, Array, Array, Array]) -> tuple[Params, Array, Array, Array, Array]:
+        rest, removed, share, _, passes = carry
+        along = _coefficients(basis, rest, dtype)
+        rest = _without(rest, basis, along)
+        left = _trees.norm(rest).astype(dtype)
+        scale = jnp.where(left > 0, left, 1)
+        rest = jax.tree.map(lambda r: r / scale.astype(r.dtype), rest)
+        return rest, removed + share * along, share * left, left, passes + 1
+
+    rows = jax.tree.leaves(basis)[0].shape[0]
+    start = (vector, jnp.zeros(rows, dtype), jnp.ones((), dtype), jnp.zeros((), dtype), jnp.int32(0))
+    rest, removed, share, *_ = jax.lax.while_loop(lambda c: (c[3] < ENOUGH) & (c[4] < PASSES), once, start)
+    return rest, removed, share
+
+
+def _coefficients(basis: Params, vector: Params, dtype: jnp.dtype) -> Array:
+    """⟨vⱼ, vector⟩ of every row."""
+    parts = jax.tree.map(lambda leaf, v: jnp.tensordot(leaf, v, v.ndim).astype(dtype), basis, vector)
+    return sum(jax.tree.leaves(parts)[1:], start=jax.tree.leaves(parts)[0])
+
+
+def _without(vector: Params, basis: Params, coefficients: Array) -> Params:
+    return jax.tree.map(lambda v, leaf: v - jnp.tensordot(coefficients.astype(leaf.dtype), leaf, 1), vector, basis)
+
+
+def _row(tree: Params, i: int) -> Params:
+    return jax.tree.map(lambda leaf: leaf[i], tree)
+
+
+def _trees_like(value: Array, like: Params) -> Params:
+    return jax.tree.map(lambda leaf: jnp.broadcast_to(value.astype(_trees.wide(leaf)), leaf.shape), like)
+
+
+def _trees_random(key: Array, like: Params) -> Params:
+    """Independent normal numbers."""
+    leaves, structure = jax.tree.flatten(like)
+    keys = jax.random.split(key, len(leaves))
+    return structure.unflatten(
+        [jax.random.normal(k, leaf.shape, leaf.dtype) for k, leaf in zip(keys, leaves, strict=True)]
+    )

@@ -1,0 +1,58 @@
+"""Krylov spaces of a `Curvature`: compiled where the data are in memory, else product by product."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from landscape._trees import Params
+from landscape.operators import _krylov
+from landscape.operators._krylov import Krylov
+from landscape.operators.products import Curvature, Inputs, Program, linear
+
+
+@partial(jax.jit, static_argnames=("rows", "width"))
+def begin(moving: Params, rows: int, width: int, key: Array) -> Krylov:
+    """A basis of `rows` vectors at most, which begins with `width` random ones."""
+    return _krylov.begin(moving, rows, width, key)
+
+
+def advanced(operator: Curvature, state: Krylov, blocks: int, width: int) -> Krylov:
+    """With so many more blocks multiplied. The state that is given is used up.
+
+    Raises: ValueError where a product is not finite, with the batch where it is not.
+    """
+    if operator.resident:
+        state = _advanced(operator.program, operator.inputs, state, blocks, width, operator.size)
+    else:
+        for _ in range(blocks):
+            state = _absorbed(state, operator.times(_following(state, width)), operator.size)
+    if not np.isfinite(state.projected).all():
+        block = jax.tree.map(lambda leaf: leaf[:width], state.basis)
+        operator.refuse(jax.tree.map(lambda leaf: jnp.where(jnp.isfinite(leaf), leaf, 1), block))
+    return state
+
+
+@partial(jax.jit, static_argnames=("program", "width", "size"), donate_argnames="state")
+def _advanced(program: Program, inputs: Inputs, state: Krylov, blocks: int, width: int, size: int) -> Krylov:
+    return _krylov.run(linear(program, inputs), state, blocks, width, size)
+
+
+_absorbed = jax.jit(_krylov.absorbed, static_argnames="size")
+_following = jax.jit(_krylov.following, static_argnames="block")
+
+
+@jax.jit
+def without(block: Params, basis: Params) -> Params:
+    """Vectors, leaves (b, *leaf), less what they have along the rows of an orthonormal basis: twice, for rounding."""
+    for _ in range(2):
+        along = sum(
+            jnp.tensordot(v, q, (tuple(range(1, v.ndim)), tuple(range(1, q.ndim))))
+            for v, q in zip(jax.tree.leaves(block), jax.tree.leaves(basis), strict=True)
+        )
+        block = jax.tree.map(lambda v, q, along=along: v - jnp.tensordot(along.astype(q.dtype), q, 1), block, basis)
+    return block
