@@ -124,8 +124,8 @@ def _appended(state: Krylov, vector: Params, place: Array, size: int) -> tuple[K
     """
     basis, dtype = state.basis, state.projected.dtype
     key, drawn = jax.random.split(state.key)
-    first = _coefficients(basis, vector, dtype)
-    rest = _without(vector, basis, first)
+    first = coefficients(basis, vector, dtype)
+    rest = without(vector, basis, first)
     length = _trees.norm(rest).astype(dtype)
     broken = length <= BROKEN * jnp.finfo(dtype).eps * state.largest
     random = _trees_random(drawn, rest)
@@ -149,8 +149,8 @@ def _orthogonal(basis: Params, vector: Params, dtype: jnp.dtype) -> tuple[Params
 
     def once(carry: tuple[Params, Array, Array, Array, Array]) -> tuple[Params, Array, Array, Array, Array]:
         rest, removed, share, _, passes = carry
-        along = _coefficients(basis, rest, dtype)
-        rest = _without(rest, basis, along)
+        along = coefficients(basis, rest, dtype)
+        rest = without(rest, basis, along)
         left = _trees.norm(rest).astype(dtype)
         scale = jnp.where(left > 0, left, 1)
         rest = jax.tree.map(lambda r: r / scale.astype(r.dtype), rest)
@@ -162,13 +162,13 @@ def _orthogonal(basis: Params, vector: Params, dtype: jnp.dtype) -> tuple[Params
     return rest, removed, share
 
 
-def _coefficients(basis: Params, vector: Params, dtype: jnp.dtype) -> Array:
+def coefficients(basis: Params, vector: Params, dtype: jnp.dtype) -> Array:
     """⟨vⱼ, vector⟩ of every row."""
     parts = jax.tree.map(lambda leaf, v: jnp.tensordot(leaf, v, v.ndim).astype(dtype), basis, vector)
-    return sum(jax.tree.leaves(parts)[1:], start=jax.tree.leaves(parts)[0])
+    return jax.tree.reduce(jnp.add, parts)
 
 
-def _without(vector: Params, basis: Params, coefficients: Array) -> Params:
+def without(vector: Params, basis: Params, coefficients: Array) -> Params:
     return jax.tree.map(lambda v, leaf: v - jnp.tensordot(coefficients.astype(leaf.dtype), leaf, 1), vector, basis)
 
 

@@ -49,10 +49,11 @@ _following = jax.jit(_krylov.following, static_argnames="block")
 @jax.jit
 def without(block: Params, basis: Params) -> Params:
     """Vectors, leaves (b, *leaf), less what they have along the rows of an orthonormal basis: twice, for rounding."""
-    for _ in range(2):
-        along = sum(
-            jnp.tensordot(v, q, (tuple(range(1, v.ndim)), tuple(range(1, q.ndim))))
-            for v, q in zip(jax.tree.leaves(block), jax.tree.leaves(basis), strict=True)
-        )
-        block = jax.tree.map(lambda v, q, along=along: v - jnp.tensordot(along.astype(q.dtype), q, 1), block, basis)
-    return block
+
+    def one(vector: Params) -> Params:
+        for _ in range(2):
+            along = _krylov.coefficients(basis, vector, jnp.result_type(*jax.tree.leaves(basis)))
+            vector = _krylov.without(vector, basis, along)
+        return vector
+
+    return jax.vmap(one)(block)

@@ -52,7 +52,8 @@ def hessian(
     if size**2 * dtype.itemsize > LARGEST:
         raise ValueError(
             f"`params` has {size} entries that move, whose {operator.name} takes "
-            f"{size**2 * dtype.itemsize / 2**30:.0f} GiB. Take some of the leaves, leaves=…, or what needs no matrix: top_eigenpairs, trace, spectral_density."
+            f"{size**2 * dtype.itemsize / 2**30:.0f} GiB. Take some of the leaves, leaves=…, or what needs no matrix: "
+            "top_eigenpairs, trace, spectral_density."
         )
     wide = jax.tree.map(lambda leaf: jnp.asarray(leaf, _trees.wide(leaf)), operator.inputs.moving)
     matrix = np.empty((size, size), dtype)

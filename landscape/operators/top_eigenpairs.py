@@ -4,8 +4,8 @@
 >>> saddle = ls.function(lambda p: p["x"] ** 2 - 3 * p["y"] ** 2, {"x": 0.0, "y": 0.0})
 >>> print(ls.top_eigenpairs(saddle, saddle.params, 1, which="both", key=jax.random.key(0)))
 Eigenvalues of the Hessian (2 params), with residuals ‖Hv − λv‖:
-  -6  (0, converged)
-  2  (0, converged)
+  -6  (..., converged)
+  2  (..., converged)
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ def top_eigenpairs(
     tolerance:    a pair has converged where ‖Bv − λv‖ ≤ tolerance · max |λ|; √ε of the dtype by default. An isolated
                   eigenvalue is then right to ε, one of a cluster to the residual.
     max_products: products Bv, after which pairs are returned as they are; `converged` says which are not there yet.
-    block:        vectors multiplied at a time, by default k up to 8. Of an eigenvalue that is there more often than this,
-                  some copies may be missing.
+    block:        vectors multiplied at a time, by default k up to 8. Of an eigenvalue that is there more often, some
+                  copies may be missing.
     progress:     show a bar; by default after two seconds on a terminal.
 
     Block Lanczos, orthogonalized in full, restarted with the best Ritz vectors when `memory` (and never more than some

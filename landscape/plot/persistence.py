@@ -23,7 +23,7 @@ _LOOP, _VOID = "#4D4D4D", "#000000"
 _BARS = 10  # of the barcode, at most: the most persistent of each dimension
 _NUMBER: dict[str, Any] = {"fontsize": 7.0, "path_effects": style.halo(1.0)}
 _MARGIN = 0.05  # of the range of births and deaths, around them
-_NEAR = 0.04  # of the diagram's window: points so close have one label
+_NEAR = np.array([0.11, 0.05])  # of the diagram's window: points so close have one label
 _LINK: dict[str, Any] = {"linewidth": 1.3, "path_effects": style.halo(1.3)}
 _DOTTED: dict[str, Any] = {"linewidth": 0.9, "linestyle": (0, (1, 1.6))}
 
@@ -194,7 +194,7 @@ def _draw_diagram(axes: Axes, result: Persistence) -> list[Any]:
     places = np.stack([minima["birth"].to_numpy(), deaths], axis=1)
     for i in _from_last(minima):
         axes.plot(*np.split(places[i], 2), **_star(i))
-    for numbers in _groups(places[: len(_COLORS)], _NEAR * (window[1] - window[0])):
+    for numbers in _groups(places[: len(_COLORS)], _NEAR * np.ptp(window)):
         look: dict[str, Any] = {"textcoords": "offset points", "va": "center", "ha": "left", "zorder": 6}
         axes.annotate(", ".join(map(str, numbers)), places[max(numbers)], (5, -1), **look, **_NUMBER)
     axes.set(xlim=window, ylim=window, xlabel=f"birth ({_name(result)})", ylabel=f"death ({_name(result)})")
@@ -211,7 +211,7 @@ def _range(result: Persistence) -> tuple[float, float, float]:
     return low, high, _MARGIN * ((high - low) or 1.0)
 
 
-def _groups(places: np.ndarray, near: float) -> list[list[int]]:
+def _groups(places: np.ndarray, near: np.ndarray) -> list[list[int]]:
     """Numbers of points that are so near to the first of their group."""
     groups: list[list[int]] = []
     for i, place in enumerate(places):
