@@ -64,6 +64,8 @@ _HOME = {
     "spectral_density": "landscape.operators.spectral_density",
     "SpectralDensity": "landscape.operators.spectral_density",
     "hessian": "landscape.operators.hessian",
+    "captured_curvature": "landscape.operators.captured_curvature",
+    "CapturedCurvature": "landscape.operators.captured_curvature",
     # measuring
     "evaluate": "landscape.surfaces.evaluate",
     "interpolate": "landscape.surfaces.interpolate",

@@ -78,6 +78,8 @@ from landscape.objectives.problems import Problem as Problem
 from landscape.objectives.problems import problems as problems
 from landscape.objectives.split import SplitLosses as SplitLosses
 from landscape.operators._parts import layers as layers
+from landscape.operators.captured_curvature import CapturedCurvature as CapturedCurvature
+from landscape.operators.captured_curvature import captured_curvature as captured_curvature
 from landscape.operators.estimates import Diagonal as Diagonal
 from landscape.operators.estimates import Trace as Trace
 from landscape.operators.estimates import diagonal as diagonal

@@ -33,6 +33,11 @@ def widest(tree: Params) -> np.dtype:
     return max((leaf.dtype for leaf in jax.tree.leaves(floating(tree))), key=lambda dtype: dtype.itemsize)
 
 
+def wide_of(tree: Params) -> jnp.dtype:
+    """The widest of the dtypes that entries are added up in."""
+    return max((wide(leaf) for leaf in jax.tree.leaves(tree)), key=lambda dtype: dtype.itemsize)
+
+
 def as_numbers(leaf: Any) -> np.ndarray:
     """A leaf as a NumPy array, random keys as their data."""
     is_key = hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
@@ -66,6 +71,15 @@ def total(tree: Params) -> Array:
     widest = max((s.dtype for s in scalars), key=lambda dtype: dtype.itemsize)
     scalars = [s.astype(widest) for s in scalars]
     return functools.reduce(jnp.add, scalars) if len(scalars) <= CHAINED else jax.lax.cumsum(jnp.stack(scalars))[-1]
+
+
+def normal(key: Array, like: Params) -> Params:
+    """Independent standard normal numbers, a tree like this one."""
+    leaves, structure = jax.tree.flatten(like)
+    keys = jax.random.split(key, len(leaves))
+    return structure.unflatten(
+        [jax.random.normal(k, leaf.shape, leaf.dtype) for k, leaf in zip(keys, leaves, strict=True)]
+    )
 
 
 def vdot(a: Params, b: Params) -> Array:

@@ -128,7 +128,7 @@ def _appended(state: Krylov, vector: Params, place: Array, size: int) -> tuple[K
     rest = without(vector, basis, first)
     length = _trees.norm(rest).astype(dtype)
     broken = length <= BROKEN * jnp.finfo(dtype).eps * state.largest
-    random = _trees_random(drawn, rest)
+    random = _trees.normal(drawn, rest)
     scale = jnp.where(broken, 1, length)
     rest = jax.tree.map(lambda r, n: jnp.where(broken, n, r / scale.astype(r.dtype)), rest, random)
     rest, second, share = _orthogonal(basis, rest, dtype)
@@ -178,12 +178,3 @@ def _row(tree: Params, i: int) -> Params:
 
 def _trees_like(value: Array, like: Params) -> Params:
     return jax.tree.map(lambda leaf: jnp.broadcast_to(value.astype(_trees.wide(leaf)), leaf.shape), like)
-
-
-def _trees_random(key: Array, like: Params) -> Params:
-    """Independent normal numbers."""
-    leaves, structure = jax.tree.flatten(like)
-    keys = jax.random.split(key, len(leaves))
-    return structure.unflatten(
-        [jax.random.normal(k, leaf.shape, leaf.dtype) for k, leaf in zip(keys, leaves, strict=True)]
-    )

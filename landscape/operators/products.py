@@ -79,7 +79,7 @@ class Curvature:
     @property
     def dtype(self) -> np.dtype:
         """The dtype of inner products."""
-        return max((_trees.wide(leaf) for leaf in jax.tree.leaves(self.inputs.moving)), key=lambda d: d.itemsize)
+        return _trees.wide_of(self.inputs.moving)
 
     @property
     def resident(self) -> bool:

@@ -24,6 +24,7 @@ _BARS = 10  # of the barcode, at most: the most persistent of each dimension
 _NUMBER: dict[str, Any] = {"fontsize": 7.0, "path_effects": style.halo(1.0)}
 _MARGIN = 0.05  # of the range of births and deaths, around them
 _NEAR = np.array([0.11, 0.05])  # of the diagram's window: points so close have one label
+_DOWN = np.array([0.0, -1.0])
 _LINK: dict[str, Any] = {"linewidth": 1.3, "path_effects": style.halo(1.3)}
 _DOTTED: dict[str, Any] = {"linewidth": 0.9, "linestyle": (0, (1, 1.6))}
 
@@ -123,18 +124,26 @@ def _draw_surface(axes: Axes, result: Persistence) -> list[Any]:
     _page.title(axes, panel.label)
     minima, peaks = result.minima, _of(result, 1)["death_at"].to_numpy()[: len(_COLORS)]
     places = minima["birth_at"].to_numpy()
+    window = np.ptp([axes.get_xlim(), axes.get_ylim()], axis=1)
+    leaving = np.zeros_like(places)  # the sum of the directions of a star's lines, in the window's unit
     for i in _from_last(minima):
         own = minima.isel(pair=i)
         if i < len(_COLORS) and np.isfinite(float(own["death"])):
-            saddle, end = own["death_at"].to_numpy(), minima["birth_at"].sel(pair=int(own["spills_into"])).to_numpy()
+            beyond = int(np.flatnonzero(minima["pair"].to_numpy() == int(own["spills_into"]))[0])
+            saddle, end = own["death_at"].to_numpy(), places[beyond]
             axes.plot(*zip(places[i], saddle, strict=True), color=_color(i), zorder=7, **_LINK)
             axes.plot(*zip(saddle, end, strict=True), color=_color(i), zorder=6, **_LINK | _DOTTED)
             axes.plot(*np.split(saddle, 2), **_square(i))
+            leaving[i] += _unit((saddle - places[i]) / window)
+            leaving[beyond] += _unit((saddle - end) / window)
     for i in _from_last(minima):
         axes.plot(*np.split(places[i], 2), **_star(i))
-        _number(axes, i, places[i])
+        _number(axes, i, places[i], -_unit(leaving[i]))
+        beside = places[i] - 0.07 * window * _unit(leaving[i])
+        axes.plot(*zip(places[i], beside, strict=True), visible=False)  # contour lines are numbered clear of lines
     peaks = peaks[np.isfinite(peaks).all(axis=1)]
-    axes.plot(*peaks.T, zorder=8, clip_on=False, **style.kind_style("maximum"))
+    if len(peaks):  # a line without points would take room at the page's corner
+        axes.plot(*peaks.T, zorder=8, clip_on=False, **style.kind_style("maximum"))
     ground.lines(axes, panel)
     return _entries(result, maxima=True) + _mesh.handles([panel])
 
@@ -153,9 +162,9 @@ def _draw_curve(axes: Axes, result: Persistence) -> list[Any]:
             axes.plot([at, saddle], [death, death], zorder=5, **look, **_DOTTED)
             axes.plot(saddle, death, **_square(i))
         axes.plot(at, birth, **_star(i))
-        _number(axes, i, (at, birth))
+        _number(axes, i, (at, birth), _DOWN)
     axes.set(xlabel=_panels.label_of(x), ylabel=_name(result))
-    axes.margins(x=0, y=0.12)
+    axes.margins(x=0, y=0.14)
     axes.locator_params(axis="x", nbins=6, steps=[1, 2, 5, 10])
     return _entries(result)
 
@@ -165,13 +174,17 @@ def _from_last(minima: xr.Dataset) -> range:
     return range(minima.sizes["pair"] - 1, -1, -1)
 
 
-def _number(axes: Axes, i: int, at: Any) -> None:
-    """The number of a minimum that has a color, above its star; below it at the upper edge."""
+def _unit(direction: np.ndarray) -> np.ndarray:
+    """Of length 1; downwards where there is none."""
+    length = np.linalg.norm(direction)
+    return direction / length if length > 1e-9 else _DOWN
+
+
+def _number(axes: Axes, i: int, at: Any, direction: np.ndarray) -> None:
+    """The number of a minimum that has a color, on this side of its star."""
     if i < len(_COLORS):
-        low, high = axes.get_ylim()
-        above = axes.get_autoscaley_on() or at[1] < low + 0.92 * (high - low)
-        place: dict[str, Any] = {"ha": "center", "va": "bottom" if above else "top", "textcoords": "offset points"}
-        axes.annotate(str(i), at, (0, 4 if above else -4), zorder=8.5, **place, **_NUMBER)
+        look: dict[str, Any] = {"ha": "center", "va": "center", "textcoords": "offset points", "zorder": 8.5}
+        axes.annotate(str(i), at, tuple(8.0 * direction), **look, **_NUMBER)
 
 
 # ---- the diagram
@@ -187,8 +200,9 @@ def _draw_diagram(axes: Axes, result: Persistence) -> list[Any]:
     axes.annotate("∞", (1, top), (3, 0), xycoords=("axes fraction", "data"), textcoords="offset points", va="center")
     for homology, look in ((2, _cycle_look(2)), (1, _cycle_look(1))):
         own = _of(result, homology)
-        death = np.where(np.isfinite(own["death"]), own["death"], top)
-        axes.plot(own["birth"], death, **look, zorder=5)
+        if own.sizes["pair"]:
+            death = np.where(np.isfinite(own["death"]), own["death"], top)
+            axes.plot(own["birth"], death, **look, zorder=5)
     minima = result.minima
     deaths = np.where(np.isfinite(minima["death"]), minima["death"], top)
     places = np.stack([minima["birth"].to_numpy(), deaths], axis=1)

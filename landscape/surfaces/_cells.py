@@ -23,6 +23,7 @@ from landscape.charts.chart import Chart
 from landscape.objectives.data import Batch
 from landscape.objectives.preparation import Preparation
 from landscape.surfaces import _affine
+from landscape.surfaces._curved import Curved
 from landscape.surfaces._plan import Plan
 from landscape.surfaces.quantities import Point, Quantity, Risk, VersionedQuantity
 from landscape.surfaces.sweep import Sweep
@@ -36,6 +37,7 @@ class Measures(NamedTuple):
     risk: Risk
     own: tuple[VersionedQuantity, ...]
     preparation: Preparation | None
+    curved: Curved | None
     order: tuple[int, ...]  # where each of the chart's names stands among the axes
     units: tuple[int, ...]  # the unit penalty of each penalty
 
@@ -122,12 +124,18 @@ def no_sums(cost: Cost, plan: Plan, positions: tuple[Any, ...]) -> Sums:
 
 @partial(jax.jit, static_argnames=("measures", "plan"))
 def finish(
-    measures: Measures, plan: Plan, chart: Chart, sweep: Sweep, positions: tuple[Array, ...], sums: Sums
+    measures: Measures,
+    plan: Plan,
+    chart: Chart,
+    sweep: Sweep,
+    positions: tuple[Array, ...],
+    sums: Sums,
+    data: Batch | None = None,
 ) -> dict[str, Array]:
-    """{variable: array} of a tile, from the sums over all data."""
+    """{variable: array} of a tile, from the sums over all data; `data` are given where curvature reads them again."""
 
     def values(coordinates: Array, sums: Sums) -> dict[str, Array]:
-        return _variables(measures, chart, None, sweep, coordinates, sums)
+        return _variables(measures, chart, data, sweep, coordinates, sums)
 
     grid = _grid(measures, positions, jax.tree.leaves(sums)[0].shape[-1])
     out = _over_cells(values, grid, sums, plan.in_flight)
@@ -157,7 +165,7 @@ def _over_cells(
 
     used: of so many, and what fills up the last chunk; of the others 0.
     """
-    mapped = jax.vmap(values, in_axes=(0, -1), out_axes=-1)
+    mapped = jax.vmap(values, in_axes=(0, -1), out_axes=-1) if flying > 1 else _one_by_one(values)
 
     # Not lax.map: it would stack the chunks in front, and putting the cells last then copies everything once more.
     def fill(i: Array, filled: Any) -> Any:
@@ -173,6 +181,16 @@ def _over_cells(
     empty = sums if alike else jax.tree.map(lambda v: jnp.zeros((*v.shape[:-1], len(grid)), v.dtype), shapes)
     chunks = len(grid) // flying if used is None else (used + flying - 1) // flying
     return jax.lax.fori_loop(0, chunks, fill, empty)
+
+
+def _one_by_one(values: Callable[[Array, Any], Any]) -> Callable[[Array, Any], Any]:
+    """As if vmapped over one cell, without the dimension, which products and loops run slower with."""
+
+    def mapped(coordinates: Array, sums: Any) -> Any:
+        one = values(coordinates[0], jax.tree.map(lambda s: s[..., 0], sums))
+        return jax.tree.map(lambda v: v[..., None], one)
+
+    return mapped
 
 
 def _on_tile(out: dict[str, Array], measures: Measures, sweep: Sweep, positions: tuple[Array, ...]) -> dict[str, Array]:
@@ -237,10 +255,12 @@ def _variables(
                 f"`quantities`: {measure!r} calls a result {taken[0]!r}, a name that is taken; choose another."
             )
         out |= new
+    if measures.curved is not None:
+        out |= measures.curved.measure(chart.point(tuple(coordinates)), batch, sweep)
     # The penalty grows with its strength: where the largest is finite, all are. (One number a cell, not one a penalty.)
     largest = sweep.largest.astype(out["risk"].dtype)
     highest = out["risk"] + jnp.max(jnp.where(largest > 0, largest * out["penalty_unit"], 0))
-    left_out = ("risk_stderr", "penalty_unit", "gradient_norm")
+    left_out = ("risk_stderr", "penalty_unit", "gradient_norm", "hessian_ratio")
     checked = [highest, *(values for name, values in out.items() if name not in left_out)]
     return out | {"finite": jnp.stack([jnp.isfinite(values).all() for values in checked]).all()}
 

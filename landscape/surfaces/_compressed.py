@@ -247,6 +247,8 @@ def _obstacle(objective: Objective, measures: Measures, work: float) -> str:
         return "because the activation is not smooth"
     if objective.params["w"].dtype.name not in TOLERANCE:
         return f"because weights of dtype {objective.params['w'].dtype} are too narrow, or frozen"
+    if measures.curved is not None:
+        return "because the Hessian over all params is more than what the chart sees"
     if measures.own:
         return "because accuracy, and quantities of your own, need not be smooth; measure them in a call of their own"
     if measures.risk.stderr and len(first) > 2:

@@ -12,13 +12,14 @@ import numpy as np
 from landscape.charts import axes as _axes
 from landscape.charts import chart as _chart
 from landscape.objectives.penalties import Penalty
+from landscape.surfaces._curved import CURVATURES
 from landscape.surfaces._task import EVALUATION, Task
 from landscape.surfaces.provenance import describe
 from landscape.surfaces.quantities import BUILT_IN
 from landscape.surfaces.sweep import sweep_coordinates
 from landscape.tiles.manifest import Named
 
-PER_PENALTY = ("penalty_value", "penalty_unit", "objective", "gradient_norm")
+PER_PENALTY = ("penalty_value", "penalty_unit", "objective", "gradient_norm", *CURVATURES)
 WITHOUT_DATA = ("penalty_value", "penalty_unit")
 UNIT = "unit"  # a dimension in front of penalty_unit while it is computed: one number for each kind of penalty
 

@@ -49,8 +49,9 @@ class Sizes(NamedTuple):
     row: float  # an example itself, where the data are read from elsewhere
     params: int  # its own params, and their gradient where one is wanted
     sums: int  # its running sums between batches
-    grouped: bool  # a convolution whose kernel differs between cells
+    one_by_one: bool  # products with a matrix for each cell, many times slower on CPU for several cells at once
     work: float  # an example: operations of a fused loop
+    repeats: int = 1  # passes over the data that a cell takes
 
     @property
     def shared(self) -> float:
@@ -94,13 +95,14 @@ def plan(
     in_flight = int(
         max(1, min(chunk / (sizes.largest * examples), left / (sizes.live * examples + sizes.params), cells))
     )
-    if sizes.grouped and backend == "cpu":
-        in_flight = 1  # a convolution with a kernel for each cell runs many times slower there
+    if sizes.one_by_one and backend == "cpu":
+        in_flight = 1
     tile_cells = cells
     if parts:  # of data that are read a batch at a time, by the work of a batch: reading it again is little beside that
         tile_cells = min(cells, stored_cells(sizes, n if resident else examples), -(-cells // parts))
     elif resident:
-        tile_cells = max(in_flight, min(cells, int(STEP_WORK / max(1, sizes.largest / 4 * examples))))
+        step = STEP_WORK / max(1, sizes.repeats * sizes.largest / 4 * examples)
+        tile_cells = max(in_flight, min(cells, int(step)))
     if examples < n:  # the other half: running sums are held for the whole tile, twice where a copy is made
         tile_cells = max(1, min(tile_cells, int(left / (2 * sizes.sums))))
     at_a_time = max(1, int(STEP_WORK / (sizes.largest / 4 * examples * tile_cells)))

@@ -26,6 +26,7 @@ from landscape.objectives.penalties import Penalty
 from landscape.surfaces import _cells, _plan
 from landscape.surfaces._cells import Measures
 from landscape.surfaces._compressed import Compression, check_tolerance, compressed
+from landscape.surfaces._curved import CURVATURES, curved, iterates, passes
 from landscape.surfaces.quantities import (
     BUILT_IN,
     GRADIENTS,
@@ -40,6 +41,7 @@ from landscape.surfaces.sweep import Sweep, penalties_of, stacked
 from landscape.tiles.tiling import tile_shape
 
 EVALUATION = "evaluation"  # the dimension of scattered points
+VECTORS = 8  # like the params, that products with the Hessian hold
 LISTED = 256  # of them in a tile, most of which may be missing, so that one program serves any number
 
 
@@ -112,7 +114,7 @@ def planned(
     if not scattered:
         _warn_below_resolution(chart, grid_axes)
     order = tuple(range(len(chart.names)) if scattered else (list(grid_axes).index(name) for name in chart.names))
-    measures = _measures(objective, chart, quantities, order, units, sweep)
+    measures = _measures(objective, chart, quantities, order, units, sweep, (batch_size, memory))
     dtype = _dtype(objective)
     positions = tuple(_cast(name, a, dtype) for name, a in grid_axes.items())
     grid = (LISTED,) if scattered else tuple(len(a) for a in grid_axes.values())
@@ -168,18 +170,22 @@ def _sizes(params: Params, data: Batch, measures: Measures, cost: _cells.Cost, e
     first = _data.first_batch(data)
     rows = sum(math.prod(leaf.shape[1:]) * leaf.dtype.itemsize for leaf in jax.tree.leaves(first))
     risk, count = measures.risk, cost.hoisted
+    if measures.curved is not None:
+        count = count._replace(live=4 * count.live)
     slope = risk.hessian or (risk.slope and not risk.gradient_norm)
     largest = max(4.0, count.largest / examples)  # at least one float
     own = sum(leaf.nbytes for leaf in jax.tree.leaves(_trees.floating(params)))
+    repeats = 1 if measures.curved is None else passes(params)
     return _plan.Sizes(
         largest=largest,
         live=max(3 * largest, count.live / examples) * (3 if risk.hessian else 2 if slope or risk.gradient_norm else 1),
         terms=sum(math.prod(t.shape) * t.dtype.itemsize for t in cost.terms) / examples,
         row=0 if _data.in_memory(data) else rows,
-        params=own * (1 + risk.gradient_norm),
+        params=own * (1 + risk.gradient_norm + (VECTORS if measures.curved is not None else 0)),
         sums=max(4, sum(math.prod(s.shape) * s.dtype.itemsize for s in jax.tree.leaves(cost.sums))),
-        grouped=cost.grouped,
-        work=count.weighted / examples,
+        one_by_one=cost.grouped or (measures.curved is not None and iterates(params)),
+        work=repeats * count.weighted / examples,
+        repeats=repeats,
     )
 
 
@@ -213,15 +219,18 @@ def _measures(
     order: tuple[int, ...],
     units: tuple[int, ...],
     sweep: Sweep,
+    limits: tuple[int | None, int | None],
 ) -> Measures:
     own, names = _checked_quantities(quantities)
     if "accuracy" in names:
         own.insert(0, Metric("accuracy", _accuracy(objective)))
     norm = any(name in names for name in GRADIENTS)
-    flags = ("risk_stderr" in names, norm, "slope" in names, "plane_hessian" in names)
+    mean = "mean_curvature" in names
+    flags = ("risk_stderr" in names, norm, "slope" in names, mean or "plane_hessian" in names, mean)
     risk = Risk(objective.traced_losses, objective.reduction, *flags)
     fixed = tuple(_fixed(quantity, objective, chart, sweep) for quantity in own)
-    return Measures(risk, fixed, objective.preparation, order, units)
+    curvature = curved(objective, sweep, *limits) if any(name in CURVATURES for name in names) else None
+    return Measures(risk, fixed, objective.preparation, curvature, order, units)
 
 
 def _checked_quantities(quantities: Any) -> tuple[list[Quantity], list[str]]:

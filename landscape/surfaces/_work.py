@@ -105,7 +105,8 @@ def _values_of(task: Task, plan: Plan, positions: tuple[np.ndarray, ...]) -> dic
         everything = _data.first_batch(task.data)
         return jax.eval_shape(partial(_cells.whole, task.measures, plan), task.chart, everything, task.sweep, positions)
     sums = jax.eval_shape(lambda: _cells.no_sums(task.cost, plan, positions))
-    return jax.eval_shape(partial(_cells.finish, task.measures, plan), task.chart, task.sweep, positions, sums)
+    again = _data.first_batch(task.data) if task.measures.curved is not None else None
+    return jax.eval_shape(partial(_cells.finish, task.measures, plan), task.chart, task.sweep, positions, sums, again)
 
 
 def _through(
@@ -130,7 +131,8 @@ def _through(
         sums = _cells.steps(measures, run, size, chart, batch, (start, stop), positions, sums, i == 0, used)
         done += size * (stop - start)
         halfway.keep(_same(plan), lambda i=i, sums=sums, done=done: _packed(i + 1, done, sums))
-    return _together.on_host(_cells.finish(measures, plan, chart, sweep, positions, sums))
+    again = data if measures.curved is not None else None
+    return _together.on_host(_cells.finish(measures, plan, chart, sweep, positions, sums, again))
 
 
 def _begun(task: Task, plan: Plan, positions: tuple[np.ndarray, ...], halfway: Halfway) -> tuple[_cells.Sums, int, int]:

@@ -26,6 +26,7 @@ from landscape.objectives.data import Batches, in_memory
 from landscape.objectives.objective import Objective, check_objective
 from landscape.objectives.penalties import Penalty
 from landscape.surfaces import _dataset, _devices, _stored
+from landscape.surfaces._curved import CURVATURES
 from landscape.surfaces._task import Scattered, Task, planned
 from landscape.surfaces._work import Work
 from landscape.surfaces.quantities import GRADIENTS, Quantity
@@ -36,7 +37,7 @@ from landscape.tiles.run import Memory, run
 if TYPE_CHECKING:
     import xarray
 
-REQUESTED = ("risk_stderr", *GRADIENTS, "slope", "plane_hessian", "accuracy")
+REQUESTED = ("risk_stderr", *GRADIENTS, "slope", "plane_hessian", "mean_curvature", "accuracy", *CURVATURES)
 
 
 def evaluate(
@@ -61,8 +62,9 @@ def evaluate(
 
     axes:        coordinate name -> 1-D positions, any spacing, 1 to 3 of them: all of the chart's names. The result's
                  dimensions follow the order of this mapping.
-    quantities:  names out of "risk_stderr", "accuracy", "slope", "plane_hessian", "risk_gradient_norm",
-                 "gradient_norm"; `Metric`s and own `Quantity` objects.
+    quantities:  names out of "risk_stderr", "accuracy", "slope", "plane_hessian", "mean_curvature",
+                 "risk_gradient_norm", "gradient_norm", "hessian_min", "hessian_max", "hessian_ratio"; `Metric`s and own
+                 `Quantity` objects.
     penalties:   label -> Penalty, a sweep: replaces the objective's own penalty and adds the dimension `penalty` in
                  front. Risk and its gradient are computed once a cell however many there are.
     data:        label -> data, such as {"train": (x, y), "test": (u, v)}: replaces the objective's own data and adds
@@ -102,9 +104,17 @@ def evaluate(
         gradient_norm        minimum norm over the subdifferential of R + Ω; comes with risk_gradient_norm
         slope                in-chart gradient of the risk, with a last dimension `coordinate`
         plane_hessian        in-chart Hessian of the risk, with last dimensions `coordinate` and `coordinate_`
+        mean_curvature       tr(G⁻¹·plane_hessian)/k, G the metric of the chart: the mean, over its directions, of the
+                             risk's curvature per unit of length; comes with plane_hessian
+        hessian_min, hessian_max, hessian_ratio      the extreme eigenvalues of the objective's Hessian over ALL params,
+                             and |hessian_min/hessian_max| (Li et al. 2018, section 6: near 0 where J is nearly convex)
+        hessian_residual, hessian_products           how well they solve Hv = λv, and the products Hv that it took
         accuracy             share of the examples that `objective.predict` gets right, weighted as the risk is
     Whatever is affine in the coordinates is computed once a batch for all cells; `ls.explain` says what.
-    objective, penalty_* and gradient_norm carry `penalty` in a sweep. NaN and inf stay as they are, and `finite` is
+    Eigenvalues come from Lanczos iterations, to a residual of √ε·max |λ| or 160 products a cell; of up to 32 params from
+    the matrix. On a kink (`ls.kinks`) they are those of the smooth piece around the cell. All data are read many times,
+    so they must be in memory.
+    objective, penalty_*, gradient_norm and hessian_* carry `penalty` in a sweep. NaN and inf stay as they are, and `finite` is
     False there. In a store each variable has one chunk a tile.
     Attributes hold the provenance: versions, device, dtype, precision, fingerprints, plan and wall time. On a Plane
     those of a coordinate hold `unit_length`, the distance between params one unit apart: its direction's norm.

@@ -24,6 +24,7 @@ from landscape._trees import Params
 from landscape.charts.chart import Chart
 from landscape.objectives.data import Batch, num_examples
 from landscape.objectives.objective import Losses, Predict, losses_and_weights, reduced, weighted_sum
+from landscape.surfaces._curved import CURVATURES
 from landscape.surfaces.sweep import Sweep
 
 BUILT_IN = {
@@ -38,6 +39,8 @@ BUILT_IN = {
     "penalty_unit": "penalty at strength 1",
     "objective": "objective",
     "gradient_norm": "norm of the objective's gradient",
+    "mean_curvature": "mean curvature of the risk in the chart",
+    **CURVATURES,
 }
 GRADIENTS = ("risk_gradient_norm", "gradient_norm")  # need the gradient over all params
 
@@ -207,6 +210,7 @@ class Risk:
     gradient_norm: bool = False
     slope: bool = False
     hessian: bool = False
+    mean_curvature: bool = False
     weights_are_counts: bool = False  # they say how often an example is there, not how much it matters
 
     def over_nodes(self, losses: Losses) -> Risk:
@@ -278,6 +282,9 @@ class Risk:
             out["risk_stderr"] = reduced(spread, weight, self.reduction)
         if self.hessian:
             out["plane_hessian"] = mean["hessian"]
+        if self.mean_curvature:
+            metric = _metric(point)
+            out["mean_curvature"] = jnp.trace(jnp.linalg.solve(metric, mean["hessian"])) / len(metric)
         if self.slope:
             out["slope"] = self._pulled(point, mean["gradient"]) if self.gradient_norm else mean["slope"]
         if self.gradient_norm:
@@ -290,6 +297,19 @@ class Risk:
         moving = _trees.floating(point.params)
         _, pull = jax.vjp(lambda c: _trees.floating(point.chart.point(tuple(c))), point.coordinates)
         return pull(jax.tree.map(lambda g, p: g.astype(p.dtype), gradient, moving))[0]
+
+
+def _metric(point: Point) -> Array:
+    """⟨∂θ/∂cᵢ, ∂θ/∂cⱼ⟩ (k, k): the squared lengths of steps in the chart."""
+
+    def along(i: int) -> Params:
+        one = jnp.zeros_like(point.coordinates).at[i].set(1)
+        moving = lambda c: _trees.floating(point.chart.point(tuple(c)))  # noqa: E731
+        return jax.jvp(moving, (point.coordinates,), (one,))[1]
+
+    tangents = [along(i) for i in range(len(point.coordinates))]
+    dtype = point.coordinates.dtype
+    return jnp.stack([jnp.stack([_trees.vdot(a, b).astype(dtype) for b in tangents]) for a in tangents])
 
 
 def _total(values: tuple[Array, Array] | Array) -> tuple[Array, Array]:

@@ -149,7 +149,9 @@ def persistence(
         share_at_merge  volume of the component of {f < f(saddle)} around the minimum / volume of the window; 1 for the
                         lowest minimum, unless there are walls
 
-    Persistence sees no more than the surface: minima of a plane need not be minima of the objective beside it.
+    A narrow valley oblique to the axes may break into a chain of minima, no neighbor of which is lower. They are the
+    grid's own, and of a small persistence that falls as the grid is refined. Nor does persistence see more than the
+    surface: a minimum on a plane need not be one of the objective beside it.
     Returns: a `Persistence`; print it.
     Raises: TypeError or ValueError, naming the argument; ImportError for two or three axes where GUDHI is missing.
 
