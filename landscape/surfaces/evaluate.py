@@ -111,11 +111,11 @@ def evaluate(
         hessian_residual, hessian_products           how well they solve Hv = λv, and the products Hv that it took
         accuracy             share of the examples that `objective.predict` gets right, weighted as the risk is
     Whatever is affine in the coordinates is computed once a batch for all cells; `ls.explain` says what.
-    Eigenvalues come from Lanczos iterations, to a residual of √ε·max |λ| or 160 products a cell; of up to 32 params from
-    the matrix. On a kink (`ls.kinks`) they are those of the smooth piece around the cell. All data are read many times,
-    so they must be in memory.
-    objective, penalty_*, gradient_norm and hessian_* carry `penalty` in a sweep. NaN and inf stay as they are, and `finite` is
-    False there. In a store each variable has one chunk a tile.
+    Eigenvalues come from Lanczos iterations, to a residual of √ε·max |λ| or 160 products a cell; of up to 32 params
+    from the matrix. On a kink (`ls.kinks`) they are those of the smooth piece around the cell. All data are read many
+    times, so they must be in memory.
+    objective, penalty_*, gradient_norm and hessian_* carry `penalty` in a sweep. NaN and inf stay as they are, and
+    `finite` is False there. In a store each variable has one chunk a tile.
     Attributes hold the provenance: versions, device, dtype, precision, fingerprints, plan and wall time. On a Plane
     those of a coordinate hold `unit_length`, the distance between params one unit apart: its direction's norm.
     Raises: ValueError or TypeError, naming the argument; ValueError for a store of another problem, with what differs;

@@ -10,12 +10,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import jax
 import numpy as np
+from jax import Array
 
-from landscape import _checks
+from landscape import _checks, _trees
+from landscape._trees import Params
+from landscape.analysis.sharpness import _ascent, _ball, _estimates
+from landscape.analysis.sharpness._ball import Ball
+from landscape.charts.directions import Axis
+from landscape.objectives.objective import Objective, check_objective
+from landscape.objectives.penalties import none
+from landscape.operators.estimates import trace
+from landscape.operators.products import PRECISION, curvature
+from landscape.surfaces.provenance import describe
+from landscape.tiles.progress import Progress
 
 if TYPE_CHECKING:
     import xarray
