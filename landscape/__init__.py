@@ -79,6 +79,8 @@ _HOME = {
     "open_surface": "landscape.surfaces.io",
     "open_interpolant": "landscape.surfaces.io",
     "open_trajectory": "landscape.surfaces.io",
+    "persistence": "landscape.analysis.topology.topology",
+    "Persistence": "landscape.analysis.topology.topology",
     # where the minima are, and whether there are any
     "attainment": "landscape.minima.attainment.attainment",
     "Attainment": "landscape.minima.attainment.attainment",

@@ -7,6 +7,8 @@ from landscape.analysis.descent import descend as descend
 from landscape.analysis.flatness import compare_flatness as compare_flatness
 from landscape.analysis.optimizers import proximal_gradient as proximal_gradient
 from landscape.analysis.scale_sweep import scale_sweep as scale_sweep
+from landscape.analysis.topology.topology import Persistence as Persistence
+from landscape.analysis.topology.topology import persistence as persistence
 from landscape.charts.axes import axes_around as axes_around
 from landscape.charts.chart import Chart as Chart
 from landscape.charts.chart import register_chart as register_chart

@@ -1,6 +1,7 @@
 """Tree arithmetic on params: inner products, norms, paths. No leaf is flattened into one long vector."""
 
 import functools
+import math
 from typing import Any
 
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+ONE_DRAW = 2**22  # random numbers for a whole tree
 CHAINED = 16  # scalars that are added up one after another
 Params = Any  # a pytree of arrays
 Shapes = tuple[Any, tuple[tuple[tuple[int, ...], Any], ...]]  # a tree's structure, and its leaves' shapes and dtypes
@@ -73,13 +75,22 @@ def total(tree: Params) -> Array:
     return functools.reduce(jnp.add, scalars) if len(scalars) <= CHAINED else jax.lax.cumsum(jnp.stack(scalars))[-1]
 
 
-def normal(key: Array, like: Params) -> Params:
-    """Independent standard normal numbers, a tree like this one."""
+def phases(key: Array, like: Params, lead: tuple[int, ...] = ()) -> Params:
+    """Independent numbers, uniform on [0, π), in float32 or wider: a tree like this one, leaves (*lead, *leaf)."""
+    random = bits(key, like, lead)
+    return jax.tree.map(lambda leaf, b: (b >> 8).astype(wide(leaf)) * (math.pi / 2**24), like, random)
+
+
+def bits(key: Array, like: Params, lead: tuple[int, ...] = ()) -> Params:
+    """32 random bits an entry, leaves (*lead, *leaf). For small trees in one call: one a leaf compiles slowly."""
     leaves, structure = jax.tree.flatten(like)
-    keys = jax.random.split(key, len(leaves))
-    return structure.unflatten(
-        [jax.random.normal(k, leaf.shape, leaf.dtype) for k, leaf in zip(keys, leaves, strict=True)]
-    )
+    sizes = [leaf.size for leaf in leaves]
+    if sum(sizes) <= ONE_DRAW:
+        together = jax.random.bits(key, (*lead, sum(sizes)))
+        parts = jnp.split(together, np.cumsum(sizes)[:-1], axis=-1)
+        return structure.unflatten([p.reshape(*lead, *leaf.shape) for p, leaf in zip(parts, leaves, strict=True)])
+    each = zip(jax.random.split(key, len(leaves)), leaves, strict=True)
+    return structure.unflatten([jax.random.bits(k, (*lead, *leaf.shape)) for k, leaf in each])
 
 
 def vdot(a: Params, b: Params) -> Array:

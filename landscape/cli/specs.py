@@ -14,7 +14,10 @@ from dataclasses import dataclass
 
 POINTS = (201, 201, 51)  # positions on each of 1, 2 or 3 axes where an option names none
 PENALTIES = ("none", "l1", "l2", "elastic_net", "weight_decay")
-QUANTITIES = ("risk_stderr", "risk_gradient_norm", "gradient_norm", "slope")
+QUANTITIES = (
+    *("risk_stderr", "risk_gradient_norm", "gradient_norm", "slope", "plane_hessian", "mean_curvature"),
+    *("hessian_min", "hessian_max", "hessian_ratio"),
+)
 OPTIMIZERS = {  # name -> what it is
     "sgd": "optax.sgd(η)",
     "momentum": "optax.sgd(η, momentum=0.9)",

@@ -65,7 +65,7 @@ def _of_matrix(times: Callable[[Params], Params], like: Params, size: int) -> Ex
 def _by_lanczos(times: Callable[[Params], Params], like: Params, tolerance: float) -> Extremes:
     dtype = jnp.result_type(*jax.tree.leaves(like))
     zero = jnp.zeros((), dtype)
-    start = _normalized(_trees.normal(jax.random.key(0), like))[0]  # the same in every cell
+    start = _normalized(jax.tree.map(jnp.cos, _trees.phases(jax.random.key(0), like)))[0]  # the same in every cell
     state = _Lanczos(
         jax.tree.map(jnp.zeros_like, like),
         start,
@@ -119,10 +119,13 @@ def _looked_at(state: _Lanczos) -> Extremes:
     diagonal = jnp.where(known, state.diagonal, state.diagonal[0])
     last = jnp.sum(known) - 1
     beside = jnp.where(known & (places < last), state.beside, 0)[:-1]
+    scale = jnp.maximum(jnp.max(jnp.abs(diagonal)), jnp.max(jnp.abs(beside)))
+    scale = jnp.where(scale > 0, scale, 1)  # the bisection squares entries, which may under- and overflow
+    diagonal, beside = diagonal / scale, beside / scale
     ends, residuals = [], []
     for place, outwards in ((0, -1), (MOST - 1, 1)):
         value = eigh_tridiagonal(diagonal, beside, eigvals_only=True, select="i", select_range=(place, place))[0]
-        ends.append(value)
+        ends.append(scale * value)
         residuals.append(state.beside[last] * jnp.abs(_last_entry(diagonal, beside, value, outwards, last)))
     finite = jnp.isfinite(state.diagonal).all() & jnp.isfinite(state.beside).all()
     smallest, largest, residual = (jnp.where(finite, v, jnp.nan) for v in (*ends, jnp.maximum(*residuals)))

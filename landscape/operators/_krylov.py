@@ -33,7 +33,8 @@ class Krylov(NamedTuple):
     projected: Array  # (m + b, m + b): column j < count is V·B·vⱼ; of entries between those kept, the diagonal
     count: Array  # vectors multiplied by B
     largest: Array  # max ‖Bv‖ over these: the size of B
-    key: Array
+    phases: Params  # uniform on [0, π): see `_drawn`
+    drawn: Array  # random directions so far
 
 
 class Ritz(NamedTuple):
@@ -44,18 +45,19 @@ class Ritz(NamedTuple):
     residuals: np.ndarray  # (c,): ‖Bx − θx‖, from the remainder of the last block
 
 
-def begin(like: Params, rows: int, block: int, key: Array) -> Krylov:
+def begin(like: Params, rows: int, block: int, phases: Params) -> Krylov:
     """A basis of `rows` vectors at most, which begins with `block` random ones. For compiled code.
 
-    like: a tree with the leaves' shapes and dtypes.
+    like:   a tree with the leaves' shapes and dtypes.
+    phases: random numbers, uniform on [0, π), from which directions are drawn.
     """
-    dtype = jnp.result_type(*(_trees.wide(leaf) for leaf in jax.tree.leaves(like)))
+    dtype = _trees.wide_of(like)
     basis = jax.tree.map(lambda leaf: jnp.zeros((rows + block, *leaf.shape), _trees.wide(leaf)), like)
-    zero = jnp.zeros((), dtype)
-    state = Krylov(basis, jnp.zeros((rows + block, rows + block), dtype), jnp.zeros((), jnp.int32), zero, key)
-    for i in range(block):
-        state, _ = _appended(state, _trees_like(zero, like), jnp.int32(i), rows + block)
-    return state
+    zero, none = jnp.zeros((), dtype), jnp.zeros((), jnp.int32)
+    projected = jnp.zeros((rows + block, rows + block), dtype)
+    state = Krylov(basis, projected, none, zero, phases, none)
+    nothing = _trees_like(zero, like)
+    return jax.lax.fori_loop(0, block, lambda i, state: _appended(state, nothing, i, rows + block)[0], state)
 
 
 def absorbed(state: Krylov, product: Params, size: int) -> Krylov:
@@ -64,15 +66,16 @@ def absorbed(state: Krylov, product: Params, size: int) -> Krylov:
     size: dimension of the space, beyond which no vector is added.
     """
     block = jax.tree.leaves(product)[0].shape[0]
-    first, largest = state.count, state.largest
-    for i in range(block):
-        largest = jnp.maximum(largest, _trees.norm(_row(product, i)).astype(largest.dtype))
-    state = state._replace(largest=largest)
-    for i in range(block):
-        state, column = _appended(state, _row(product, i), first + block + i, size)
+    first, lengths = state.count, jax.vmap(_trees.norm)(product)
+    state = state._replace(largest=jnp.maximum(state.largest, jnp.max(lengths).astype(state.largest.dtype)))
+
+    def one(i: Array, state: Krylov) -> Krylov:
+        vector = jax.tree.map(lambda leaf: leaf[i], product)
+        state, column = _appended(state, vector, first + block + i, size)
         projected = jax.lax.dynamic_update_slice_in_dim(state.projected, column[:, None], first + i, axis=1)
-        state = state._replace(projected=projected)
-    return state._replace(count=first + block)
+        return state._replace(projected=projected)
+
+    return jax.lax.fori_loop(0, block, one, state)._replace(count=first + block)  # a loop compiles once for all
 
 
 def following(state: Krylov, block: int) -> Params:
@@ -108,7 +111,11 @@ def restarted(state: Krylov, kept: Array, values: Array, block: int) -> Krylov:
         state.basis,
         new,
     )
-    projected = jnp.zeros_like(state.projected).at[jnp.arange(count), jnp.arange(count)].set(values)
+    projected = (
+        jnp.zeros_like(state.projected)
+        .at[jnp.arange(count), jnp.arange(count)]
+        .set(values.astype(state.projected.dtype))
+    )
     return state._replace(basis=basis, projected=projected, count=jnp.asarray(count, state.count.dtype))
 
 
@@ -123,12 +130,11 @@ def _appended(state: Krylov, vector: Params, place: Array, size: int) -> tuple[K
     Where that is nothing but rounding, a random direction stands there, and the entry is 0; beyond `size`, zeros.
     """
     basis, dtype = state.basis, state.projected.dtype
-    key, drawn = jax.random.split(state.key)
     first = coefficients(basis, vector, dtype)
     rest = without(vector, basis, first)
     length = _trees.norm(rest).astype(dtype)
     broken = length <= BROKEN * jnp.finfo(dtype).eps * state.largest
-    random = _trees.normal(drawn, rest)
+    random = _drawn(state)
     scale = jnp.where(broken, 1, length)
     rest = jax.tree.map(lambda r, n: jnp.where(broken, n, r / scale.astype(r.dtype)), rest, random)
     rest, second, share = _orthogonal(basis, rest, dtype)
@@ -138,7 +144,7 @@ def _appended(state: Krylov, vector: Params, place: Array, size: int) -> tuple[K
     column = first + jnp.where(broken, 0, length * second)
     entry = jnp.where(broken | ~room, 0, length * share)
     column = jax.lax.dynamic_update_slice_in_dim(column, entry[None], place, axis=0)
-    return state._replace(basis=basis, key=key), column
+    return state._replace(basis=basis, drawn=state.drawn + 1), column
 
 
 def _orthogonal(basis: Params, vector: Params, dtype: jnp.dtype) -> tuple[Params, Array, Array]:
@@ -162,6 +168,16 @@ def _orthogonal(basis: Params, vector: Params, dtype: jnp.dtype) -> tuple[Params
     return rest, removed, share
 
 
+def _drawn(state: Krylov) -> Params:
+    """A random direction: cos(kφᵢ) of phases that were drawn once, for k = 1, 2, …
+
+    Entries of one are independent, of mean 0; of two, uncorrelated. A cosine compiles and runs many times faster than
+    a random number, and all but the first directions are needed at breakdowns only.
+    """
+    turn = state.drawn + 1
+    return jax.tree.map(lambda leaf: jnp.cos(turn.astype(leaf.dtype) * leaf), state.phases)
+
+
 def coefficients(basis: Params, vector: Params, dtype: jnp.dtype) -> Array:
     """⟨vⱼ, vector⟩ of every row."""
     parts = jax.tree.map(lambda leaf, v: jnp.tensordot(leaf, v, v.ndim).astype(dtype), basis, vector)
@@ -170,10 +186,6 @@ def coefficients(basis: Params, vector: Params, dtype: jnp.dtype) -> Array:
 
 def without(vector: Params, basis: Params, coefficients: Array) -> Params:
     return jax.tree.map(lambda v, leaf: v - jnp.tensordot(coefficients.astype(leaf.dtype), leaf, 1), vector, basis)
-
-
-def _row(tree: Params, i: int) -> Params:
-    return jax.tree.map(lambda leaf: leaf[i], tree)
 
 
 def _trees_like(value: Array, like: Params) -> Params:

@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
-import jax.extend.core as jex
-import numpy as np
+import jax.numpy as jnp
 
-from landscape import _cost, _jaxprs, _trees
+from landscape import _checks, _trees
 from landscape._trees import Params
 from landscape.objectives import objective as _objective
 
-# On arrays that depend on params. A largest entry (reduce_max) is a part of every stable softmax, and cancels there.
-KINKED = {
-    "max": "max",
-    "min": "min",
-    "abs": "abs",
-    "sign": "sign",
-    "clamp": "clamp",
-    "reduce_window_max": "max pooling",
-    "reduce_window": "max pooling",
-    "sort": "sort",
-}
-COMPARISONS = {"gt", "ge", "lt", "le"}
-RULES = {"custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"}
 losses_and_weights = _objective.losses_and_weights
 
 
@@ -48,6 +33,8 @@ def chosen(params: Params, leaves: str | Sequence[str] | None) -> Params:
     moving = _trees.floating(params)
     if leaves is None:
         return moving
+    if not isinstance(leaves, str) and not hasattr(leaves, "__iter__"):
+        raise TypeError(f'`leaves` is {_checks.kind(leaves)}; give names of leaves, or of what holds them: "layer1".')
     wanted = [leaves] if isinstance(leaves, str) else list(leaves)
     known = list(_trees.named_leaves(moving))
     for name in wanted:
@@ -70,65 +57,32 @@ def like(moving: Params, tree: Params) -> Params:
     )
 
 
+def vector_like(moving: Params, vector: Params) -> Params:
+    """`vector`, of the leaves that `moving` has.
+
+    Raises: ValueError for another structure or other shapes.
+    """
+    try:
+        given = like(moving, vector)
+        fits = jax.tree.map(jnp.shape, given) == jax.tree.map(jnp.shape, moving)
+    except (TypeError, ValueError):  # no number, or another structure
+        given, fits = None, False
+    if not fits:
+        raise ValueError(
+            "`vector` must be like the params, or like the leaves of them that are chosen.\n"
+            + _trees.layouts(wanted=moving, got=vector)
+        )
+    return given
+
+
+def check_real(params: Params) -> None:
+    """Raise TypeError for complex numbers, of which JAX would drop the imaginary part."""
+    for name, leaf in _trees.named_leaves(params).items():
+        if jnp.iscomplexobj(leaf):
+            raise TypeError(
+                f"`params` leaf {name or 'params'!r} is complex; split it into a real and an imaginary part."
+            )
+
+
 def _inside(leaf: str, name: str) -> bool:
     return leaf == name or leaf.startswith(f"{name}/")
-
-
-def find_kinks(jaxpr: Any, depends: Sequence[bool], found: dict[str, None]) -> list[bool]:
-    """Add the kinks of a program to `found`; which of its results depend on params, given which arguments do."""
-    known = dict(zip(jaxpr.invars, depends, strict=True))
-    compared: set[Any] = set()
-
-    def of(value: Any) -> bool:
-        return not isinstance(value, jex.Literal) and known.get(value, False)
-
-    for equation in jaxpr.eqns:
-        name, inputs = equation.primitive.name, equation.invars
-        touched = any(of(v) for v in inputs) and name != "stop_gradient"
-        out = [touched] * len(equation.outvars)
-        parts = _jaxprs.inner(equation)
-        if touched and name in RULES:
-            _find_in_rule(parts, found)
-        elif touched and name == "select_n" and not isinstance(inputs[0], jex.Literal) and inputs[0] in compared:
-            found["choice by comparison"] = None
-        elif touched and name in KINKED and not any(_is_infinite(v) for v in inputs):
-            found[KINKED[name]] = None
-        elif touched and parts:
-            for part in parts:
-                body = _jaxprs.opened(part)
-                given = [of(v) for v in inputs][-len(body.invars) :]
-                given = given if len(given) == len(body.invars) else [True] * len(body.invars)
-                inner = find_kinks(body, given, found)
-                out = inner if name in _jaxprs.GROUPS and len(inner) == len(out) else out
-        if (name in COMPARISONS and touched) or (
-            name in ("and", "or", "not", "broadcast_in_dim", "reshape")
-            and any(not isinstance(v, jex.Literal) and v in compared for v in inputs)
-        ):
-            compared.update(equation.outvars)
-        known.update(zip(equation.outvars, out, strict=True))
-    return [of(v) for v in jaxpr.outvars]
-
-
-def _is_infinite(value: Any) -> bool:
-    """max(z, −∞), in the stable softmax of JAX, is z."""
-    return isinstance(value, jex.Literal) and np.ndim(value.val) == 0 and bool(np.isinf(value.val))
-
-
-def _find_in_rule(parts: list[Any], found: dict[str, None]) -> None:
-    """A function with a derivative of its own is smooth unless it only compares: max(z, 0), and no exponential."""
-    names: list[str] = []
-
-    def collect(jaxpr: Any) -> None:
-        for equation in _jaxprs.opened(jaxpr).eqns:
-            names.append(equation.primitive.name)
-            label = equation.params.get("name")
-            if label in ("relu", "relu6", "leaky_relu"):
-                found[label] = None
-            for part in _jaxprs.inner(equation):
-                collect(part)
-
-    before = len(found)
-    for part in parts:
-        collect(part)
-    if len(found) == before and not _cost.FUNCTIONS & set(names):
-        found.update({KINKED[name]: None for name in names if name in KINKED})

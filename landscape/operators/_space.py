@@ -9,16 +9,24 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from landscape import _trees
 from landscape._trees import Params
 from landscape.operators import _krylov
 from landscape.operators._krylov import Krylov
 from landscape.operators.products import Curvature, Inputs, Program, linear
 
+AT_A_TIME = 8  # vectors multiplied at a time
+
+
+def evenly(count: int, most: int) -> int:
+    """How many at a time: a number that divides the count, so that one compiled program does all, if there is one."""
+    return next((size for size in range(min(most, count), most // 2, -1) if count % size == 0), min(most, count))
+
 
 @partial(jax.jit, static_argnames=("rows", "width"))
 def begin(moving: Params, rows: int, width: int, key: Array) -> Krylov:
     """A basis of `rows` vectors at most, which begins with `width` random ones."""
-    return _krylov.begin(moving, rows, width, key)
+    return _krylov.begin(moving, rows, width, _trees.phases(key, moving))
 
 
 def advanced(operator: Curvature, state: Krylov, blocks: int, width: int) -> Krylov:
@@ -52,7 +60,7 @@ def without(block: Params, basis: Params) -> Params:
 
     def one(vector: Params) -> Params:
         for _ in range(2):
-            along = _krylov.coefficients(basis, vector, jnp.result_type(*jax.tree.leaves(basis)))
+            along = _krylov.coefficients(basis, vector, _trees.wide_of(basis))
             vector = _krylov.without(vector, basis, along)
         return vector
 

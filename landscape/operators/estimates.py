@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,10 +16,9 @@ from landscape import _checks, _trees
 from landscape._trees import Params
 from landscape.objectives.objective import Objective
 from landscape.operators import _krylov, _space, products
+from landscape.operators._space import AT_A_TIME
 from landscape.operators.products import PRECISION, Curvature, curvature
 from landscape.tiles.progress import Progress
-
-AT_A_TIME = 8  # probes multiplied at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +160,7 @@ def _merged(count: int, mean: Params, squares: Params, probes: Params, multiplie
     own = jax.tree.map(lambda v, m: jnp.sum(jnp.square(v - m[None]), axis=0), values, means)
     if mean is None:
         return means, own
-    share = jnp.asarray(size / (count + size), jnp.float32)
+    share = jnp.asarray(size / (count + size), _trees.wide_of(means))
     step = jax.tree.map(jnp.subtract, means, mean)
     both = jax.tree.map(lambda m, d: m + share.astype(d.dtype) * d, mean, step)
     spread = jax.tree.map(lambda a, b, d: a + b + (count * share).astype(d.dtype) * jnp.square(d), squares, own, step)
@@ -171,28 +171,28 @@ def _probed(
     operator: Curvature, num_probes: int, key: Array, basis: Params | None, bar: Progress
 ) -> Iterator[tuple[Params, Params]]:
     """(z, Bz), blocks of them, of z random signs; without what they have along an orthonormal basis."""
-    for first in range(0, num_probes, AT_A_TIME):
-        count = min(AT_A_TIME, num_probes - first)
-        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(first, first + count))
-        probes = _signs(keys, operator.inputs.moving)
+    together = _space.evenly(num_probes, AT_A_TIME)
+    for first in range(0, num_probes, together):
+        count = min(together, num_probes - first)
+        probes = _signs(key, first, count, operator.inputs.moving)
         probes = probes if basis is None else _space.without(probes, basis)
         multiplied = operator.times(probes)
-        if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(multiplied)):
+        if not _finite(multiplied):
             operator.refuse(probes)
         bar.update(count)
         yield probes, multiplied
 
 
 @jax.jit
-def _signs(keys: Array, like: Params) -> Params:
-    """Rademacher vectors, leaves (c, *leaf)."""
-    leaves, structure = jax.tree.flatten(like)
+def _finite(tree: Params) -> Array:
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
 
-    def one(key: Array) -> Params:
-        each = zip(jax.random.split(key, len(leaves)), leaves, strict=True)
-        return structure.unflatten([jax.random.rademacher(k, leaf.shape, _trees.wide(leaf)) for k, leaf in each])
 
-    return jax.vmap(one)(keys)
+@partial(jax.jit, static_argnames="count")
+def _signs(key: Array, first: int, count: int, like: Params) -> Params:
+    """Random signs, vectors number `first` and following, leaves (count, *leaf)."""
+    random = _trees.bits(jax.random.fold_in(key, first), like, (count,))
+    return jax.tree.map(lambda leaf, b: 1 - 2 * (b & 1).astype(_trees.wide(leaf)), like, random)
 
 
 def _deflated(operator: Curvature, deflate: int, key: Array) -> tuple[Any, float]:

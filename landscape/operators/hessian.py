@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.flatten_util import ravel_pytree
 
 from landscape import _cost, _trees
 from landscape._trees import Params
@@ -72,10 +71,17 @@ def hessian(
 
 @jax.jit
 def _unit_vectors(places: Array, like: Params) -> Params:
-    flat, restored = ravel_pytree(like)
-    return jax.vmap(lambda i: restored(jnp.zeros_like(flat).at[i].set(1)))(places)
+    leaves, structure = jax.tree.flatten(like)
+    ends = np.cumsum([leaf.size for leaf in leaves])
+
+    def ones(leaf: Array, end: int) -> Array:
+        return jax.vmap(lambda i: (jnp.arange(end - leaf.size, end) == i).reshape(leaf.shape))(places)
+
+    pairs = zip(leaves, ends, strict=True)
+    return structure.unflatten([ones(leaf, int(end)).astype(leaf.dtype) for leaf, end in pairs])
 
 
 @jax.jit
 def _flat(block: Params) -> Array:
-    return jax.vmap(lambda tree: ravel_pytree(tree)[0])(block)
+    dtype, leaves = _trees.wide_of(block), jax.tree.leaves(block)
+    return jnp.concatenate([leaf.reshape(leaf.shape[0], -1).astype(dtype) for leaf in leaves], axis=1)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple, NoReturn
 
 import jax
@@ -27,7 +27,7 @@ from landscape.objectives import footprint
 from landscape.objectives.data import Batch, Batches, num_examples
 from landscape.objectives.objective import Losses, Objective, check_objective, reduced
 from landscape.objectives.split import Split
-from landscape.operators import _parts
+from landscape.operators import _kinks, _parts
 
 PRECISION = "highest"
 KINDS = {
@@ -87,9 +87,13 @@ class Curvature:
         return _data.in_memory(self.objective.data)
 
     def __call__(self, vector: Params) -> Params:
-        """Bv of a tree like the chosen leaves, or like the params; frozen and other leaves are None."""
+        """Bv of a tree like the chosen leaves, or like the params; frozen and other leaves are None.
+
+        Raises: ValueError for a tree of another structure or other shapes.
+        """
         moving = self.inputs.moving
-        block = jax.tree.map(lambda own, v: jnp.asarray(v, _trees.wide(own))[None], moving, _parts.like(moving, vector))
+        given = _parts.vector_like(moving, vector)
+        block = jax.tree.map(lambda own, v: jnp.asarray(v, _trees.wide(own))[None], moving, given)
         return jax.tree.map(lambda leaf: leaf[0], self.times(block))
 
     def times(self, block: Params) -> Params:
@@ -149,7 +153,8 @@ def curvature(
     kind:       "gauss_newton" wants losses in two steps: those of `ls.neuron`, `ls.mlp`, or `ls.SplitLosses`.
     leaves:     names of leaves, or of what holds them ("layer1"): B is then their diagonal block. All that move by
                 default. `ls.layers(params)` lists them layer by layer.
-    batch_size: examples at a time; by default what `memory` holds, all of them if it can.
+    batch_size: examples at a time; by default what `memory` holds, all of them if it can. `Batches` come in their own
+                sizes.
     memory:     bytes that temporaries may take (default 2 GiB on CPU).
 
     Products are at precision "highest", in each leaf's own dtype, and returned in float32 or wider. A loss with kinks
@@ -172,6 +177,7 @@ def curvature(
     if memory is not None:
         _checks.count("memory", memory, least=2**20, unit=" bytes")
     _checks.x64_matches("objective", objective.params)
+    _parts.check_real(params)
     params = objective._read(params)
     moving = _parts.chosen(params, leaves)
     split = objective.losses if isinstance(objective.losses, Split) else None
@@ -236,12 +242,11 @@ def _mapped(apply: Callable[[Params], Params], block: Params) -> Params:
 
 def _finished(program: Program, inputs: Inputs, block: Params, total: Params, weight: Array) -> Params:
     """The risk's product from its sums, and the penalty's."""
-    return jax.tree.map(
-        lambda t, v, s: reduced(t, weight.astype(t.dtype), program.reduction) + s * v,
-        total,
-        block,
-        inputs.shift,
-    )
+
+    def leaf(total: Array, block: Array, shift: Array) -> Array:
+        return reduced(total, weight.astype(total.dtype), program.reduction) + jax.vmap(lambda v: shift * v)(block)
+
+    return jax.tree.map(leaf, total, block, inputs.shift)
 
 
 def _on_batch(program: Program, inputs: Inputs) -> tuple[Callable[[Params], Params], Array]:
@@ -249,31 +254,26 @@ def _on_batch(program: Program, inputs: Inputs) -> tuple[Callable[[Params], Para
     moving = inputs.moving
     weights = _parts.losses_and_weights(program.losses, inputs.params, inputs.data)[1]
     weight = jnp.sum(weights)
-    apply = _PRODUCTS[program.kind](program, inputs, weights)
+    safe = jnp.where(weight == 0, jnp.ones_like(weight), weight)  # a batch of padding alone
+    # Of the mean, and multiplied after: a sum over examples overflows float16.
+    apply = _PRODUCTS[program.kind](program, inputs, weights / safe)
 
     def wide(vector: Params) -> Params:
         narrow = jax.tree.map(lambda leaf, v: v.astype(leaf.dtype), moving, vector)
-        return jax.tree.map(lambda leaf, out: out.astype(_trees.wide(leaf)), moving, apply(narrow))
+        return jax.tree.map(lambda out: out.astype(_trees.wide(out)) * weight.astype(_trees.wide(out)), apply(narrow))
 
     return wide, weight
 
 
-def _hessian(program: Program, inputs: Inputs, weights: Array) -> Callable[[Params], Params]:
-    weight = jnp.sum(weights)
-    safe = jnp.where(weight == 0, jnp.ones_like(weight), weight)  # a batch of padding alone
-
+def _hessian(program: Program, inputs: Inputs, shares: Array) -> Callable[[Params], Params]:
     def mean(moving: Params) -> Array:
-        losses, weights = _parts.losses_and_weights(program.losses, _trees.merged(moving, inputs.params), inputs.data)
-        return jnp.sum(jnp.where(weights == 0, 0, weights * losses)) / safe
+        losses, _ = _parts.losses_and_weights(program.losses, _trees.merged(moving, inputs.params), inputs.data)
+        return jnp.sum(jnp.where(shares == 0, 0, shares * losses))
 
-    # Of the mean, and multiplied after: a sum over examples overflows float16.
-    _, product = jax.linearize(jax.grad(mean), inputs.moving)
-    return lambda v: jax.tree.map(
-        lambda out: out.astype(_trees.wide(out)) * weight.astype(_trees.wide(out)), product(v)
-    )
+    return jax.linearize(jax.grad(mean), inputs.moving)[1]
 
 
-def _fisher(program: Program, inputs: Inputs, weights: Array) -> Callable[[Params], Params]:
+def _fisher(program: Program, inputs: Inputs, shares: Array) -> Callable[[Params], Params]:
     def losses(moving: Params) -> Array:
         return _parts.losses_and_weights(program.losses, _trees.merged(moving, inputs.params), inputs.data)[0]
 
@@ -282,23 +282,23 @@ def _fisher(program: Program, inputs: Inputs, weights: Array) -> Callable[[Param
 
     def product(v: Params) -> Params:
         slopes = forward(v)
-        return backward(jnp.where(weights == 0, 0, weights * slopes))[0]
+        return backward(jnp.where(shares == 0, 0, shares * slopes))[0]
 
     return product
 
 
-def _gauss_newton(program: Program, inputs: Inputs, weights: Array) -> Callable[[Params], Params]:
+def _gauss_newton(program: Program, inputs: Inputs, shares: Array) -> Callable[[Params], Params]:
     split: Any = program.split
 
     def outputs(moving: Params) -> Any:
         return split.outputs(_trees.merged(moving, inputs.params), inputs.data)
 
-    def total(outputs: Any) -> Array:
-        losses, weights = _parts.losses_and_weights(split.losses_of, outputs, inputs.data)
-        return jnp.sum(jnp.where(weights == 0, 0, weights * losses))
+    def mean(outputs: Any) -> Array:
+        losses, _ = _parts.losses_and_weights(split.losses_of, outputs, inputs.data)
+        return jnp.sum(jnp.where(shares == 0, 0, shares * losses))
 
     at, forward = jax.linearize(outputs, inputs.moving)
-    _, middle = jax.linearize(jax.grad(total), at)
+    _, middle = jax.linearize(jax.grad(mean), at)
     backward = jax.linear_transpose(forward, inputs.moving)
     return lambda v: backward(middle(forward(v)))[0]
 
@@ -318,15 +318,16 @@ def kinks(objective: Objective) -> tuple[str, ...]:
         [('relu',), ()]
     """
     check_objective(objective)
-    shapes = (_trees.from_shapes(_trees.shapes(objective.params)), _data.first_batch(objective.data))
-    with jax.default_matmul_precision(PRECISION):
-        closed = jax.make_jaxpr(objective.traced_losses)(*shapes)
-    count = len(jax.tree.leaves(objective.params))
-    moving = [_trees.is_floating(leaf) for leaf in jax.tree.leaves(objective.params)]
-    depends = [*moving, *[False] * (len(closed.jaxpr.invars) - count)]
-    found: dict[str, None] = {}
-    _parts.find_kinks(closed.jaxpr, depends, found)
-    return tuple(found)
+    shapes = _trees.shapes(objective.params), _trees.shapes(_data.first_batch(objective.data))
+    return _found(objective.traced_losses, *shapes)
+
+
+@lru_cache(maxsize=256)
+def _found(losses: Losses, params: _trees.Shapes, data: _trees.Shapes) -> tuple[str, ...]:
+    def values(params: Params, batch: Batch) -> Array:
+        return _parts.losses_and_weights(losses, params, batch)[0]
+
+    return _kinks.kinks(values, (_trees.from_shapes(params), _trees.from_shapes(data)), _trees.is_floating)
 
 
 def _check_kind(objective: Objective, kind: str, split: Split | None) -> None:

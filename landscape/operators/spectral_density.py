@@ -16,15 +16,15 @@ from jax.typing import ArrayLike
 from landscape import _checks, _cost, _trees
 from landscape._trees import Params
 from landscape.objectives.objective import Objective
-from landscape.operators import _krylov, products
+from landscape.operators import _krylov, _space, products
 from landscape.operators._krylov import Krylov
+from landscape.operators._space import AT_A_TIME
 from landscape.operators.products import PRECISION, Curvature, Inputs, Program, curvature, linear
 from landscape.tiles.progress import Progress
 
 if TYPE_CHECKING:
     import xarray
 
-AT_A_TIME = 8  # probes multiplied at a time
 POINTS, WIDTH = 400, 0.01  # of a grid of eigenvalues; of a peak, as a share of the range
 
 
@@ -45,7 +45,8 @@ class SpectralDensity:
 
     def moment(self, order: int) -> tuple[float, float]:
         """(tr Bᵏ/p, its standard error over the probes), k = order; NaN for the error of a single probe."""
-        return _mean(np.sum(self.weights * self.nodes ** _checks.count("order", order, least=0), axis=1)[:, None])
+        mean, stderr = _mean(np.sum(self.weights * self.nodes ** _checks.count("order", order, least=0), axis=1))
+        return float(mean), float(stderr)
 
     def density(self, grid: ArrayLike | None = None, width: float | None = None) -> xarray.Dataset:
         """The density smoothed by Gaussians, φ(t) = mean over probes of Σᵢ wᵢ N(t; θᵢ, width²), with its error band.
@@ -129,13 +130,13 @@ def spectral_density(
     rows = min(_checks.count("num_matvecs", num_matvecs), operator.size)
     _checks.count("num_probes", num_probes)
     one = (rows + 1) * sum(leaf.size * _trees.wide(leaf).itemsize for leaf in jax.tree.leaves(operator.inputs.moving))
-    together = max(1, min(AT_A_TIME, num_probes, int(_cost.budget(memory) / 2 / one)))
+    together = _space.evenly(num_probes, max(1, min(AT_A_TIME, int(_cost.budget(memory) / 2 / one))))
     nodes, weights = [], []
     with jax.default_matmul_precision(PRECISION), Progress(num_probes * rows, "products", progress) as bar:
         for first in range(0, num_probes, together):
             count = min(together, num_probes - first)
-            keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(first, first + count))
-            states = _lanczos(operator, keys, rows)
+            phases = _phases(key, first, count, operator.inputs.moving)
+            states = _lanczos(operator, phases, rows)
             for i in range(count):
                 found = _krylov.ritz(jax.tree.map(lambda leaf, i=i: leaf[i], states), 1, operator.size)
                 nodes.append(found.values)
@@ -144,20 +145,19 @@ def spectral_density(
     return SpectralDensity(np.stack(nodes), np.stack(weights), operator.name, operator.size, products.kinks(objective))
 
 
-def _mean(samples: np.ndarray) -> tuple:
+def _mean(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean over the first axis, and its standard error."""
     count = len(samples)
     stderr = np.std(samples, axis=0, ddof=1) / np.sqrt(count) if count > 1 else np.full(samples.shape[1:], np.nan)
-    mean = samples.mean(axis=0)
-    return (mean, stderr) if mean.size > 1 else (float(mean[0]), float(stderr[0]))
+    return samples.mean(axis=0), stderr
 
 
-def _lanczos(operator: Curvature, keys: Array, rows: int) -> Krylov:
-    """Lanczos from a random vector for each key; what it knows but the basis."""
+def _lanczos(operator: Curvature, phases: Params, rows: int) -> Krylov:
+    """Lanczos from a random vector for each probe; what it knows but the basis."""
     if operator.resident:
-        states = _whole(operator.program, operator.inputs, keys, rows, operator.size)
+        states = _whole(operator.program, operator.inputs, phases, rows, operator.size)
     else:
-        states = _begun(keys, operator.inputs.moving, rows)
+        states = _begun(phases, operator.inputs.moving, rows)
         for _ in range(rows):
             states = _absorbed(states, operator.times(_next(states)), operator.size)
     states = states._replace(basis=None)
@@ -168,14 +168,19 @@ def _lanczos(operator: Curvature, keys: Array, rows: int) -> Krylov:
 
 
 @partial(jax.jit, static_argnames=("program", "rows", "size"))
-def _whole(program: Program, inputs: Inputs, keys: Array, rows: int, size: int) -> Krylov:
-    times, states = linear(program, inputs), _begun(keys, inputs.moving, rows)
+def _whole(program: Program, inputs: Inputs, phases: Params, rows: int, size: int) -> Krylov:
+    times, states = linear(program, inputs), _begun(phases, inputs.moving, rows)
     return jax.lax.fori_loop(0, rows, lambda _, states: _absorbed(states, times(_next(states)), size), states)
 
 
+@partial(jax.jit, static_argnames="count")
+def _phases(key: Array, first: int, count: int, like: Params) -> Params:
+    return _trees.phases(jax.random.fold_in(key, first), like, (count,))
+
+
 @partial(jax.jit, static_argnames="rows")
-def _begun(keys: Array, moving: Params, rows: int) -> Krylov:
-    return jax.vmap(lambda key: _krylov.begin(moving, rows, 1, key))(keys)
+def _begun(phases: Params, moving: Params, rows: int) -> Krylov:
+    return jax.vmap(lambda one: _krylov.begin(moving, rows, 1, one))(phases)
 
 
 @jax.jit

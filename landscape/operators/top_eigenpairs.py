@@ -21,7 +21,7 @@ from jax import Array
 
 from landscape import _checks, _cost, _trees
 from landscape._trees import Params
-from landscape.objectives.objective import Objective
+from landscape.objectives.objective import Objective, check_objective
 from landscape.operators import _krylov, _space, products
 from landscape.operators._krylov import Krylov
 from landscape.operators.products import PRECISION, Curvature, curvature
@@ -83,8 +83,8 @@ def top_eigenpairs(
     which:        "largest", "smallest", or "both": k at each end, from one Krylov space.
     kind, leaves, batch_size, memory: which operator, as in `curvature`; `leaves="layer1"` is a layer's diagonal block.
     key:          of the vectors to start from.
-    tolerance:    a pair has converged where ‖Bv − λv‖ ≤ tolerance · max |λ|; √ε of the dtype by default. An isolated
-                  eigenvalue is then right to ε, one of a cluster to the residual.
+    tolerance:    a pair has converged where ‖Bv − λv‖ ≤ tolerance · max |λ|; by default √ε of the dtype, 2ε of
+                  bfloat16 and float16. An isolated eigenvalue is then right to ε, one of a cluster to the residual.
     max_products: products Bv, after which pairs are returned as they are; `converged` says which are not there yet.
     block:        vectors multiplied at a time, by default k up to 8. Of an eigenvalue that is there more often, some
                   copies may be missing.
@@ -113,10 +113,9 @@ def top_eigenpairs(
             f"`k` is {k}{ends}, but the {operator.name} has {operator.size} eigenvalues; ask for "
             f"{operator.size // (2 if which == 'both' else 1)} at most."
         )
-    limit = (
-        float(np.sqrt(np.finfo(operator.dtype).eps)) if tolerance is None else _checks.positive("tolerance", tolerance)
-    )
-    _checks.count("max_products", max_products)
+    limit = _tolerance(operator) if tolerance is None else _checks.positive("tolerance", tolerance)
+    if _checks.count("max_products", max_products) < wanted:
+        raise ValueError(f"`max_products` is {max_products}; {wanted} eigenpairs take {wanted} products at least.")
     width = min(k, WIDEST, operator.size) if block is None else min(_checks.count("block", block), operator.size)
     rows = _rows(operator, wanted, width, memory)
     with jax.default_matmul_precision(PRECISION), Progress(max_products, "products", progress) as bar:
@@ -141,6 +140,7 @@ def eigen_directions(
         >>> (steepest,) = ls.eigen_directions(bowl, bowl.params, 1, key=jax.random.key(0))
         >>> plane = ls.Plane(bowl.params, (steepest,), names=("alpha",))
     """
+    check_objective(objective)
     if which == "both" and _checks.count("k", k) % 2:
         raise ValueError(f'`k` is {k}; which="both" gives as many at each end: take an even number.')
     pairs = top_eigenpairs(objective, params, k // 2 if which == "both" else k, key=key, which=which, **options)
@@ -155,8 +155,9 @@ def eigen_directions(
         def leaf(own: Array, vectors: Any) -> Array:
             return jnp.zeros_like(own) if vectors is None else vectors[i].astype(own.dtype)
 
-        return jax.tree.map(leaf, _trees.floating(params), pairs.vectors)
+        return jax.tree.map(leaf, moving, pairs.vectors)
 
+    moving = _trees.floating(objective._read(params))
     return tuple(direction(i) for i in range(k))
 
 
@@ -181,7 +182,7 @@ class _Search:
             bar.update(blocks * self._width)
             found = _krylov.ritz(state, self._width, self._operator.size)
             known = len(found.values)
-            if known > self._wanted or known == self._operator.size:
+            if known > self._wanted or known == self._operator.size or done >= self._most:
                 best = _ends(known, self._wanted, self._which)
                 self._largest = float(np.abs(found.values).max())
                 settled = (found.residuals[best] <= self._tolerance * self._largest).all()
@@ -193,13 +194,12 @@ class _Search:
 
     def finished(self, state: Krylov, coefficients: np.ndarray, done: int) -> Eigenpairs:
         """With residuals from products of their own."""
-        vectors = _vectors(state.basis, jnp.asarray(coefficients))
-        values, residuals = _judged(vectors, self._operator.times(vectors))
-        order = np.argsort(values)[:: -1 if self._which == "largest" else 1]
-        values, residuals = values[order], residuals[order]
+        order = slice(None, None, -1 if self._which == "largest" else 1)
+        vectors = _vectors(state.basis, coefficients[:, order])
+        values, residuals = (np.asarray(v) for v in _judged(vectors, self._operator.times(vectors)))
         return Eigenpairs(
             values,
-            jax.tree.map(lambda leaf: leaf[order], vectors),
+            vectors,
             residuals,
             residuals <= self._tolerance * max(self._largest, float(np.abs(values).max())),
             done + len(values),
@@ -222,6 +222,12 @@ def _ends(count: int, wanted: int, which: str) -> np.ndarray:
     return np.arange(wanted) if which == "smallest" else np.arange(count - wanted, count)
 
 
+def _tolerance(operator: Curvature) -> float:
+    """√ε of inner products; of leaves in bfloat16 or float16, in which products are rounded, 2ε."""
+    leaves = jax.tree.leaves(operator.inputs.moving)
+    return float(max(max(jnp.finfo(_trees.wide(leaf)).eps ** 0.5, 2 * jnp.finfo(leaf.dtype).eps) for leaf in leaves))
+
+
 def _rows(operator: Curvature, wanted: int, width: int, memory: int | None) -> int:
     """Vectors of the basis: as many as half of the memory holds, no more than are useful, whole blocks."""
     one = sum(leaf.size * _trees.wide(leaf).itemsize for leaf in jax.tree.leaves(operator.inputs.moving))
@@ -239,12 +245,10 @@ _restarted = jax.jit(_krylov.restarted, static_argnames="block")
 def _vectors(basis: Params, coefficients: Array) -> Params:
     """Of length 1, the entry of largest size positive."""
     vectors = _krylov.combined(basis, coefficients)
-    axes = [tuple(range(1, leaf.ndim)) for leaf in jax.tree.leaves(vectors)]
-    highest, lowest = (
-        jnp.stack([f(leaf, a) for leaf, a in zip(jax.tree.leaves(vectors), axes, strict=True)])
-        for f in (lambda leaf, a: jnp.max(leaf, axis=a), lambda leaf, a: -jnp.min(leaf, axis=a))
-    )
-    sign = jnp.where(highest.max(axis=0) >= lowest.max(axis=0), 1, -1)
+    dtype = _trees.wide_of(vectors)
+    leaves = [leaf.reshape(leaf.shape[0], -1).astype(dtype) for leaf in jax.tree.leaves(vectors) if leaf.size]
+    highest, lowest = (jnp.stack([f(leaf, axis=1) for leaf in leaves]) for f in (jnp.max, jnp.min))
+    sign = jnp.where(highest.max(axis=0) >= -lowest.min(axis=0), 1, -1)
     lengths = jax.vmap(_trees.norm)(vectors)
     return jax.tree.map(lambda leaf: leaf * _along((sign / lengths).astype(leaf.dtype), leaf), vectors)
 
@@ -253,8 +257,9 @@ def _along(numbers: Array, leaf: Array) -> Array:
     return numbers.reshape(-1, *[1] * (leaf.ndim - 1))
 
 
-def _judged(vectors: Params, multiplied: Params) -> tuple[np.ndarray, np.ndarray]:
+@jax.jit
+def _judged(vectors: Params, multiplied: Params) -> tuple[Array, Array]:
     """Rayleigh quotients, and residuals."""
     values = jax.vmap(_trees.vdot)(vectors, multiplied)
     rest = jax.tree.map(lambda v, bv: bv - _along(values.astype(bv.dtype), bv) * v, vectors, multiplied)
-    return np.asarray(values), np.asarray(jax.vmap(_trees.norm)(rest))
+    return values, jax.vmap(_trees.norm)(rest)

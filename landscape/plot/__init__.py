@@ -15,6 +15,7 @@ network          a network with δ on its units and W_ij δ_j on its edges, for 
 basins           where each start ends, and in how many steps
 trainability     for which hyper-parameters training converges
 optimizers       which share of starts each optimizer has solved, by steps
+persistence      which minimum merges at which saddle: on the surface, as a diagram, as bars
 style            print sizes, colors, and the look of each optimizer and each λ
 """
 
@@ -29,6 +30,7 @@ from landscape.plot.network import network
 from landscape.plot.neuron_output import neuron_output
 from landscape.plot.optimizers import optimizers
 from landscape.plot.penalty_path import penalty_path
+from landscape.plot.persistence import persistence
 from landscape.plot.slices import slices
 from landscape.plot.surface3d import surface3d
 from landscape.plot.trainability import trainability
@@ -36,5 +38,5 @@ from landscape.plot.trajectory import trajectory
 
 __all__ = [
     "basins", "contour", "dark_minimum", "gradient_norm", "line", "many_planes", "network", "neuron_output",
-    "optimizers", "penalty_path", "slices", "style", "surface3d", "trainability", "trajectory",
+    "optimizers", "penalty_path", "persistence", "slices", "style", "surface3d", "trainability", "trajectory",
 ]  # fmt: skip

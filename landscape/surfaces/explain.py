@@ -28,6 +28,7 @@ from landscape.objectives.data import num_examples
 from landscape.objectives.objective import Objective
 from landscape.objectives.penalties import Penalty
 from landscape.surfaces import _cells
+from landscape.surfaces._curved import passes
 from landscape.surfaces._task import Task, planned
 from landscape.surfaces.quantities import GRADIENTS, Quantity
 from landscape.tiles.tiling import Tiling, tile_shape
@@ -154,6 +155,9 @@ def _advice(task: Task, quantities: Sequence[str | Quantity], tiles: int, memory
     if task.measures.risk.gradient_norm:
         names = " and ".join(name for name in GRADIENTS if name in quantities)
         out.append(f'the gradient over all params, for {names}, costs more than "slope", that in the chart.')
+    if task.measures.curved is not None:
+        count = passes(task.objective.params)
+        out.append(f"eigenvalues take about {count} passes over the data a cell, not counted above but in the minutes.")
     if tiles > 1 and not _data.in_memory(task.data):
         more = math.ceil(tiles * _cost.budget(memory) / 2**30)
         out.append(f"{tiles} passes over data that are not in memory; memory=2**30 * {more} lets one do.")

@@ -73,10 +73,11 @@ class Persistence:
 
             Σ_{i > 0} (min(deathᵢ, max f) − birthᵢ) / (max f − min f)
 
-        The same for a·f + c, a > 0, and for any change of the coordinates that keeps their order. Each minimum adds at
-        most 1, and rounding no more than its persistence. On one axis it is half of the way up and down that f
-        goes beyond that of one basin: V(f) = f(left) + f(right) − 2 min f + 2 (max f − min f)·roughness, with the total
-        variation V. It is a number of the window: a steep border makes the range large, and the roughness small.
+        The same for a·f + c, a > 0, and for any change of the coordinates that keeps their order. What never merges
+        counts up to max f. On one axis it says how much longer the way up and down is than that of one basin, with the
+        total variation V: V(f) = f(left) + f(right) − 2 min f + 2 (max f − min f)·roughness. It is a number of the
+        window, whose steep border makes the range large and the roughness small, and a sum: noise in many cells adds
+        up, so drop it first, `.at_least(threshold).roughness`.
         """
         low, high = float(self.values.min()), float(self.values.max())
         others = self.minima.isel(pair=slice(1, None))
@@ -147,7 +148,7 @@ def persistence(
                         its directions were at right angles). Of equally steep ways the first is taken; on level
                         ground the cell that comes first on the grid is the lower one.
         share_at_merge  volume of the component of {f < f(saddle)} around the minimum / volume of the window; 1 for the
-                        lowest minimum, unless there are walls
+                        lowest minimum, unless there are walls, which no volume counts
 
     A narrow valley oblique to the axes may break into a chain of minima, no neighbor of which is lower. They are the
     grid's own, and of a small persistence that falls as the grid is refined. Nor does persistence see more than the
@@ -182,10 +183,8 @@ def persistence(
         deaths.append(found.deaths[own])
         homology.append(np.full(len(own), found.homology))
     pairs = _pairs(grid, tree, *map(np.concatenate, (births, deaths, homology)))
-    shape = grid.array.shape
-    labels = {"long_name": "pair of the minimum to which steepest descent leads"}
-    basins = grid.array.copy(data=tree.basins.reshape(shape)).assign_attrs(labels).rename("basin")
-    basins.attrs = labels
+    basins = grid.array.copy(data=tree.basins.reshape(grid.array.shape)).rename("basin")
+    basins.attrs = {"long_name": "pair of the minimum to which steepest descent leads"}
     return Persistence(pairs, grid.array, basins)
 
 
