@@ -45,6 +45,7 @@ bench: $(READY) ## Measure speed against NumPy, C, plain JAX and (if installed: 
 	$(BIN)/python -m benchmarks planes
 	$(BIN)/python -m benchmarks interpolation
 	$(BIN)/python -m benchmarks minima
+	$(BIN)/python -m benchmarks curvature
 	$(BIN)/python -m benchmarks many_starts
 	$(BIN)/python -m benchmarks trainability
 	$(BIN)/python -m benchmarks scaling

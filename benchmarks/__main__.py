@@ -4,7 +4,18 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import _report, compression, interpolation, many_starts, minima, neuron, planes, scaling, trainability
+from benchmarks import (
+    _report,
+    compression,
+    curvature,
+    interpolation,
+    many_starts,
+    minima,
+    neuron,
+    planes,
+    scaling,
+    trainability,
+)
 
 RESULTS = Path(__file__).parent / "results"
 WORKLOADS = {
@@ -13,6 +24,7 @@ WORKLOADS = {
     "planes": planes,
     "interpolation": interpolation,
     "minima": minima,
+    "curvature": curvature,
     "many_starts": many_starts,
     "scaling": scaling,
     "trainability": trainability,

@@ -10,7 +10,10 @@ from typing import Any
 
 import jax
 
-PACKAGES = ("jax", "jaxlib", "numpy", "optax", "xarray", "jax-landscape", "torch", "loss-landscapes")
+PACKAGES = (
+    *("jax", "jaxlib", "numpy", "scipy", "optax", "xarray", "jax-landscape"),
+    *("torch", "loss-landscapes", "pyhessian", "landscaper"),
+)
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "XLA_FLAGS")
 BUSY = 0.25  # of the cores, by others
 

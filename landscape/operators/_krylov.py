@@ -180,12 +180,32 @@ def _drawn(state: Krylov) -> Params:
 
 def coefficients(basis: Params, vector: Params, dtype: jnp.dtype) -> Array:
     """⟨vⱼ, vector⟩ of every row."""
-    parts = jax.tree.map(lambda leaf, v: jnp.tensordot(leaf, v, v.ndim).astype(dtype), basis, vector)
-    return jax.tree.reduce(jnp.add, parts)
+
+    def part(leaf: Array, v: Array) -> Array:
+        rows, column = _matrix(leaf, 1), _matrix(v, 0)
+        return jnp.tensordot(rows, column, column.ndim).astype(dtype)
+
+    return jax.tree.reduce(jnp.add, jax.tree.map(part, basis, vector))
 
 
 def without(vector: Params, basis: Params, coefficients: Array) -> Params:
-    return jax.tree.map(lambda v, leaf: v - jnp.tensordot(coefficients.astype(leaf.dtype), leaf, 1), vector, basis)
+    """vector − Σⱼ coefficients[j]·vⱼ."""
+
+    def part(v: Array, leaf: Array) -> Array:
+        along = jnp.tensordot(coefficients.astype(leaf.dtype), _matrix(leaf, 1), 1)
+        return v - (jax.lax.optimization_barrier(along) if along.ndim < v.ndim else along).reshape(v.shape)
+
+    return jax.tree.map(part, vector, basis)
+
+
+def _matrix(leaf: Array, lead: int) -> Array:
+    """On CPU the leaf's own dimensions as one: a product over several is 20 times slower (benchmarks/curvature.py).
+
+    Behind a barrier, since XLA undoes a mere reshape. Elsewhere as it is, which keeps its sharding.
+    """
+    if jax.default_backend() != "cpu" or leaf.ndim < lead + 2:
+        return leaf
+    return jax.lax.optimization_barrier(leaf.reshape(*leaf.shape[:lead], -1))
 
 
 def _trees_like(value: Array, like: Params) -> Params:

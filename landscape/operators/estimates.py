@@ -20,6 +20,8 @@ from landscape.operators._space import AT_A_TIME
 from landscape.operators.products import PRECISION, Curvature, curvature
 from landscape.tiles.progress import Progress
 
+BLOCKS = 4  # of a Krylov space, at least: the first are the random vectors themselves, which deflate nothing
+
 
 @dataclass(frozen=True, eq=False)
 class Trace:
@@ -199,7 +201,7 @@ def _deflated(operator: Curvature, deflate: int, key: Array) -> tuple[Any, float
     """(an orthonormal basis of a Krylov space, the trace on it)."""
     if deflate == 0:
         return None, 0.0
-    width = min(AT_A_TIME, deflate, operator.size)
+    width = min(AT_A_TIME, max(1, deflate // BLOCKS), operator.size)
     rows = width * -(-min(deflate, operator.size) // width)
     state = _space.begin(operator.inputs.moving, rows, width, key)
     state = _space.advanced(operator, state, rows // width, width)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import xarray
 
 POINTS, WIDTH = 400, 0.01  # of a grid of eigenvalues; of a peak, as a share of the range
+ROUNDING = 1e-6  # of eigenvalues that are all the same, as a share of their size
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,15 +54,16 @@ class SpectralDensity:
 
         grid:  eigenvalues t (g,); 400 of the range and four widths beyond by default.
         width: standard deviation of the Gaussians; 1 % of the range by default.
-        Returns: a Dataset over `eigenvalue`: `density`, `density_stderr`, and the distribution function `cumulative`,
-        `cumulative_stderr`. The standard errors are over the probes, NaN for a single one; what smoothing and a finite
-        num_matvecs leave out is not in them.
+        Returns: a Dataset over `eigenvalue`: `density`, `density_stderr`, and the distribution function `distribution`,
+        `distribution_stderr`. The standard errors are over the probes, NaN for a single one; what smoothing and a
+        finite num_matvecs leave out is not in them.
         """
         import xarray
         from scipy.special import ndtr
 
         low, high = float(self.nodes.min()), float(self.nodes.max())
-        spread = high - low if high > low else max(abs(high), 1.0)
+        size = max(abs(low), abs(high))
+        spread = high - low if high - low > ROUNDING * size else size or 1.0
         width = WIDTH * spread if width is None else _checks.positive("width", width)
         ends = low - 4 * width, high + 4 * width
         t = np.linspace(*ends, POINTS) if grid is None else _checks.numeric("grid", grid).astype(np.float64)
@@ -69,7 +71,7 @@ class SpectralDensity:
             raise ValueError(f"`grid` has shape {t.shape}; give eigenvalues (g,).")
         scaled = (t[:, None, None] - self.nodes) / width
         peaks = np.exp(-0.5 * scaled**2) / (width * np.sqrt(2 * np.pi))
-        found = {"density": peaks, "cumulative": ndtr(scaled)}
+        found = {"density": peaks, "distribution": ndtr(scaled)}
         variables = {}
         for name, values in found.items():
             mean, stderr = _mean(np.sum(self.weights * values, axis=2).T)
@@ -175,7 +177,8 @@ def _whole(program: Program, inputs: Inputs, phases: Params, rows: int, size: in
 
 @partial(jax.jit, static_argnames="count")
 def _phases(key: Array, first: int, count: int, like: Params) -> Params:
-    return _trees.phases(jax.random.fold_in(key, first), like, (count,))
+    """Of probes number `first` and following, each by its own key: the same ones however many fit in memory."""
+    return jax.vmap(lambda i: _trees.phases(jax.random.fold_in(key, i), like))(first + jnp.arange(count))
 
 
 @partial(jax.jit, static_argnames="rows")

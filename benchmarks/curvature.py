@@ -1,0 +1,299 @@
+"""Curvature of a trained network: extreme eigenvalues, spectral density, and a map of the extremes over a plane.
+
+All see the same digits, weights and loss, in float32. Eigenpairs are judged by products in float64, densities by the
+exact moments tr H/p and ‖H‖²_F/p, maps by eigenvalues in float64 on some of the cells. Products are also timed alone.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.flatten_util import ravel_pytree
+
+import landscape as ls
+from benchmarks import _curvature_peers, _report
+from benchmarks._curvature_peers import AS_IS, LANDSCAPER, PYHESSIAN, Quadratures
+from benchmarks._curvature_problem import NAMES, Exact, Pairs, Problem, trained
+from benchmarks._environment import busy, environment
+from benchmarks._report import Progress, Report, Row, Target
+from benchmarks._timing import Timed, race, ratio, scaled
+
+REPEATS = 5
+PAIRS, DENSITY, MAP = "ls.top_eigenpairs", "ls.spectral_density", "ls.evaluate"
+LOOSELY = f"{PAIRS}, loosely"  # with residuals like those at which power iteration stops by itself
+EIGSH, PRODUCT = "eigsh, cell after cell", "compiled loop of products"
+TUNED = "tuned"  # to residuals like ours, on this plane
+EXTREMES = "hessian_min", "hessian_max"
+TOLERANCE = float(np.sqrt(np.finfo(np.float32).eps))  # of residuals beside the largest eigenvalue: the default of `ls`
+AGREE = 1e-4  # of an eigenvalue: with such a residual, one that is apart from others is right to far less
+OVER = {PYHESSIAN: 10, LANDSCAPER: 5}
+OVER_DENSITY, OVER_LOOP = 3, 1.5
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large the workloads are."""
+
+    layers: tuple[int, int, int]
+    examples: int
+    epochs: int  # of training
+    top: int  # eigenvalues
+    loose: float  # tolerance
+    tolerances: tuple[float, ...]  # of power iteration, beside its own
+    iterations: int  # of that, at most
+    steps: int  # of Lanczos
+    probes: tuple[int, ...]
+    side: int  # of the map
+    looped: int  # cells that eigsh does; its time is scaled to all
+    tuned: tuple[float, int]  # tolerance and Lanczos vectors of eigsh
+    repeats: int  # of the map, at most
+    chained: int  # products in a compiled loop
+    product: int  # rows of the large matrices
+    judged: bool
+
+
+FULL = Sizes((64, 128, 10), 1797, 20, 2, 1e-2, (1e-7,), 3000, 50, (1, 10), 25, 16, (1e-2, 40), 2, 50, 2048, judged=True)
+QUICK = Sizes((64, 3, 10), 100, 2, 2, 1e-2, (1e-5,), 50, 8, (3,), 3, 2, (1e-2, 40), 1, 3, 64, judged=False)
+
+
+class Found(NamedTuple):
+    """What a part of the run adds to the report."""
+
+    rows: Sequence[Row] = ()
+    targets: Sequence[Target] = ()
+    notes: Sequence[str] = ()
+
+
+class Map(NamedTuple):
+    """Of some cells: the smallest and the largest eigenvalue (cells, 2), the larger residual, products (cells,)."""
+
+    values: np.ndarray
+    residuals: np.ndarray
+    products: np.ndarray
+
+
+def run(sizes: Sizes, repeats: int, progress: Progress) -> Report:
+    """Measure everything; `progress` is told what is being measured."""
+    where = environment()
+    problem = trained(sizes.layers, sizes.examples, sizes.epochs)
+    parts = {"eigenpairs": _eigenpairs, "spectral density": _density, "products": _products, "map": _map}
+    found: list[Found] = []
+    for name, part in parts.items():
+        progress(name)
+        with jax.default_matmul_precision("highest"):
+            found.append(part(problem, sizes, repeats))
+    rows = [row for part in found for row in part.rows]
+    targets = [target for part in found for target in part.targets]
+    notes = [*_curvature_peers.MISSING.values(), *(note for part in found for note in part.notes)]
+    if sizes.judged:
+        return Report("curvature", asdict(sizes), rows, targets, [*notes, *busy(where)], where)
+    return Report("curvature", asdict(sizes), rows, [], [*notes, "these sizes are too small to judge speed by"], where)
+
+
+def _eigenpairs(problem: Problem, sizes: Sizes, repeats: int) -> Found:
+    """The largest eigenvalues, beside power iteration with deflation: as it comes, and with tolerances."""
+    title = f"top {sizes.top} of the Hessian, {problem.title}"
+    ours = {PAIRS: TOLERANCE, LOOSELY: sizes.loose}
+    calls: dict[str, Callable[[], Pairs]] = {by: partial(_ours, problem, sizes.top, t) for by, t in ours.items()}
+    calls |= _curvature_peers.eigenpairs(problem, sizes.top, sizes.tolerances, sizes.iterations)
+    timed = race(calls, repeats)
+    right = Exact(problem).eigenvalues(problem.point, "LA", sizes.top)[::-1]
+    rows = []
+    for by, times in timed.items():
+        residual = float(Exact(problem).residuals(problem.point, times.answer).max() / right[0])
+        columns = _report.errors(np.sort(times.answer.values)[::-1] / right[0], right / right[0], AGREE, AGREE / 10)
+        columns |= {"right": columns["right"] or by != PAIRS}  # of others the errors are shown, and no more
+        rows.append(_report.row(title, by, times, residual=residual, evaluations=times.answer.products, **columns))
+    targets, notes = _faster(title, timed, {row.by: row.residual or 0.0 for row in rows})
+    listed = ", ".join(f"{value:.6g}" for value in right)
+    return Found(rows, targets, [f"residual of eigenpairs: the largest ‖Hv − λv‖/λ₁ in float64; λ = {listed}", *notes])
+
+
+def _faster(title: str, timed: dict[str, Timed], residuals: dict[str, float]) -> tuple[list[Target], list[str]]:
+    """Targets where the others' residuals are no smaller; with their own tolerance, how they compare, as notes."""
+    targets, notes = [], []
+    for tool, limit in OVER.items():
+        ways = [by for by in timed if by.startswith(tool)]
+        for kind in dict.fromkeys(by.rpartition(", ")[2] for by in ways):
+            by = min((by for by in ways if by.endswith(kind)), key=lambda by: timed[by].median)
+            own = LOOSELY if kind == AS_IS else PAIRS
+            claim = f"{title}: time of {by} (residual {residuals[by]:.0e}), over that of {own} ({residuals[own]:.0e})"
+            speed = ratio(timed[by], timed[own])
+            if kind == AS_IS:
+                notes.append(f"{claim}: {speed:.2f}×")
+            else:
+                speed = speed if residuals[own] <= residuals[by] else float("nan")
+                targets.append(Target(claim, speed, limit, "×", more=True))
+    return targets, notes
+
+
+def _ours(problem: Problem, k: int, tolerance: float) -> Pairs:
+    options: dict[str, Any] = {"which": "largest", "tolerance": tolerance, "key": jax.random.key(3), "progress": False}
+    found = ls.top_eigenpairs(problem.objective, problem.params, k, **options)
+    vectors = jax.vmap(lambda tree: ravel_pytree(tree)[0])(found.vectors)
+    return Pairs(found.values, np.asarray(vectors), found.products)
+
+
+def _density(problem: Problem, sizes: Sizes, repeats: int) -> Found:
+    """Stochastic Lanczos quadrature with as many products and probes."""
+    exact = Exact(problem).moments()
+    rows, targets = [], []
+    notes = [f"{problem.title}: tr H/p = {exact[0]:.4g}, ‖H‖²_F/p = {exact[1]:.4g}"]
+    notes += [said for said in [_curvature_peers.broken(problem)] if said]
+    for probes in sizes.probes:
+        title = f"spectral density, {sizes.steps} products, {probes} probe{'s' * (probes > 1)}, {problem.title}"
+        peers = _curvature_peers.densities(problem, sizes.steps, probes)
+        timed = race({DENSITY: partial(_quadratures, problem, sizes, probes)} | peers, repeats)
+        fastest = min(peers, key=lambda by: timed[by].median, default="")
+        for by, times in timed.items():
+            moments = _moments(times.answer)
+            error = np.abs(moments.mean(axis=0) - exact)
+            rows.append(_report.row(title, by, times, relative_error=float(np.max(error / np.abs(exact)))))
+            if probes > 1 and by in (DENSITY, fastest):
+                off = error / (moments.std(axis=0, ddof=1) / np.sqrt(probes))
+                notes.append(f"{title}, {by}: the moments are {off[0]:.1f} and {off[1]:.1f} standard errors off")
+        if fastest:
+            speed = ratio(timed[fastest], timed[DENSITY])
+            targets.append(Target(f"{title}: time of {fastest}, over", speed, OVER_DENSITY, "×", more=True))
+    return Found(rows, targets, notes)
+
+
+def _moments(found: Quadratures) -> np.ndarray:
+    """The first two of each probe, (probes, 2)."""
+    return np.stack([np.sum(found.weights * found.nodes**k, axis=1) for k in (1, 2)], axis=1)
+
+
+def _quadratures(problem: Problem, sizes: Sizes, probes: int) -> Quadratures:
+    options = {"num_matvecs": sizes.steps, "num_probes": probes, "key": jax.random.key(4), "progress": False}
+    found = ls.spectral_density(problem.objective, problem.params, **options)
+    return Quadratures(found.nodes, found.weights)
+
+
+def _products(problem: Problem, sizes: Sizes, repeats: int) -> Found:
+    """One product with a vector, by everybody; and in a compiled loop, which calls nothing from Python."""
+    title = f"one product, {problem.title}"
+    matrix = jnp.ones((sizes.product, sizes.product))
+    vectors = np.random.default_rng(0).standard_normal((2, problem.point.size)).astype(np.float32)
+    calls: dict[str, Callable[[], Any]] = {}
+    for by, block in {PRODUCT: vectors[0], f"{PRODUCT}, 2 vectors at a time": vectors}.items():
+        calls[by] = partial(_chain(problem, sizes.chained), problem.point, jnp.asarray(block))
+    for by, at in _curvature_peers.compiled(problem.loss).items():
+        calls[f"{by}, a call each"] = partial(at(problem.point), jnp.asarray(vectors[0]))
+    calls |= _curvature_peers.products(problem, vectors[0])
+    timed = race(calls | {"peak": partial(jax.jit(jnp.matmul), matrix, matrix)}, 4 * repeats)
+    best = 2 * sizes.product**3 / timed.pop("peak").seconds.min()
+    for by, number in ((PRODUCT, 1), (f"{PRODUCT}, 2 vectors at a time", 2)):
+        timed[by] = scaled(timed[by], 1 / (number * sizes.chained))
+    rate = {by: _operations(sizes) / times.seconds.min() for by, times in timed.items()}
+    listed = ", ".join(f"{by} {of / 1e9:.0f} GFLOP/s ({of / best:.0%})" for by, of in rate.items())
+    notes = [
+        f"a product takes {_operations(sizes) / 1e6:.0f} MFLOP beside what the params alone need; of the fastest"
+        f" repeats, and as a share of the {best / 1e9:.0f} GFLOP/s of a product of matrices: {listed}"
+    ]
+    return Found([_report.row(title, by, times) for by, times in timed.items()], [], notes)
+
+
+def _chain(problem: Problem, count: int) -> Callable[[Array, Array], Array]:
+    """So many products, one after another, of a vector (p,) or several (k, p)."""
+
+    def call(point: Array, block: Array) -> Array:
+        _, product = jax.linearize(jax.grad(problem.loss), point)
+        product = product if block.ndim == 1 else jax.vmap(product)
+
+        def step(_: Array, block: Array) -> Array:
+            block = product(block)
+            return block / jnp.linalg.norm(block, axis=-1, keepdims=True)
+
+        return jax.lax.fori_loop(0, count, step, block)
+
+    return jax.jit(call)
+
+
+def _operations(sizes: Sizes) -> float:
+    """Multiplications and additions of products of matrices that are linear in the vector: two in the first layer; six
+    in the next, where inputs move too."""
+    inputs, hidden, outputs = sizes.layers
+    return 2.0 * sizes.examples * (2 * inputs * hidden + 6 * hidden * outputs)
+
+
+def _map(problem: Problem, sizes: Sizes, repeats: int) -> Found:
+    """The extreme eigenvalues in every cell, beside eigsh in one after another, with the same tolerance and tuned."""
+    axis, cells = np.linspace(-1, 1, sizes.side, dtype=np.float32), sizes.side**2
+    title = f"extreme eigenvalues, {sizes.side}×{sizes.side} cells, {problem.title}"
+    places = np.linspace(0, cells - 1, sizes.looped).astype(int)
+    points = jnp.stack([problem.at(float(axis[i // sizes.side]), float(axis[i % sizes.side])) for i in places])
+    calls: dict[str, Callable[[], Any]] = {MAP: partial(_surface, problem, axis)}
+    calls[PRODUCT] = partial(_chain(problem, sizes.chained), problem.point, jnp.ones_like(problem.point))
+    for by, at in _curvature_peers.compiled(problem.loss).items():
+        calls[f"{EIGSH}, {by}"] = partial(_curvature_peers.ends, at, points, TOLERANCE)
+        calls[f"{EIGSH}, {by}, {TUNED}"] = partial(_curvature_peers.ends, at, points, *sizes.tuned)
+    timed = race(calls, min(repeats, sizes.repeats))
+    product = scaled(timed.pop(PRODUCT), 1 / sizes.chained)
+    right = np.stack([Exact(problem).eigenvalues(point, "BE", 2) for point in points])
+    rows, notes = [], [f"eigsh is timed on {len(places)} cells, and scaled; its tolerance is of each eigenvalue's size"]
+    for by, times in timed.items():
+        if by == MAP:
+            found = _read(times.answer)
+            chosen = Map(*(part[places] for part in found))
+        else:
+            once = times.first - times.median  # compilation, which more cells do not repeat
+            whole = scaled(times, cells / len(places))
+            timed[by] = times = replace(whole, first=whole.median + once)
+            found = chosen = _looped(problem, points, times.answer)
+        per_cell = times.median / cells * 1e3
+        rows.append(_report.row(title, by, times, milliseconds=per_cell, **_judged(chosen, right)))
+        notes.append(_floor(f"{title}, {by}", float(found.products.mean()), cells, product, times))
+    target, note = _against_loops(title, sizes, timed)
+    return Found(rows, [target], [*notes, note])
+
+
+def _against_loops(title: str, sizes: Sizes, timed: dict[str, Timed]) -> tuple[Target, str]:
+    """How the fastest loop with the same tolerance compares, and the fastest that is tuned."""
+    ways = [by for by in timed if by.startswith(EIGSH)]
+    tuned = min((by for by in ways if TUNED in by), key=lambda by: timed[by].median)
+    same = min((by for by in ways if TUNED not in by), key=lambda by: timed[by].median)
+    basis = f"tolerance {sizes.tuned[0]:g}, {sizes.tuned[1]} Lanczos vectors"
+    return (
+        Target(f"{title}: time of {same}, over", ratio(timed[same], timed[MAP]), OVER_LOOP, "×", more=True),
+        f"{title}: time of {tuned} ({basis}), over: {ratio(timed[tuned], timed[MAP]):.2f}×",
+    )
+
+
+def _surface(problem: Problem, axis: np.ndarray) -> Any:
+    axes: dict[str, Any] = dict.fromkeys(NAMES, axis)
+    return ls.evaluate(problem.objective, problem.plane, axes, quantities=EXTREMES, progress=False)
+
+
+def _read(surface: Any) -> Map:
+    """All cells of a surface, `beta` fastest."""
+    values, residual, products = (
+        [surface[name].transpose(*NAMES).values.ravel() for name in names]
+        for names in (EXTREMES, ["hessian_residual"], ["hessian_products"])
+    )
+    return Map(np.stack(values, axis=1), residual[0], products[0])
+
+
+def _looped(problem: Problem, points: Array, found: list[Pairs]) -> Map:
+    """Of the loop's cells, with the larger residual of each in float64."""
+    residuals = [Exact(problem).residuals(*pair).max() for pair in zip(points, found, strict=True)]
+    return Map(np.stack([pairs.values for pairs in found]), np.array(residuals), np.array([p.products for p in found]))
+
+
+def _judged(found: Map, right: np.ndarray) -> dict[str, Any]:
+    """Errors and residuals beside the larger of a cell's eigenvalues."""
+    size = np.abs(right).max(axis=1)
+    columns = _report.errors(found.values / size[:, None], right / size[:, None], TOLERANCE, TOLERANCE / 10)
+    return columns | {"residual": float(np.max(found.residuals / size))}
+
+
+def _floor(by: str, number: float, cells: int, product: Timed, times: Timed) -> str:
+    """What the products take at least."""
+    return (
+        f"{by}: {number:.1f} products a cell, in a compiled loop of {product.median * 1e3:.2f} ms each:"
+        f" {cells * number * ratio(product, times):.0%} of the time"
+    )
