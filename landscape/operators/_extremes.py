@@ -13,11 +13,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.flatten_util import ravel_pytree
 from jax.scipy.linalg import eigh_tridiagonal
 
 from landscape import _trees
 from landscape._trees import Params
+from landscape.operators import _space
 
 FEW = 32  # params, up to which the matrix itself is computed
 MOST = 160  # products a cell
@@ -55,15 +55,13 @@ def extremes(times: Callable[[Params], Params], like: Params, tolerance: float) 
 
 
 def _of_matrix(times: Callable[[Params], Params], like: Params, size: int) -> Extremes:
-    restored = ravel_pytree(like)[1]
-    dtype = jnp.result_type(*jax.tree.leaves(like))
-    columns = jax.vmap(lambda tree: ravel_pytree(tree)[0])(times(jax.vmap(restored)(jnp.eye(size, dtype=dtype))))
+    columns = _space.flat(times(_space.unit_vectors(jnp.arange(size), like)))
     values = jnp.linalg.eigvalsh((columns + columns.T) / 2)
-    return Extremes(values[0], values[-1], jnp.zeros((), dtype), jnp.int32(size))
+    return Extremes(values[0], values[-1], jnp.zeros_like(values[0]), jnp.int32(size))
 
 
 def _by_lanczos(times: Callable[[Params], Params], like: Params, tolerance: float) -> Extremes:
-    dtype = jnp.result_type(*jax.tree.leaves(like))
+    dtype = _trees.wide_of(like)
     zero = jnp.zeros((), dtype)
     start = _normalized(jax.tree.map(jnp.cos, _trees.phases(jax.random.key(0), like)))[0]  # the same in every cell
     state = _Lanczos(

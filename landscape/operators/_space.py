@@ -65,3 +65,23 @@ def without(block: Params, basis: Params) -> Params:
         return vector
 
     return jax.vmap(one)(block)
+
+
+@jax.jit
+def unit_vectors(places: Array, like: Params) -> Params:
+    """Vectors with one entry of 1, at these places (b,) of all entries in a row: leaves (b, *leaf)."""
+    leaves, structure = jax.tree.flatten(like)
+    ends = np.cumsum([leaf.size for leaf in leaves])
+
+    def ones(leaf: Array, end: int) -> Array:
+        return jax.vmap(lambda i: (jnp.arange(end - leaf.size, end) == i).reshape(leaf.shape))(places)
+
+    pairs = zip(leaves, ends, strict=True)
+    return structure.unflatten([ones(leaf, int(end)).astype(leaf.dtype) for leaf, end in pairs])
+
+
+@jax.jit
+def flat(block: Params) -> Array:
+    """Vectors, leaves (b, *leaf), as rows (b, entries): for matrices of few params."""
+    dtype, leaves = _trees.wide_of(block), jax.tree.leaves(block)
+    return jnp.concatenate([leaf.reshape(leaf.shape[0], -1).astype(dtype) for leaf in leaves], axis=1)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from landscape import _cost, _trees
 from landscape._trees import Params
 from landscape.objectives.objective import Objective
+from landscape.operators import _space
 from landscape.operators.products import PRECISION, curvature
 
 if TYPE_CHECKING:
@@ -60,28 +60,10 @@ def hessian(
     step = max(1, min(COLUMNS, size, int(_cost.budget(memory) / held)))
     with jax.default_matmul_precision(PRECISION):
         for first in range(0, size, step):
-            block = _unit_vectors(np.arange(first, first + step) % size, wide)
-            columns = np.asarray(_flat(operator.times(block)))
+            block = _space.unit_vectors(np.arange(first, first + step) % size, wide)
+            columns = np.asarray(_space.flat(operator.times(block)))
             matrix[first : first + step] = columns[: size - first]
     names = [name for names in _trees.entry_names(operator.inputs.moving).values() for name in names]
     described = {"long_name": operator.name, "units": "1"}
     labels = {"param": names, "param_": names}
     return xarray.DataArray((matrix + matrix.T) / 2, labels, ("param", "param_"), operator.program.kind, described)
-
-
-@jax.jit
-def _unit_vectors(places: Array, like: Params) -> Params:
-    leaves, structure = jax.tree.flatten(like)
-    ends = np.cumsum([leaf.size for leaf in leaves])
-
-    def ones(leaf: Array, end: int) -> Array:
-        return jax.vmap(lambda i: (jnp.arange(end - leaf.size, end) == i).reshape(leaf.shape))(places)
-
-    pairs = zip(leaves, ends, strict=True)
-    return structure.unflatten([ones(leaf, int(end)).astype(leaf.dtype) for leaf, end in pairs])
-
-
-@jax.jit
-def _flat(block: Params) -> Array:
-    dtype, leaves = _trees.wide_of(block), jax.tree.leaves(block)
-    return jnp.concatenate([leaf.reshape(leaf.shape[0], -1).astype(dtype) for leaf in leaves], axis=1)

@@ -1,0 +1,177 @@
+"""The benchmark of curvature: a tiny run, its notes and targets; what answers are judged by; peers if installed."""
+
+import sys
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+
+import landscape as ls
+from benchmarks import _curvature_peers, _curvature_problem, _report, _timing, curvature
+from benchmarks._curvature_peers import AS_IS, LANDSCAPER, PYHESSIAN
+from benchmarks._curvature_problem import Exact, Pairs
+
+PARTS = "_eigenpairs", "_density", "_products", "_map"
+
+
+@pytest.fixture(autouse=True)
+def as_users_write():
+    """Integers and floats, and ranks, are mixed as most people do."""
+    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+@pytest.fixture(scope="module")
+def problem():
+    """Of 235 params."""
+    sizes = curvature.QUICK
+    return _curvature_problem.trained(sizes.layers, sizes.examples, sizes.epochs)
+
+
+@pytest.fixture(scope="module")
+def matrix(problem):
+    """Its Hessian, in float64."""
+    with jax.enable_x64(True):
+        return np.asarray(jax.jit(jax.hessian(problem.loss))(jnp.asarray(np.asarray(problem.point), jnp.float64)))
+
+
+@pytest.fixture
+def alone(monkeypatch):
+    """Without PyTorch."""
+    monkeypatch.setattr(
+        _curvature_peers, "MISSING", {PYHESSIAN: "skipped: PyHessian", LANDSCAPER: "skipped: Landscaper"}
+    )
+
+
+def test_a_quick_run_has_right_answers_and_says_who_is_absent(monkeypatch, alone, problem):
+    monkeypatch.setattr(curvature, "trained", lambda *sizes: problem)
+    report = curvature.run(curvature.QUICK, 1, lambda line: None)
+    by = [row.by for row in report.rows]
+    loops = [f"{curvature.EIGSH}, {way}{how}" for way in ("jvp of grad", "linearized") for how in ("", ", tuned")]
+    assert by[:4] == [curvature.PAIRS, curvature.LOOSELY, curvature.DENSITY, curvature.PRODUCT]
+    assert by[-5:] == [curvature.MAP, *loops]
+    assert all(row.right for row in report.rows) and report.targets == []
+    residuals = np.array([row.residual for row in report.rows], float)
+    assert residuals[0] < curvature.TOLERANCE and residuals[1] < 1e-2
+    assert (residuals[-5:] < 1.1 * curvature.TOLERANCE).all()
+    printed = _report.markdown(report)
+    for said in ("skipped: PyHessian", "skipped: Landscaper", "standard errors off", "products a cell", "too small"):
+        assert said in printed
+
+
+def test_sizes_that_are_judged_have_targets(monkeypatch, problem):
+    monkeypatch.setattr(curvature, "trained", lambda *sizes: problem)
+    for part in PARTS:
+        target = _report.Target(part, 1.0, 2.0, "×", more=True)
+        monkeypatch.setattr(curvature, part, lambda *of, target=target: curvature.Found([], [target]))
+    monkeypatch.setattr(curvature, "busy", lambda where: ["busy"])
+    report = curvature.run(replace(curvature.QUICK, judged=True), 1, lambda line: None)
+    assert [target.claim for target in report.targets] == list(PARTS) and report.notes[-1] == "busy"
+
+
+def test_speed_counts_where_the_others_residual_is_no_smaller():
+    def at(seconds):
+        return _timing.Timed(0.0, np.array([seconds]), np.array([seconds]), None)
+
+    slow, fast, fine = f"{PYHESSIAN}, 1 thread, tol=1", f"{PYHESSIAN}, 2 threads, tol=1", f"{LANDSCAPER}, tol=1"
+    loose = f"{PYHESSIAN}, 1 thread, {AS_IS}"
+    timed = {curvature.PAIRS: at(1.0), curvature.LOOSELY: at(0.5), slow: at(30.0), fast: at(20.0), fine: at(40.0)}
+    residuals = dict.fromkeys(timed, 1e-3) | {fine: 1e-4, loose: 1e-2}
+    targets, notes = curvature._faster("t", timed | {loose: at(2.0)}, residuals)
+    assert [(target.limit, target.met) for target in targets] == [(10, True), (5, False)]
+    assert targets[0].value == 20 and np.isnan(targets[1].value)
+    assert len(notes) == 1 and notes[0].endswith("4.00×")
+
+
+def test_residuals_and_eigenvalues_are_those_of_the_whole_matrix(problem, matrix):
+    values, vectors = np.linalg.eigh(matrix)
+    turned = vectors.T[-2:] + 0.1 * vectors.T[:2]
+    turned /= np.linalg.norm(turned, axis=1, keepdims=True)
+    wanted = np.linalg.norm(turned @ matrix - values[-2:, None] * turned, axis=1)
+    found = Exact(problem).residuals(problem.point, Pairs(values[-2:], 3 * turned))  # of vectors of any length
+    np.testing.assert_allclose(found, wanted, rtol=1e-9)
+    np.testing.assert_allclose(Exact(problem).eigenvalues(problem.point, "LA", 2), values[-2:], rtol=1e-9)
+    np.testing.assert_allclose(Exact(problem).eigenvalues(problem.point, "BE", 2), values[[0, -1]], rtol=1e-9)
+
+
+def test_moments_are_those_of_the_whole_matrix(problem, matrix):
+    values = np.linalg.eigvalsh(matrix)
+    np.testing.assert_allclose(Exact(problem).moments(), [values.mean(), (values**2).mean()], rtol=1e-9)
+
+
+def test_both_ways_to_write_a_product_are_right_and_compile_once(problem, matrix, compilations):
+    vector = np.random.default_rng(0).standard_normal(len(matrix)).astype(np.float32)
+    for at in _curvature_peers.compiled(problem.loss).values():
+        np.testing.assert_allclose(at(problem.point)(jnp.asarray(vector)), matrix @ vector, atol=1e-5)
+        elsewhere = problem.at(0.5, 0.5)
+        with compilations() as tally:
+            moved = at(elsewhere)(jnp.asarray(vector))
+        assert tally.count == 0
+        assert np.linalg.norm(moved - matrix @ vector) > 1e-2
+
+
+def test_a_compiled_loop_of_products_ends_at_the_largest_eigenvalue(problem, matrix):
+    start = jnp.asarray(np.random.default_rng(0).standard_normal((2, len(matrix))), jnp.float32)
+    quotients = [row @ matrix @ row for row in np.asarray(curvature._chain(problem, 300)(problem.point, start))]
+    np.testing.assert_allclose(quotients, np.linalg.eigvalsh(matrix)[-1], rtol=1e-5)
+
+
+def test_operations_are_those_of_the_products(problem):
+    """As XLA counts them for one product but for what is no product of matrices."""
+    sizes = replace(curvature.QUICK, layers=(64, 32, 10))
+    network = ls.mlp(sizes.layers, activation="tanh", output="softmax", loss="cross_entropy")
+    larger = replace(problem, network=network, params=network.init(jax.random.key(0)))
+    at, vector = jax.jit(lambda point: jax.linearize(jax.grad(larger.loss), point)[1]), jnp.ones_like(larger.point)
+    costs: Any = jax.jit(lambda product, v: product(v)).lower(at(larger.point), vector).compile().cost_analysis()
+    own = curvature._operations(sizes)
+    assert own <= costs["flops"] < 1.15 * own
+
+
+def test_cells_are_read_in_the_order_of_the_loops_points(problem):
+    axis = np.linspace(-1, 1, 3, dtype=np.float32)
+    found = curvature._read(curvature._surface(problem, axis))
+    for i in (1, 5):
+        right = Exact(problem).eigenvalues(problem.at(float(axis[i // 3]), float(axis[i % 3])), "BE", 2)
+        np.testing.assert_allclose(found.values[i], right, atol=curvature.TOLERANCE * np.abs(right).max())
+
+
+def test_a_tool_that_is_not_installed_is_named_with_the_reason(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    missing = _curvature_peers._missing()
+    assert set(missing) == {PYHESSIAN, LANDSCAPER} and "torch" in missing[PYHESSIAN]
+
+
+def test_without_pytorch_there_are_no_peers(problem, alone):
+    assert _curvature_peers.eigenpairs(problem, 2, (1e-5,), 10) == {}
+    assert _curvature_peers.densities(problem, 5, 1) == _curvature_peers.products(problem, np.ones(3)) == {}
+    assert _curvature_peers.broken(problem) == ""
+
+
+def test_peers_see_the_same_matrix(problem, matrix):
+    pytest.importorskip("torch")
+    values = np.linalg.eigvalsh(matrix)
+    for by, call in _curvature_peers.eigenpairs(problem, 2, (1e-7,), 1000).items():
+        found = call()
+        if AS_IS not in by:
+            np.testing.assert_allclose(found.values, values[:-3:-1], rtol=1e-4, err_msg=by)
+            assert (Exact(problem).residuals(problem.point, found) < 5e-3).all(), by
+    for by, call in _curvature_peers.densities(problem, 8, 50).items():
+        found = call()
+        np.testing.assert_allclose(found.weights.sum(axis=1), 1, rtol=1e-3, err_msg=by)
+        moments = curvature._moments(found)
+        off = moments.mean(axis=0) - [values.mean(), (values**2).mean()]
+        assert (np.abs(off) < 5 * moments.std(axis=0) / 50**0.5).all(), by
+
+
+def test_tensors_go_back_to_where_they_came_from(problem):
+    pytest.importorskip("torch")
+    vector = np.arange(problem.point.size, dtype=np.float32)
+    tensors = _curvature_peers._tensors(problem, vector)
+    assert [tuple(tensor.shape) for tensor in tensors] == [(3, 64), (3,), (10, 3), (10,)]
+    np.testing.assert_array_equal(_curvature_peers._flat(tensors), vector)
+    weights = ravel_pytree(problem.params)[1](jnp.asarray(vector))["layer1"]["W"]
+    np.testing.assert_array_equal(tensors[0].numpy(), np.asarray(weights).T)
