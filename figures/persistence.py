@@ -31,9 +31,7 @@ from _page import head, open_frame, settle, without_legend
 from matplotlib.lines import Line2D
 
 import landscape as ls
-from landscape.analysis.topology.topology import Persistence, persistence
 from landscape.plot import style
-from landscape.plot.persistence import persistence as plot_persistence
 
 X = np.array([[1.0, 0], [30, 0], [0, 1], [0, 15], [1, 1]])
 TARGETS = np.array([0.9, 0.1, 0.9, 0.1, 0.9])
@@ -72,11 +70,11 @@ def surface_of(edge, penalties=None):
 def compute():
     with jax.enable_x64(True):
         swept = surface_of(EDGE, {f"λ={strength:.4g}": penalty(strength) for strength in STRENGTHS})
-        found = [persistence(swept.isel(penalty=i)).at_least(LEAST) for i in range(len(STRENGTHS))]
+        found = [ls.persistence(swept.isel(penalty=i)).at_least(LEAST) for i in range(len(STRENGTHS))]
         data = {"sweep": _sweep(found), "grids": _grids()}
         for number, (strength, window) in enumerate(SHOWN.items()):
             surface = surface_of(np.linspace(*window, 241), {"": penalty(strength)}).isel(penalty=0, drop=True)
-            one = persistence(surface).at_least(LEAST)
+            one = ls.persistence(surface).at_least(LEAST)
             data[f"pairs_{number}"] = one.pairs
             data[f"cells_{number}"] = xr.Dataset({"objective": one.values, "basin": one.basins})
     return data
@@ -131,7 +129,7 @@ def _grids():
     """The persistence of all minima but the lowest, and whether each is one of the four, grid by grid."""
     finest = surface_of(spread(CELLS[-1], 10.0))
     steps = [slice(None, None, (CELLS[-1] - 1) // (count - 1)) for count in CELLS]  # coarser grids are parts of it
-    found = [persistence(finest.isel({"w[0]": step, "w[1]": step})) for step in steps]
+    found = [ls.persistence(finest.isel({"w[0]": step, "w[1]": step})) for step in steps]
     found = [one.minima.isel(pair=slice(1, None)) for one in found]
     most = max(one.sizes["pair"] for one in found)
     heights, real = np.full((2, len(CELLS), most), np.nan)
@@ -159,12 +157,12 @@ def draw(data):
     figure = style.figure(style.DOUBLE, 4.9)
     top, bottom = figure.subplots(2, 3, height_ratios=(1.2, 1))
     for number, (ax, strength) in enumerate(zip(top, SHOWN, strict=True)):
-        plot_persistence(result(data, number), "surface", ax=ax)
+        ls.plot.persistence(result(data, number), "surface", ax=ax)
         ax.set_box_aspect(1)
         ax.set(xlabel="$w_1$", ylabel="$w_2$" if number == 0 else "")
         without_legend(ax)
         head(ax, "abc"[number], f"$\\lambda$ = {strength:g}")
-    plot_persistence(result(data, 0), "barcode", ax=bottom[0])
+    ls.plot.persistence(result(data, 0), "barcode", ax=bottom[0])
     without_legend(bottom[0])
     bottom[0].set_yticks(range(5), ["0", "1", "2", "3", "loop"], fontsize=7.5)
     _draw_sweep(bottom[1], data["sweep"])
@@ -178,7 +176,7 @@ def draw(data):
 
 def result(data, number):
     cells = data[f"cells_{number}"]
-    return Persistence(data[f"pairs_{number}"], cells.objective, cells.basin)
+    return ls.Persistence(data[f"pairs_{number}"], cells.objective, cells.basin)
 
 
 def _draw_sweep(ax, sweep):

@@ -79,6 +79,9 @@ _HOME = {
     "open_surface": "landscape.surfaces.io",
     "open_interpolant": "landscape.surfaces.io",
     "open_trajectory": "landscape.surfaces.io",
+    "sharpness": "landscape.analysis.sharpness.sharpness",
+    "Sharpness": "landscape.analysis.sharpness.sharpness",
+    "sharpness_along": "landscape.analysis.sharpness.along",
     "persistence": "landscape.analysis.topology.topology",
     "Persistence": "landscape.analysis.topology.topology",
     # where the minima are, and whether there are any

@@ -7,6 +7,9 @@ from landscape.analysis.descent import descend as descend
 from landscape.analysis.flatness import compare_flatness as compare_flatness
 from landscape.analysis.optimizers import proximal_gradient as proximal_gradient
 from landscape.analysis.scale_sweep import scale_sweep as scale_sweep
+from landscape.analysis.sharpness.along import sharpness_along as sharpness_along
+from landscape.analysis.sharpness.sharpness import Sharpness as Sharpness
+from landscape.analysis.sharpness.sharpness import sharpness as sharpness
 from landscape.analysis.topology.topology import Persistence as Persistence
 from landscape.analysis.topology.topology import persistence as persistence
 from landscape.charts.axes import axes_around as axes_around

@@ -628,7 +628,8 @@ def test_importing_landscape_does_not_import_matplotlib():
 def test_all_names_are_there():
     assert set(ls.plot.__all__) == {
         "basins", "contour", "dark_minimum", "gradient_norm", "line", "many_planes", "network", "neuron_output",
-        "optimizers", "penalty_path", "persistence", "slices", "style", "surface3d", "trainability", "trajectory",
+        "optimizers", "penalty_path", "persistence", "slices", "spectrum", "style", "surface3d", "trainability",
+        "trajectory",
     }  # fmt: skip
     assert all(callable(getattr(ls.plot, name)) for name in ls.plot.__all__ if name != "style")
 

@@ -11,7 +11,6 @@ from hypothesis import given, settings, strategies
 from hypothesis.extra import numpy as arrays
 
 import landscape as ls
-from landscape.analysis.topology.topology import persistence
 
 NAMES = ("x", "y", "z")
 
@@ -25,7 +24,7 @@ def surface(values, *axes, name="f", **more):
 
 
 def found(values, *axes, **options):
-    return persistence(surface(values, *axes), "f", **options)
+    return ls.persistence(surface(values, *axes), "f", **options)
 
 
 def diagram(result, homology=0):
@@ -101,9 +100,11 @@ def test_descent_is_steepest_between_params():
     """From 3 the ways down are 2 along x and 2.5 along y; a unit of y is twice as long where the chart says so."""
     data = surface([[9.0, 1.0], [0.5, 3.0]])
     data["y"].attrs["unit_length"] = 2.0
-    assert persistence(data, "f").basins.values[1, 1] == persistence(data, "f").basins.values[1, 0]  # x knows none
+    assert (
+        ls.persistence(data, "f").basins.values[1, 1] == ls.persistence(data, "f").basins.values[1, 0]
+    )  # x knows none
     data["x"].attrs["unit_length"] = 1.0
-    assert persistence(data, "f").basins.values[1, 1] == persistence(data, "f").basins.values[0, 1]
+    assert ls.persistence(data, "f").basins.values[1, 1] == ls.persistence(data, "f").basins.values[0, 1]
 
 
 def test_which_minimum_lies_behind_the_saddle_is_not_the_one_merged_into():
@@ -163,7 +164,7 @@ def test_himmelblau_has_its_four_minima():
     problem = ls.problems()["himmelblau"]
     x, y = np.linspace(-5, 5, 101), np.linspace(-5, 5, 111)
     plane = ls.axes_plane(problem.objective.params, "x", "y")
-    result = persistence(ls.evaluate(problem.objective, plane, {"x": x, "y": y}))
+    result = ls.persistence(ls.evaluate(problem.objective, plane, {"x": x, "y": y}))
     assert result.minima.sizes["pair"] == 4 and not result.minima.birth_on_border.any()
     known = np.array([[float(p["x"]), float(p["y"])] for p in problem.minimizers])
     for place in known:
@@ -179,7 +180,7 @@ def test_a_neuron_of_squared_error():
     """Auer's two minima, and the maximum between them, of x = (1, 30), y = (0.9, 0.1)."""
     neuron = ls.neuron(np.float32([1, 30]), np.float32([0.9, 0.1]), loss="half_squared_error", bias=False)
     w = np.linspace(-1, 4, 1001)
-    result = persistence(ls.evaluate(neuron, ls.axes_plane(neuron.params, "w"), {"w": w}))
+    result = ls.persistence(ls.evaluate(neuron, ls.axes_plane(neuron.params, "w"), {"w": w}))
     np.testing.assert_allclose(result.minima.birth_at[:, 0], [-0.0632, 2.1972], atol=5e-3)
     np.testing.assert_allclose(result.minima.death_at[1], [0.1908], atol=5e-3)
     assert result.values.dtype == np.float32
@@ -322,8 +323,8 @@ def test_axes_turned_exchanged_and_warped(seed):
     plain = found(values, x, y)
     for changed in (
         found(values[::-1], x[::-1], y),  # the same surface, its axis listed from the other end
-        persistence(surface(values, x, y).isel(y=[3, 0, 6, 1, 2, 5, 4]), "f"),
-        persistence(surface(values, x, y).transpose("y", "x"), "f"),
+        ls.persistence(surface(values, x, y).isel(y=[3, 0, 6, 1, 2, 5, 4]), "f"),
+        ls.persistence(surface(values, x, y).transpose("y", "x"), "f"),
     ):
         at = changed.pairs.sel(coordinate=["x", "y"])
         for name in ("birth", "death", "birth_at", "death_at", "merges_into", "spills_into"):
@@ -476,7 +477,7 @@ def test_a_loop_around_a_wall_is_never_filled():
     np.testing.assert_array_equal(diagram(result, 1), [[1, np.inf]])
     assert np.isnan(result.pairs.death_at[-1]).all() and "never filled" in str(result)
     flagged = surface(np.where(np.isinf(values), 7, values), finite=(("x", "y"), np.isfinite(values)))
-    np.testing.assert_array_equal(diagram(persistence(flagged, "f", holes="walls"), 1), [[1, np.inf]])
+    np.testing.assert_array_equal(diagram(ls.persistence(flagged, "f", holes="walls"), 1), [[1, np.inf]])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -502,19 +503,19 @@ def test_what_is_no_wall_is_refused():
 def test_one_panel_is_chosen():
     swept = xr.concat([surface([0.0, 1]), surface([1.0, 0])], dim="penalty").assign_coords(penalty=["λ=0", "λ=1"])
     with pytest.raises(ValueError, match=r"2 penalties \(λ=0, λ=1\).*surface.sel\(penalty='λ=1'\)"):
-        persistence(swept, "f")
-    assert persistence(swept.sel(penalty="λ=1"), "f").pairs.birth_at.item() == 1
+        ls.persistence(swept, "f")
+    assert ls.persistence(swept.sel(penalty="λ=1"), "f").pairs.birth_at.item() == 1
     split = swept.rename(penalty="split")
     with pytest.raises(ValueError, match=r"2 splits .*surface.sel\(split='λ=1'\)"):
-        persistence(split, "f")
+        ls.persistence(split, "f")
 
 
 def test_a_surface_in_part_is_refused():
     part = surface([0.0, 1, 2], computed=("x", [True, False, True]))
     with pytest.raises(ValueError, match="computed in part: 1 of 3 cells are missing"):
-        persistence(part, "f")
+        ls.persistence(part, "f")
     done = surface([0.0, 1, 2], computed=("x", [True] * 3))
-    assert persistence(done, "f").pairs.sizes["pair"] == 1
+    assert ls.persistence(done, "f").pairs.sizes["pair"] == 1
 
 
 @pytest.mark.parametrize(
@@ -535,7 +536,7 @@ def test_a_surface_in_part_is_refused():
 )
 def test_bad_surfaces(given, variable, error, message):
     with pytest.raises(error, match=message):
-        persistence(given, variable)
+        ls.persistence(given, variable)
 
 
 @pytest.mark.parametrize("threshold", [-1.0, np.inf, np.nan])

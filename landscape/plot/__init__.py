@@ -15,6 +15,7 @@ network          a network with δ on its units and W_ij δ_j on its edges, for 
 basins           where each start ends, and in how many steps
 trainability     for which hyper-parameters training converges
 optimizers       which share of starts each optimizer has solved, by steps
+spectrum         the density of a Hessian's eigenvalues with its error band, outliers marked
 persistence      which minimum merges at which saddle: on the surface, as a diagram, as bars
 style            print sizes, colors, and the look of each optimizer and each λ
 """
@@ -32,11 +33,13 @@ from landscape.plot.optimizers import optimizers
 from landscape.plot.penalty_path import penalty_path
 from landscape.plot.persistence import persistence
 from landscape.plot.slices import slices
+from landscape.plot.spectrum import spectrum
 from landscape.plot.surface3d import surface3d
 from landscape.plot.trainability import trainability
 from landscape.plot.trajectory import trajectory
 
 __all__ = [
     "basins", "contour", "dark_minimum", "gradient_norm", "line", "many_planes", "network", "neuron_output",
-    "optimizers", "penalty_path", "persistence", "slices", "style", "surface3d", "trainability", "trajectory",
+    "optimizers", "penalty_path", "persistence", "slices", "spectrum", "style", "surface3d", "trainability",
+    "trajectory",
 ]  # fmt: skip

@@ -21,6 +21,7 @@ from landscape.operators.top_eigenpairs import Eigenpairs
 from landscape.plot import _page, style
 
 _FLOOR = 0.1  # of the peak of a single eigenvalue: what is below is rounding, or the tail of a Gaussian
+_TINY = 1e-100  # in place of 0 on a logarithmic scale: far below the window
 _BAND, _EXACT = 0.25, "#555555"
 _MARK: dict[str, Any] = {"marker": "v", "linestyle": "none", "markersize": 4.0, "markeredgewidth": 0.7, "zorder": 5}
 _COLOR = style.VERMILLION
@@ -55,15 +56,14 @@ def spectrum(
     with style.context():
         figure, axes = _page.canvas(ax, width)
         one = 1 / (params * float(data.attrs["width"]) * np.sqrt(2 * np.pi))
-        entries = _draw_density(axes, data, color, _FLOOR * one)
+        entries = _draw_density(axes, data, color)
         if exact is not None:
             entries += _draw_exact(axes, data, _eigenvalues("exact", exact, params))
         if eigenpairs is not None:
             entries += _draw_pairs(axes, eigenpairs, one)
         grid = data["eigenvalue"]
         axes.set(yscale="log", xlim=(float(grid[0]), float(grid[-1])), xlabel=grid.attrs["long_name"], ylabel="density")
-        top = max(float(line.get_ydata().max()) for line in axes.lines)  # type: ignore[union-attr]
-        axes.set_ylim(_FLOOR * one, 2 * top)
+        axes.set_ylim(_FLOOR * one, 2 * max(one, float(data["density"].max())))
         axes.spines[["top", "right"]].set_visible(False)
         _page.finish(figure, axes, [entries], own=ax is None)
     return figure
@@ -89,13 +89,13 @@ def _eigenvalues(name: str, values: ArrayLike, count: int | None = None) -> np.n
     return found
 
 
-def _draw_density(axes: Axes, data: xr.Dataset, color: str, floor: float) -> list[Any]:
+def _draw_density(axes: Axes, data: xr.Dataset, color: str) -> list[Any]:
     grid, mean, error = (data[name].to_numpy() for name in ("eigenvalue", "density", "density_stderr"))
-    axes.plot(grid, np.maximum(mean, floor / 10), color=color, zorder=3)
+    axes.plot(grid, np.maximum(mean, _TINY), color=color, zorder=3)
     label = f"{data.attrs['num_probes']} probes of {data.attrs['num_matvecs']} products"
     if not np.isfinite(error).all():
         return [Line2D([], [], color=color, label=label)]
-    low, high = (np.maximum(mean + sign * 2 * error, floor / 10) for sign in (-1, 1))
+    low, high = (np.maximum(mean + sign * 2 * error, _TINY) for sign in (-1, 1))
     axes.fill_between(grid, low, high, color=color, alpha=_BAND, linewidth=0, zorder=2)
     return [Line2D([], [], color=color, label=label), Patch(color=color, alpha=_BAND, linewidth=0, label="±2 s.e.")]
 
@@ -103,7 +103,7 @@ def _draw_density(axes: Axes, data: xr.Dataset, color: str, floor: float) -> lis
 def _draw_exact(axes: Axes, data: xr.Dataset, values: np.ndarray) -> list[Any]:
     grid, width = data["eigenvalue"].to_numpy(), float(data.attrs["width"])
     peaks = np.exp(-0.5 * ((grid[:, None] - values) / width) ** 2) / (width * np.sqrt(2 * np.pi))
-    smoothed = np.maximum(peaks.mean(axis=1), np.finfo(float).tiny)
+    smoothed = np.maximum(peaks.mean(axis=1), _TINY)
     look: dict[str, Any] = {"color": _EXACT, "linestyle": (0, (3, 1.5)), "linewidth": 0.9}
     axes.plot(grid, smoothed, zorder=4, **look)
     return [Line2D([], [], label="all eigenvalues", **look)]
@@ -117,7 +117,7 @@ def _draw_pairs(axes: Axes, eigenpairs: Any, height: float) -> list[Any]:
     entries = []
     for some, face, label in ((converged, _COLOR, "eigenvalue"), (~converged, "white", "not converged")):
         if some.any():
-            look = _MARK | {"markerfacecolor": face, "markeredgecolor": _COLOR}
+            look: dict[str, Any] = _MARK | {"markerfacecolor": face, "markeredgecolor": _COLOR}
             axes.plot(values[some], np.full(some.sum(), height), **look)
             entries.append(Line2D([], [], label=label, **look))
     return entries

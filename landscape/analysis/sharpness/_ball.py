@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -19,6 +19,7 @@ from landscape._trees import Params
 from landscape.objectives import data as _data
 from landscape.objectives.data import Batch
 from landscape.objectives.objective import Losses, Objective, losses_and_weights, reduced
+from landscape.operators.estimates import Trace, trace
 from landscape.operators.products import PRECISION, Curvature, curvature
 from landscape.operators.top_eigenpairs import Eigenpairs, top_eigenpairs
 
@@ -64,12 +65,22 @@ class Ball:
         """Independent normal numbers; 0 where the scale is, and nothing moves."""
         return _random(key, self.operator.params["scale"])
 
+    @cached_property
+    def smooth(self) -> bool:
+        """Whether θ and the Hessian there are finite."""
+        return is_finite(self.operator)
+
     def eigenpair(self, key: Array, **options: Any) -> Eigenpairs | None:
         """The largest eigenvalue of the Hessian by u, and its eigenvector; None where the Hessian is not finite."""
-        if not is_finite(self.operator, key):
-            return None
         operator = self.operator
+        if not self.smooth:
+            return None
         return top_eigenpairs(operator.objective, operator.params, key=key, leaves="u", **options)
+
+    def trace(self, key: Array, **options: Any) -> Trace | None:
+        """The trace of the Hessian by u; None where the Hessian is not finite."""
+        operator = self.operator
+        return trace(operator.objective, operator.params, key=key, leaves="u", **options) if self.smooth else None
 
     def _summed(self, u: Params, slope: bool) -> tuple[Array, Any]:
         program, objective = self.operator.program, self.operator.objective
@@ -102,10 +113,11 @@ def ball(
     return Ball(curvature(moved, given, leaves="u", batch_size=batch_size, memory=memory))
 
 
-def is_finite(operator: Curvature, key: Array) -> bool:
-    """Whether a product with a random vector is: a Hessian with an entry that is not finite makes it NaN."""
-    product = operator.times(jax.tree.map(lambda leaf: leaf[None], _normal(key, operator.inputs.moving)))
-    return all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(product))
+def is_finite(operator: Curvature) -> bool:
+    """Whether params and matrix are; by one product, of a vector without zeros: what is not finite, stays in it."""
+    ones = jax.tree.map(lambda leaf: jnp.ones((1, *leaf.shape), _trees.wide(leaf)), operator.inputs.moving)
+    moving = _trees.floating(operator.params)
+    return all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves((moving, operator.times(ones))))
 
 
 @partial(jax.jit, static_argnames=("losses", "slope"))
@@ -129,9 +141,6 @@ def _share(losses: Losses, params: Params, u: Params, batch: Batch, slope: bool)
 
 @jax.jit
 def _random(key: Array, scale: Params) -> Params:
-    return jax.tree.map(lambda n, t: jnp.where(t == 0, 0, n), _normal(key, scale), scale)
-
-
-@jax.jit
-def _normal(key: Array, like: Params) -> Params:
-    return _trees.normal(key, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, _trees.wide(leaf)), like))
+    leaves, structure = jax.tree.flatten(scale)
+    each = zip(jax.random.split(key, len(leaves)), leaves, strict=True)
+    return structure.unflatten([jnp.where(t == 0, 0, jax.random.normal(k, t.shape, t.dtype)) for k, t in each])

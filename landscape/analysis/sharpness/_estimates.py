@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,11 +13,9 @@ from jax import Array
 
 from landscape import _trees
 from landscape._trees import Params
-from landscape.analysis.sharpness import _ball
 from landscape.analysis.sharpness._ball import Ball
 from landscape.charts import directions
 from landscape.charts.directions import Axis
-from landscape.operators.products import Curvature
 from landscape.tiles.progress import Progress
 
 AT_A_TIME = 8  # probes multiplied at a time
@@ -41,23 +39,24 @@ def average(ball: Ball, sigma: float, key: Array, num_probes: int, bar: Progress
     return _estimated(np.array(means))
 
 
-def relative_flatness(operator: Curvature, inner: int, key: Array, num_probes: int, bar: Progress) -> Estimate:
+def relative_flatness(ball: Ball, kernel: str, inner: int, key: Array, num_probes: int, bar: Progress) -> Estimate:
     """κ = Σ ⟨w_s, w_s'⟩ tr H_ss' of one kernel: the mean of vᵀHv over v = z ⊗ (Wᵀξ), z and ξ random signs.
 
-    operator: the Hessian over the kernel alone.
-    inner:    the axis of the kernel that counts its inputs.
-    For E[zzᵀ] = I, and E[(Wᵀξ)(Wᵀξ)ᵀ] = WᵀW.
+    kernel: the leaf's name.
+    inner:  its axis that counts the inputs.
+    For E[zzᵀ] = I, and E[(Wᵀξ)(Wᵀξ)ᵀ] = WᵀW. All other entries of v are 0: all kernels share one compiled product.
     """
-    if not _ball.is_finite(operator, key):
-        return Estimate(np.nan, np.nan)
     samples = []
+    zeros = jax.tree.map(lambda leaf: jnp.zeros((AT_A_TIME, *leaf.shape), leaf.dtype), ball.operator.inputs.moving)
+    weights = _trees.named_leaves(_trees.floating(ball.operator.params["at"]))[kernel]
     for first in range(0, num_probes, AT_A_TIME):
-        places = jnp.arange(first, min(first + AT_A_TIME, num_probes))
-        keys = jax.vmap(partial(jax.random.fold_in, key))(places)
-        probes = _probes(keys, operator.inputs.moving, inner)
-        samples.append(np.asarray(_quadratic(probes, operator.times(probes)), np.float64))
-        bar.update(len(places))
-    return _estimated(np.concatenate(samples))
+        places = jnp.arange(first, first + AT_A_TIME)
+        probes = _probes(key, places, weights.astype(_trees.wide(weights)), inner)
+
+        block = zeros | {"u": jax.tree_util.tree_map_with_path(partial(_placed, kernel, probes), zeros["u"])}
+        samples.append(np.asarray(_quadratic(block, ball.operator.times(block)), np.float64))
+        bar.update(AT_A_TIME)
+    return _estimated(np.concatenate(samples)[:num_probes])
 
 
 def kernels(params: Params, filter_axis: Axis | Mapping[str, Axis] | None) -> dict[str, int]:
@@ -77,19 +76,20 @@ def _estimated(samples: np.ndarray) -> Estimate:
         return Estimate(float(samples.mean()), float(samples.std(ddof=1) / np.sqrt(len(samples))))
 
 
+def _placed(kernel: str, probes: Array, path: Any, other: Array) -> Array:
+    return probes if _trees.path_name(path) == kernel else other
+
+
 @partial(jax.jit, static_argnames="inner")
-def _probes(keys: Array, kernel: Params, inner: int) -> Params:
-    """z ⊗ (Wᵀξ), leaves (b, *leaf), of a tree whose one leaf is W, or Wᵀ where `inner` is 1."""
+def _probes(key: Array, places: Array, weights: Array, inner: int) -> Array:
+    """z ⊗ (Wᵀξ), one for each place: (b, *W.shape)."""
 
-    def one(key: Array, leaf: Array) -> Array:
-        weights = leaf.astype(_trees.wide(leaf))
-        for_inputs, for_outputs = jax.random.split(key)
-        z = jax.random.rademacher(for_inputs, weights.shape[inner : inner + 1], weights.dtype)
-        signs = jax.random.rademacher(for_outputs, weights.shape[inner : inner + 1], weights.dtype)
-        outputs = jnp.tensordot(signs, weights, (0, inner), precision="highest")
-        return jnp.tensordot(z, outputs, 0) if inner == 0 else jnp.tensordot(outputs, z, 0)
+    def one(place: Array) -> Array:
+        signs = jax.random.rademacher(jax.random.fold_in(key, place), (2, weights.shape[inner]), weights.dtype)
+        outputs = jnp.tensordot(signs[1], weights, (0, inner), precision="highest")
+        return jnp.tensordot(signs[0], outputs, 0) if inner == 0 else jnp.tensordot(outputs, signs[0], 0)
 
-    return jax.tree.map(lambda leaf: jax.vmap(lambda key: one(key, leaf))(keys), kernel)
+    return jax.vmap(one)(places)
 
 
 @jax.jit

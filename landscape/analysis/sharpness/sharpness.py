@@ -25,8 +25,7 @@ from landscape.analysis.sharpness._ball import Ball
 from landscape.charts.directions import Axis
 from landscape.objectives.objective import Objective, check_objective
 from landscape.objectives.penalties import none
-from landscape.operators.estimates import trace
-from landscape.operators.products import PRECISION, curvature
+from landscape.operators.products import PRECISION
 from landscape.surfaces.provenance import describe
 from landscape.tiles.progress import Progress
 
@@ -76,17 +75,24 @@ class Sharpness:
 
     def __str__(self) -> str:
         attrs, data = self.data.attrs, self.data
+        names, changes = map(list, (data["measure"].values, data["change"].values))
+        width = max(map(len, names))
+        heads = "  ".join(changes)
         lines = [
-            f"Sharpness of the risk {attrs['risk']:.6g} ({attrs['size']} params), radius {attrs['radius']:g}, "
-            f"adaptive radius {attrs['adaptive_radius']:g}:"
+            f"Sharpness of the risk, {attrs['risk']:.6g} at {attrs['size']} params; radius {attrs['radius']:g}, "
+            f"adaptive radius {attrs['adaptive_radius']:g}. ✓: unchanged by",
+            f"  {'':{width}}  {'':20}  {heads}",
         ]
-        width = max(map(len, data["measure"].values))
-        for i, name in enumerate(data["measure"].values):
+        for i, name in enumerate(names):
             value, stderr = float(data["value"][i]), float(data["stderr"][i])
             number = f"{value:.4g}" + (f" ± {stderr:.2g}" if np.isfinite(stderr) else "")
-            number += "" if data["converged"][i] else " (NOT converged)"
-            said = [CHANGES[c] for c in data["change"].values if data["invariant_to"][i].sel(change=c)]
-            lines.append(f"  {name:{width}}  {number:20}  unchanged by {', '.join(said)}")
+            ticks = "  ".join(
+                f"{'✓' if kept else '–':{len(change)}}"
+                for change, kept in zip(changes, data["invariant_to"].values[i], strict=True)
+            )
+            lines.append(
+                f"  {name:{width}}  {number:20}  {ticks}".rstrip() + ("" if data["converged"][i] else "  NOT converged")
+            )
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -117,7 +123,7 @@ def sharpness(
     radius: float = 0.05,
     adaptive_radius: float = 0.5,
     measures: Sequence[str] = MEASURES,
-    num_probes: int = 100,
+    num_probes: int = 96,
     num_starts: int = 4,
     max_steps: int = 200,
     filter_axis: Axis | Mapping[str, Axis] | None = None,
@@ -140,8 +146,8 @@ def sharpness(
     key:             of the starts and probes. The same key gives the same probes.
     radius:          ρ, in the unit of the params; `adaptive_radius`: ρₐ, relative to them (both as their authors').
     measures:        which of the eight.
-    num_probes:      random probes of the average case (pairs ±δ), the trace and each relative flatness, 2 or more. Their
-                     standard errors are standard deviations / √num_probes.
+    num_probes:      random probes of the average case (pairs ±δ), the trace and each relative flatness, 2 or more.
+                     Standard errors are standard deviations / √num_probes.
     num_starts:      random starts of each ascent, beside the gradient's direction and both of the top eigenvector's.
     max_steps:       of each ascent.
     filter_axis:     which axis of a weight matrix counts the units that it leads to, as in `random_directions`: −1 for
@@ -149,20 +155,22 @@ def sharpness(
     batch_size, memory: as in `curvature`; data that do not fit into memory are read batch by batch, once a step.
     progress:        show bars; by default after two seconds on a terminal.
 
-    All are of the risk on all data, without the penalty: a penalty changes when layers are rescaled, the function does
-    not. The maxima are LOWER BOUNDS, the largest of what projected gradient ascent and the points on its way found;
-    `converged` says that the point is stationary, the gap ρ‖g‖ − ⟨g, δ⟩ ≤ √ε of the increase, not that it is the
-    highest. Keskar et al. take a box |δᵢ| ≤ ε(|θᵢ| + 1) instead of a ball, and 100/(1 + R) times the increase. SAM's is
-    0 where the gradient is 0, and close to a minimum the gradient may be rounding. The adaptive ball has no constant
-    added to |θ|, and biases are in it: entries that are 0 do not move. w_s are the weights that lead to unit s, and
-    H_ss' the Hessian by w_s and w_s'; kernels of convolutions are left out.
+    All are of the risk on all data, without the penalty: a penalty changes when layers are rescaled, the function
+    does not. The maxima are LOWER BOUNDS, the largest of what projected gradient ascent and the points on its way
+    found; `converged` says that the point is stationary, the gap ρ‖g‖ − ⟨g, δ⟩ ≤ √ε of the increase, not that it is
+    the highest; on a kink, of relu say, the highest need not be stationary. Keskar et al. take a box |δᵢ| ≤ ε(|θᵢ|
+    + 1) instead of a ball, and 100/(1 + R) times the increase. Increases of some ε·R, ε the rounding unit of the
+    dtype, are rounding: take a larger radius, or float64. SAM's is 0 where the gradient is 0, and close to a
+    minimum the gradient may be rounding. The adaptive ball has no constant added to |θ|, and biases are in it:
+    entries that are 0 do not move. w_s are the weights that lead to unit s, and H_ss' the Hessian by w_s and w_s';
+    kernels of convolutions are left out.
 
     What leaves a measure alone (`invariant_to`), to rounding, where maxima are found:
         rotation         any orthogonal change of coordinates: all but adaptive, adaptive_sam and relative_flatness
         units            hidden units in another order, or with the signs of all their weights changed (tanh): all
-        layer_rescaling  a layer (weights and biases) times c > 0, the weights of the next / c (relu): the function is the
-                         same, and adaptive, adaptive_sam and relative_flatness are; the others become as large or as
-                         small as one likes (Dinh et al. 2017)
+        layer_rescaling  a layer (weights and biases) times c > 0, the weights of the next / c (relu): the function is
+                         the same, and so are adaptive, adaptive_sam and relative_flatness; the others become as large
+                         as one likes (Dinh et al. 2017)
         unit_rescaling   the same of one unit: adaptive and adaptive_sam, which no factors of single entries change.
                          κ of a layer stays when its own units are rescaled, and changes with those that it reads
     Returns: a `Sharpness`; print it. Measures of what is not finite are NaN or infinite, and `finite` is False.
@@ -173,16 +181,13 @@ def sharpness(
     Boley 2021, definition 3 (arXiv:2001.00939).
 
         >>> import jax, jax.numpy as jnp, landscape as ls
-        >>> network = ls.mlp((1, 3, 1), activation="relu")
-        >>> params = network.init(jax.random.key(0), "he")
-        >>> fit = network.objective([[-1.0], [0.5], [1.0]], [0.0, 1.0, 1.0], params=params)
-        >>> rescaled = {
-        ...     "layer1": jax.tree.map(lambda leaf: 8 * leaf, params["layer1"]),
-        ...     "layer2": {"W": params["layer2"]["W"] / 8, "b": params["layer2"]["b"]},
-        ... }
-        >>> a, b = (sharpness(fit, at, key=jax.random.key(1)) for at in (params, rescaled))
-        >>> bool(abs(a["adaptive"] / b["adaptive"] - 1) < 1e-5), bool(b["hessian_max"] > 10 * a["hessian_max"])
-        (True, True)
+        >>> valley = ls.function(lambda p: (p["w1"] * p["w2"] - 1) ** 2, {"w1": 1.0, "w2": 1.0})
+        >>> a, b = ({"w1": 1.0, "w2": 1.0}, {"w1": 10.0, "w2": 0.1})  # minima of one function, rescaled
+        >>> for at in (a, b):
+        ...     found = sharpness(valley, at, key=jax.random.key(0))
+        ...     print(round(found["hessian_max"], 3), round(found["adaptive"], 4))
+        4.0 0.6924
+        200.02 0.6924
     """
     check_objective(objective)
     params, wanted = objective._read(params), _checked_measures(measures)
@@ -205,34 +210,41 @@ def sharpness(
 
 
 def _measured(
-    risk: Objective, params: Params, wanted: list[str], radii: dict[str, float], key: Array, asked: _Asked
+    risk: Objective, params: Params, wanted: set[str], radii: dict[str, float], key: Array, asked: _Asked
 ) -> dict[str, _Found]:
+    """Each measure that is wanted, in the order of `MEASURES`."""
     of_ball, of_adaptive, of_trace, of_kernels = jax.random.split(key, 4)
     found: dict[str, _Found] = {}
-    inside = [name for name in ("worst_case", "average_case", "sam", "hessian_max") if name in wanted]
-    if inside:
-        ball = _ball.ball(risk, params, adaptive=False, **asked.options)
-        found |= _in_ball(ball, radii["radius"], inside, of_ball, asked)
-    inside = [name for name in ("adaptive", "adaptive_sam") if name in wanted]
-    if inside:
-        ball = _ball.ball(risk, params, adaptive=True, **asked.options)
-        found |= _in_ball(ball, radii["adaptive_radius"], inside, of_adaptive, asked)
-    if "relative_flatness" in wanted:
-        found |= _flatness_of_kernels(risk, params, of_kernels, asked)
+    ball = _ball.ball(risk, params, adaptive=False, **asked.options)
+    found |= _in_ball(
+        ball, radii["radius"], {"worst_case", "average_case", "sam", "hessian_max"} & wanted, of_ball, asked
+    )
+    found |= _flatness_of_kernels(ball, of_kernels, asked) if "relative_flatness" in wanted else {}
     if "hessian_trace" in wanted:
-        found["hessian_trace"] = _trace(risk, params, of_trace, asked)
+        trace = ball.trace(of_trace, num_probes=asked.num_probes, progress=asked.progress, **asked.options)
+        found["hessian_trace"] = _Found(np.nan) if trace is None else _Found(trace.value, trace.stderr)
+    if {"adaptive", "adaptive_sam"} & wanted:
+        ball = _ball.ball(risk, params, adaptive=True, **asked.options)
+        found |= _in_ball(ball, radii["adaptive_radius"], {"adaptive", "adaptive_sam"} & wanted, of_adaptive, asked)
+    if not found:
+        raise ValueError(
+            "`measures` is relative_flatness alone, but `params` has no matrix of weights (two axes, and no bias); ask "
+            "for others, such as adaptive."
+        )
     return dict(sorted(found.items(), key=lambda item: MEASURES.index(item[0].partition(" ")[0])))
 
 
-def _in_ball(ball: Ball, radius: float, wanted: list[str], key: Array, asked: _Asked) -> dict[str, _Found]:
+def _in_ball(ball: Ball, radius: float, wanted: set[str], key: Array, asked: _Asked) -> dict[str, _Found]:
     of_lanczos, of_starts, of_average = jax.random.split(key, 3)
     found: dict[str, _Found] = {}
     pair = None
-    if set(wanted) & {"worst_case", "adaptive", "hessian_max"}:
+    if wanted & {"worst_case", "adaptive", "hessian_max"}:
         pair = ball.eigenpair(of_lanczos, progress=asked.progress, **asked.options)
     if "hessian_max" in wanted:
-        found["hessian_max"] = _Found(np.nan) if pair is None else _Found(pair.values[0], np.nan, pair.converged[0])
-    for name in {"worst_case", "adaptive"} & set(wanted):
+        found["hessian_max"] = (
+            _Found(np.nan, np.nan, False) if pair is None else _Found(pair.values[0], np.nan, pair.converged[0])
+        )
+    for name in {"worst_case", "adaptive"} & wanted:
         starts = [ball.random(jax.random.fold_in(of_starts, i)) for i in range(asked.num_starts)]
         if pair is not None:
             top = jax.tree.map(lambda leaf: leaf[0], pair.vectors["u"])
@@ -240,7 +252,7 @@ def _in_ball(ball: Ball, radius: float, wanted: list[str], key: Array, asked: _A
         with Progress(1 + len(starts), "starts", asked.progress) as bar:
             highest = _ascent.maximum(ball, radius, starts, asked.max_steps, bar)
         found[name] = _Found(highest.value, np.nan, highest.converged)
-    for name in {"sam", "adaptive_sam"} & set(wanted):
+    for name in {"sam", "adaptive_sam"} & wanted:
         found[name] = _Found(_ascent.one_step(ball, radius))
     if "average_case" in wanted:
         sigma = radius / np.sqrt(_size(ball.zero()))
@@ -249,30 +261,22 @@ def _in_ball(ball: Ball, radius: float, wanted: list[str], key: Array, asked: _A
     return found
 
 
-def _flatness_of_kernels(risk: Objective, params: Params, key: Array, asked: _Asked) -> dict[str, _Found]:
-    kernels = _estimates.kernels(params, asked.filter_axis)
+def _flatness_of_kernels(ball: Ball, key: Array, asked: _Asked) -> dict[str, _Found]:
+    kernels = _estimates.kernels(ball.operator.params["at"], asked.filter_axis)
     found = {}
     with Progress(len(kernels) * asked.num_probes, "products", asked.progress) as bar:
         for i, (name, inner) in enumerate(kernels.items()):
-            operator = curvature(risk, params, leaves=name, **asked.options)
             own = jax.random.fold_in(key, i)
-            estimate = _estimates.relative_flatness(operator, inner, own, asked.num_probes, bar)
-            found[f"relative_flatness {name}"] = _Found(*estimate)
+            estimate = _estimates.relative_flatness(ball, name, inner, own, asked.num_probes, bar)
+            found[f"relative_flatness {name or 'params'}"] = _Found(*estimate)
     return found
-
-
-def _trace(risk: Objective, params: Params, key: Array, asked: _Asked) -> _Found:
-    if not _ball.is_finite(curvature(risk, params, **asked.options), key):
-        return _Found(np.nan)
-    estimate = trace(risk, params, key=key, num_probes=asked.num_probes, progress=asked.progress, **asked.options)
-    return _Found(estimate.value, estimate.stderr)
 
 
 def _size(tree: Params) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(_trees.floating(tree)))
 
 
-def _checked_measures(measures: Sequence[str]) -> list[str]:
+def _checked_measures(measures: Sequence[str]) -> set[str]:
     if isinstance(measures, str) or not hasattr(measures, "__iter__"):
         raise TypeError(f"`measures` is {_checks.kind(measures)}; give a list of names, such as {list(MEASURES[:2])}.")
     wanted = list(measures)
@@ -280,7 +284,7 @@ def _checked_measures(measures: Sequence[str]) -> list[str]:
         _checks.one_of("measures", name, dict.fromkeys(MEASURES))
     if not wanted:
         raise ValueError(f"`measures` is empty; give some of {', '.join(MEASURES)}, or leave it out for all.")
-    return wanted
+    return set(wanted)
 
 
 def _dataset(found: dict[str, _Found], attributes: dict[str, Any]) -> xarray.Dataset:
