@@ -100,11 +100,11 @@ def test_descent_is_steepest_between_params():
     """From 3 the ways down are 2 along x and 2.5 along y; a unit of y is twice as long where the chart says so."""
     data = surface([[9.0, 1.0], [0.5, 3.0]])
     data["y"].attrs["unit_length"] = 2.0
-    assert (
-        ls.persistence(data, "f").basins.values[1, 1] == ls.persistence(data, "f").basins.values[1, 0]
-    )  # x knows none
+    basins = ls.persistence(data, "f").basins.values  # x knows none
+    assert basins[1, 1] == basins[1, 0]
     data["x"].attrs["unit_length"] = 1.0
-    assert ls.persistence(data, "f").basins.values[1, 1] == ls.persistence(data, "f").basins.values[0, 1]
+    basins = ls.persistence(data, "f").basins.values
+    assert basins[1, 1] == basins[0, 1]
 
 
 def test_which_minimum_lies_behind_the_saddle_is_not_the_one_merged_into():

@@ -29,11 +29,11 @@ ENOUGH, PASSES = 0.7, 4  # of a vector's length that an orthogonalization may le
 class Krylov(NamedTuple):
     """A basis, and what is known of the operator on it."""
 
-    basis: Params  # leaves (m + b, *leaf)
+    basis: Params  # leaves (m + b, *leaf), as `stored`
     projected: Array  # (m + b, m + b): column j < count is V·B·vⱼ; of entries between those kept, the diagonal
     count: Array  # vectors multiplied by B
     largest: Array  # max ‖Bv‖ over these: the size of B
-    phases: Params  # uniform on [0, π): see `_drawn`
+    phases: Params  # uniform on [0, π): see `_drawn`; their leaves have the shapes of the params
     drawn: Array  # random directions so far
 
 
@@ -52,11 +52,11 @@ def begin(like: Params, rows: int, block: int, phases: Params) -> Krylov:
     phases: random numbers, uniform on [0, π), from which directions are drawn.
     """
     dtype = _trees.wide_of(like)
-    basis = jax.tree.map(lambda leaf: jnp.zeros((rows + block, *leaf.shape), _trees.wide(leaf)), like)
+    nothing = stored(jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, _trees.wide(leaf)), like), 0)
+    basis = jax.tree.map(lambda leaf: jnp.zeros((rows + block, *leaf.shape), leaf.dtype), nothing)
     zero, none = jnp.zeros((), dtype), jnp.zeros((), jnp.int32)
     projected = jnp.zeros((rows + block, rows + block), dtype)
     state = Krylov(basis, projected, none, zero, phases, none)
-    nothing = _trees_like(zero, like)
     return jax.lax.fori_loop(0, block, lambda i, state: _appended(state, nothing, i, rows + block)[0], state)
 
 
@@ -68,6 +68,7 @@ def absorbed(state: Krylov, product: Params, size: int) -> Krylov:
     block = jax.tree.leaves(product)[0].shape[0]
     first, lengths = state.count, jax.vmap(_trees.norm)(product)
     state = state._replace(largest=jnp.maximum(state.largest, jnp.max(lengths).astype(state.largest.dtype)))
+    product = stored(product, 1)
 
     def one(i: Array, state: Krylov) -> Krylov:
         vector = jax.tree.map(lambda leaf: leaf[i], product)
@@ -80,15 +81,18 @@ def absorbed(state: Krylov, product: Params, size: int) -> Krylov:
 
 def following(state: Krylov, block: int) -> Params:
     """The block of vectors that B is to be applied to next, leaves (b, *leaf)."""
-    return jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, state.count, block), state.basis)
+    rows = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, state.count, block), state.basis)
+    return shaped(rows, state.phases)
 
 
 def ritz(state: Krylov, block: int, size: int) -> Ritz:
     """The eigenpairs of what is known of T, in float64: it is small, and on the host."""
+    import scipy.linalg  # threads of NumPy's go on spinning, which slows what JAX computes next by a half
+
     projected, count = np.asarray(state.projected, np.float64), int(state.count)
     known = min(count, size)
     upper = np.triu(projected[:known, :known])
-    values, vectors = np.linalg.eigh(upper + np.triu(upper, 1).T)
+    values, vectors = scipy.linalg.eigh(upper + np.triu(upper, 1).T)
     last = slice(count - block, known)
     remainder = projected[count : count + block, last] @ vectors[last]
     filled = np.zeros((len(projected) - block, known))
@@ -96,8 +100,12 @@ def ritz(state: Krylov, block: int, size: int) -> Ritz:
     return Ritz(values, filled, np.linalg.norm(remainder, axis=0))
 
 
-def combined(basis: Params, coefficients: Array) -> Params:
+def combined(state: Krylov, coefficients: Array) -> Params:
     """Σⱼ coefficients[j, i]·vⱼ over the rows that there are coefficients for: leaves (i, *leaf)."""
+    return shaped(_mixed(state.basis, coefficients), state.phases)
+
+
+def _mixed(basis: Params, coefficients: Array) -> Params:
     count = coefficients.shape[0]
     return jax.tree.map(lambda leaf: jnp.tensordot(coefficients.astype(leaf.dtype), leaf[:count], (0, 0)), basis)
 
@@ -105,7 +113,7 @@ def combined(basis: Params, coefficients: Array) -> Params:
 def restarted(state: Krylov, kept: Array, values: Array, block: int) -> Krylov:
     """From the Ritz vectors that are kept, as columns (m, p), and the block that comes next."""
     rows, count = kept.shape
-    new = combined(state.basis, kept)
+    new = _mixed(state.basis, kept)
     basis = jax.tree.map(
         lambda leaf, ritz: jnp.zeros_like(leaf).at[:count].set(ritz).at[count : count + block].set(leaf[rows:]),
         state.basis,
@@ -134,9 +142,9 @@ def _appended(state: Krylov, vector: Params, place: Array, size: int) -> tuple[K
     rest = without(vector, basis, first)
     length = _trees.norm(rest).astype(dtype)
     broken = length <= BROKEN * jnp.finfo(dtype).eps * state.largest
-    random = _drawn(state)
     scale = jnp.where(broken, 1, length)
-    rest = jax.tree.map(lambda r, n: jnp.where(broken, n, r / scale.astype(r.dtype)), rest, random)
+    rest = jax.tree.map(lambda r: r / scale.astype(r.dtype), rest)
+    rest = jax.lax.cond(broken, lambda: _drawn(state), lambda: rest)
     rest, second, share = _orthogonal(basis, rest, dtype)
     room = place < size
     row = jax.tree.map(lambda r: jnp.where(room, r, 0)[None], rest)
@@ -175,38 +183,30 @@ def _drawn(state: Krylov) -> Params:
     a random number, and all but the first directions are needed at breakdowns only.
     """
     turn = state.drawn + 1
-    return jax.tree.map(lambda leaf: jnp.cos(turn.astype(leaf.dtype) * leaf), state.phases)
+    return stored(jax.tree.map(lambda leaf: jnp.cos(turn.astype(leaf.dtype) * leaf), state.phases), 0)
 
 
 def coefficients(basis: Params, vector: Params, dtype: jnp.dtype) -> Array:
     """⟨vⱼ, vector⟩ of every row."""
-
-    def part(leaf: Array, v: Array) -> Array:
-        rows, column = _matrix(leaf, 1), _matrix(v, 0)
-        return jnp.tensordot(rows, column, column.ndim).astype(dtype)
-
-    return jax.tree.reduce(jnp.add, jax.tree.map(part, basis, vector))
+    parts = jax.tree.map(lambda leaf, v: jnp.tensordot(leaf, v, v.ndim).astype(dtype), basis, vector)
+    return jax.tree.reduce(jnp.add, parts)
 
 
 def without(vector: Params, basis: Params, coefficients: Array) -> Params:
     """vector − Σⱼ coefficients[j]·vⱼ."""
-
-    def part(v: Array, leaf: Array) -> Array:
-        along = jnp.tensordot(coefficients.astype(leaf.dtype), _matrix(leaf, 1), 1)
-        return v - (jax.lax.optimization_barrier(along) if along.ndim < v.ndim else along).reshape(v.shape)
-
-    return jax.tree.map(part, vector, basis)
+    return jax.tree.map(lambda v, leaf: v - jnp.tensordot(coefficients.astype(leaf.dtype), leaf, 1), vector, basis)
 
 
-def _matrix(leaf: Array, lead: int) -> Array:
-    """On CPU the leaf's own dimensions as one: a product over several is 20 times slower (benchmarks/curvature.py).
+def stored(tree: Params, lead: int) -> Params:
+    """A tree as the basis holds it. On CPU each leaf's own dimensions, after the first `lead`, are one.
 
-    Behind a barrier, since XLA undoes a mere reshape. Elsewhere as it is, which keeps its sharding.
+    A product over several is 20 times slower there. Elsewhere leaves keep their shape, and so their sharding.
     """
-    if jax.default_backend() != "cpu" or leaf.ndim < lead + 2:
-        return leaf
-    return jax.lax.optimization_barrier(leaf.reshape(*leaf.shape[:lead], -1))
+    if jax.default_backend() != "cpu":
+        return tree
+    return jax.tree.map(lambda leaf: leaf.reshape(*leaf.shape[:lead], -1), tree)
 
 
-def _trees_like(value: Array, like: Params) -> Params:
-    return jax.tree.map(lambda leaf: jnp.broadcast_to(value.astype(_trees.wide(leaf)), leaf.shape), like)
+def shaped(block: Params, like: Params) -> Params:
+    """Rows of a basis as vectors, leaves (b, *leaf)."""
+    return jax.tree.map(lambda leaf, one: leaf.reshape(leaf.shape[0], *one.shape), block, like)

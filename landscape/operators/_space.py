@@ -40,7 +40,7 @@ def advanced(operator: Curvature, state: Krylov, blocks: int, width: int) -> Kry
         for _ in range(blocks):
             state = _absorbed(state, operator.times(_following(state, width)), operator.size)
     if not np.isfinite(state.projected).all():
-        block = jax.tree.map(lambda leaf: leaf[:width], state.basis)
+        block = _krylov.shaped(jax.tree.map(lambda leaf: leaf[:width], state.basis), state.phases)
         operator.refuse(jax.tree.map(lambda leaf: jnp.where(jnp.isfinite(leaf), leaf, 1), block))
     return state
 
@@ -50,13 +50,13 @@ def _advanced(program: Program, inputs: Inputs, state: Krylov, blocks: int, widt
     return _krylov.run(linear(program, inputs), state, blocks, width, size)
 
 
-_absorbed = jax.jit(_krylov.absorbed, static_argnames="size")
+_absorbed = jax.jit(_krylov.absorbed, static_argnames="size", donate_argnames="state")
 _following = jax.jit(_krylov.following, static_argnames="block")
 
 
 @jax.jit
 def without(block: Params, basis: Params) -> Params:
-    """Vectors, leaves (b, *leaf), less what they have along the rows of an orthonormal basis: twice, for rounding."""
+    """Vectors, leaves (b, *leaf), less what they have along the rows of a basis that is `stored`: twice, for rounding."""
 
     def one(vector: Params) -> Params:
         for _ in range(2):
@@ -64,7 +64,7 @@ def without(block: Params, basis: Params) -> Params:
             vector = _krylov.without(vector, basis, along)
         return vector
 
-    return jax.vmap(one)(block)
+    return _krylov.shaped(jax.vmap(one)(_krylov.stored(block, 1)), jax.tree.map(lambda leaf: leaf[0], block))
 
 
 @jax.jit

@@ -131,16 +131,13 @@ def spectral_density(
     _checks.random_key("key", key)
     rows = min(_checks.count("num_matvecs", num_matvecs), operator.size)
     _checks.count("num_probes", num_probes)
-    one = (rows + 1) * sum(leaf.size * _trees.wide(leaf).itemsize for leaf in jax.tree.leaves(operator.inputs.moving))
-    together = _space.evenly(num_probes, max(1, min(AT_A_TIME, int(_cost.budget(memory) / 2 / one))))
+    together = _together(operator, num_probes, rows, memory)
     nodes, weights = [], []
     with jax.default_matmul_precision(PRECISION), Progress(num_probes * rows, "products", progress) as bar:
         for first in range(0, num_probes, together):
             count = min(together, num_probes - first)
-            phases = _phases(key, first, count, operator.inputs.moving)
-            states = _lanczos(operator, phases, rows)
-            for i in range(count):
-                found = _krylov.ritz(jax.tree.map(lambda leaf, i=i: leaf[i], states), 1, operator.size)
+            for state in _lanczos(operator, key, first, count, rows):
+                found = _krylov.ritz(state, 1, operator.size)
                 nodes.append(found.values)
                 weights.append(np.square(found.vectors[0]))
             bar.update(count * rows)
@@ -154,8 +151,21 @@ def _mean(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return samples.mean(axis=0), stderr
 
 
-def _lanczos(operator: Curvature, phases: Params, rows: int) -> Krylov:
-    """Lanczos from a random vector for each probe; what it knows but the basis."""
+def _together(operator: Curvature, num_probes: int, rows: int, memory: int | None) -> int:
+    """Probes at a time: as many as fit, since they share each pass over the data; one on CPU, where that costs nothing
+    and products of one basis after the other are faster."""
+    if operator.resident and jax.default_backend() == "cpu":
+        return 1
+    one = (rows + 1) * sum(leaf.size * _trees.wide(leaf).itemsize for leaf in jax.tree.leaves(operator.inputs.moving))
+    return _space.evenly(num_probes, max(1, min(AT_A_TIME, int(_cost.budget(memory) / 2 / one))))
+
+
+def _lanczos(operator: Curvature, key: Array, first: int, count: int, rows: int) -> list[Krylov]:
+    """Lanczos from a random vector for each of these probes; what it knows but the basis."""
+    if count == 1:
+        state = _space.begin(operator.inputs.moving, rows, 1, jax.random.fold_in(key, first))
+        return [_space.advanced(operator, state, rows, 1)]
+    phases = _phases(key, first, count, operator.inputs.moving)
     if operator.resident:
         states = _whole(operator.program, operator.inputs, phases, rows, operator.size)
     else:
@@ -166,7 +176,7 @@ def _lanczos(operator: Curvature, phases: Params, rows: int) -> Krylov:
     if not np.isfinite(states.projected).all():
         ones = jax.tree.map(lambda leaf: jnp.ones((1, *leaf.shape), _trees.wide(leaf)), operator.inputs.moving)
         operator.refuse(ones)
-    return states
+    return [jax.tree.map(lambda leaf, i=i: leaf[i], states) for i in range(count)]
 
 
 @partial(jax.jit, static_argnames=("program", "rows", "size"))

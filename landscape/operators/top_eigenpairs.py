@@ -195,7 +195,7 @@ class _Search:
     def finished(self, state: Krylov, coefficients: np.ndarray, done: int) -> Eigenpairs:
         """With residuals from products of their own."""
         order = slice(None, None, -1 if self._which == "largest" else 1)
-        vectors = _vectors(state.basis, coefficients[:, order])
+        vectors = _vectors(state, coefficients[:, order])
         values, residuals = (np.asarray(v) for v in _judged(vectors, self._operator.times(vectors)))
         return Eigenpairs(
             values,
@@ -238,13 +238,13 @@ def _rows(operator: Curvature, wanted: int, width: int, memory: int | None) -> i
     return width * -(-min(rows, operator.size) // width)
 
 
-_restarted = jax.jit(_krylov.restarted, static_argnames="block")
+_restarted = jax.jit(_krylov.restarted, static_argnames="block", donate_argnames="state")
 
 
 @jax.jit
-def _vectors(basis: Params, coefficients: Array) -> Params:
+def _vectors(state: Krylov, coefficients: Array) -> Params:
     """Of length 1, the entry of largest size positive."""
-    vectors = _krylov.combined(basis, coefficients)
+    vectors = _krylov.combined(state, coefficients)
     dtype = _trees.wide_of(vectors)
     leaves = [leaf.reshape(leaf.shape[0], -1).astype(dtype) for leaf in jax.tree.leaves(vectors) if leaf.size]
     highest, lowest = (jnp.stack([f(leaf, axis=1) for leaf in leaves]) for f in (jnp.max, jnp.min))
