@@ -108,7 +108,7 @@ def test_the_diagonal_merges_blocks_of_probes(x64):
     found = ls.diagonal(problem.objective, problem.objective.params, key=KEY, num_probes=19)
     operator = ls.curvature(problem.objective, problem.objective.params)
     with Progress(19, "products", False) as bar:
-        pairs = list(estimates._probed(operator, 19, KEY, None, bar))
+        pairs = list(estimates._probed(operator, 19, KEY, None, None, bar))
     probes = np.concatenate([spectra.rows(probes) for probes, _ in pairs])
     samples = probes * (probes @ problem.matrix)
     values, stderr = flat(found.values), flat(found.stderr)
@@ -135,7 +135,7 @@ def test_sentences():
     objective = network.objective(np.eye(2, dtype="float32"), np.ones(2, "float32"))
     found = ls.trace(objective, network.init(KEY), key=KEY, num_probes=2)
     assert str(found).startswith("Trace of the Hessian (13 params): ")
-    assert "(standard error, 2 probes)\nThe losses have kinks (relu): this is " in str(found)
+    assert "(standard error, 2 probes)\nThere are kinks (relu): this is " in str(found)
 
 
 def test_a_second_call_compiles_nothing(compilations):

@@ -10,7 +10,7 @@ from matfree import decomp, funm, stochtrace
 from scipy.special import ndtr
 
 import landscape as ls
-from landscape.operators import _krylov, spectral_density
+from landscape.operators import _krylov, _space, spectral_density
 from tests import problems, spectra
 
 KEY = jax.random.key(0)
@@ -96,13 +96,14 @@ def test_matfree_finds_the_same_nodes(x64):
     problem = spectra.chosen(np.linspace(-1, 2, 40), "float64")
     matrix = jnp.asarray(problem.matrix)
     operator = ls.curvature(problem.objective, problem.objective.params)
-    phases = spectral_density._phases(KEY, 0, 1, operator.inputs.moving)
-    start = spectral_density._begun(phases, operator.inputs.moving, 10)
-    vector = jnp.asarray(spectra.rows(jax.tree.map(lambda leaf: leaf[0, :1], start.basis))[0])
+    start = _space.begin(operator.inputs.moving, 10, 1, jax.random.fold_in(KEY, 0))
+    vector = jnp.asarray(
+        spectra.rows(_krylov.shaped(jax.tree.map(lambda leaf: leaf[:1], start.basis), start.phases))[0]
+    )
     result = decomp.tridiag_sym(10, materialize=True)(lambda v: matrix @ v, vector)
     theirs = np.linalg.eigh(np.asarray(result.J_small))
-    states = spectral_density._lanczos(operator, phases, 10)
-    ours = _krylov.ritz(jax.tree.map(lambda leaf: leaf[0], states), 1, 40)
+    (state,) = spectral_density._lanczos(operator, KEY, 0, 1, 10)
+    ours = _krylov.ritz(state, 1, 40)
     np.testing.assert_allclose(ours.values, theirs[0], atol=1e-10)
     np.testing.assert_allclose(ours.vectors[0] ** 2, theirs[1][0] ** 2, atol=1e-10)
     measured = found(problem, num_probes=30)

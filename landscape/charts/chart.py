@@ -131,7 +131,7 @@ def register_chart(*, data: tuple[str, ...], static: tuple[str, ...] = ()) -> Ca
 RESERVED = (  # what results and data sets are called: no coordinate may be
     *("risk", "risk_stderr", "risk_gradient_norm", "slope", "finite", "penalty_value", "penalty_unit", "objective"),
     *("gradient_norm", "plane_hessian", "mean_curvature", "accuracy", "penalty", "strength", "split"),
-    *("hessian_min", "hessian_max", "hessian_ratio", "hessian_residual", "hessian_products"),
+    *("hessian_min", "hessian_max", "hessian_ratio", "hessian_residual", "hessian_converged", "hessian_products"),
     *("coordinate", "coordinate_", "plane", "optimizer", "start", "step", "residual", "interior", "ties", "evaluation"),
 )
 

@@ -18,9 +18,10 @@ from jax.scipy.linalg import eigh_tridiagonal
 from landscape import _trees
 from landscape._trees import Params
 from landscape.operators import _space
+from landscape.operators._space import Accuracy
 
 FEW = 32  # params, up to which the matrix itself is computed
-MOST = 160  # products a cell
+MOST = 200  # products a cell
 LOOKED_AFTER = 8  # products between two looks at the residuals
 BROKEN = 16  # eps of the operator's size, below which a remainder is rounding
 
@@ -31,6 +32,7 @@ class Extremes(NamedTuple):
     smallest: Array
     largest: Array
     residual: Array  # the larger of both ‖Bv − λv‖; 0 for a matrix
+    converged: Array  # whether both are small enough
     products: Array
 
 
@@ -43,24 +45,24 @@ class _Lanczos(NamedTuple):
     found: Extremes
 
 
-def extremes(times: Callable[[Params], Params], like: Params, tolerance: float) -> Extremes:
-    """Both ends of the spectrum, to residuals of `tolerance` times the larger of them, or after MOST products.
+def extremes(times: Callable[[Params], Params], like: Params) -> Extremes:
+    """Both ends of the spectrum, to residuals that are small (`_space.Accuracy`), or after MOST products.
 
     times: the product with blocks of vectors, leaves (b, *leaf).
     like:  a tree with the leaves' shapes and dtypes.
     """
     wide = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, _trees.wide(leaf)), like)
     size = sum(leaf.size for leaf in jax.tree.leaves(wide))
-    return _of_matrix(times, wide, size) if size <= FEW else _by_lanczos(times, wide, tolerance)
+    return _of_matrix(times, wide, size) if size <= FEW else _by_lanczos(times, wide, _space.accuracy(like))
 
 
 def _of_matrix(times: Callable[[Params], Params], like: Params, size: int) -> Extremes:
     columns = _space.flat(times(_space.unit_vectors(jnp.arange(size), like)))
     values = jnp.linalg.eigvalsh((columns + columns.T) / 2)
-    return Extremes(values[0], values[-1], jnp.zeros_like(values[0]), jnp.int32(size))
+    return Extremes(values[0], values[-1], jnp.zeros_like(values[0]), jnp.isfinite(values).all(), jnp.int32(size))
 
 
-def _by_lanczos(times: Callable[[Params], Params], like: Params, tolerance: float) -> Extremes:
+def _by_lanczos(times: Callable[[Params], Params], like: Params, accuracy: Accuracy) -> Extremes:
     dtype = _trees.wide_of(like)
     zero = jnp.zeros((), dtype)
     start = _normalized(jax.tree.map(jnp.cos, _trees.phases(jax.random.key(0), like)))[0]  # the same in every cell
@@ -70,16 +72,15 @@ def _by_lanczos(times: Callable[[Params], Params], like: Params, tolerance: floa
         jnp.zeros(MOST, dtype),
         jnp.zeros(MOST, dtype),
         jnp.int32(0),
-        Extremes(zero, zero, jnp.full((), jnp.inf, dtype), jnp.int32(0)),
+        Extremes(zero, zero, zero, jnp.bool_(False), jnp.int32(0)),
     )
 
     def unsettled(state: _Lanczos) -> Array:
-        size = jnp.maximum(jnp.abs(state.found.smallest), jnp.abs(state.found.largest))
-        return (state.count < MOST) & (state.found.residual > tolerance * size)  # NaN ends it
+        return (state.count < MOST) & ~state.found.converged & ~jnp.isnan(state.found.residual)
 
     def longer(state: _Lanczos) -> _Lanczos:
         state = jax.lax.fori_loop(0, LOOKED_AFTER, lambda _, s: _step(times, s), state)
-        return state._replace(found=_looked_at(state))
+        return state._replace(found=_looked_at(state, accuracy))
 
     return jax.lax.while_loop(unsettled, longer, state).found
 
@@ -105,17 +106,17 @@ def _step(times: Callable[[Params], Params], state: _Lanczos) -> _Lanczos:
     )
 
 
-def _looked_at(state: _Lanczos) -> Extremes:
+def _looked_at(state: _Lanczos, accuracy: Accuracy) -> Extremes:
     """Extreme Ritz values, and their residuals β|s|.
 
     The rows that are still to come stand as the first Rayleigh quotient, uncoupled: within the spectrum.
     """
-    places = jnp.arange(MOST)
+    places = jnp.arange(MOST, dtype=jnp.int32)
     # Beyond a breakdown all is 0, which need not lie within the spectrum.
     broken = jnp.cumsum(jnp.where(places < state.count, state.beside == 0, False)) > 0
     known = (places < state.count) & ~jnp.concatenate([jnp.zeros(1, bool), broken[:-1]])
     diagonal = jnp.where(known, state.diagonal, state.diagonal[0])
-    last = jnp.sum(known) - 1
+    last = jnp.sum(known, dtype=jnp.int32) - 1
     beside = jnp.where(known & (places < last), state.beside, 0)[:-1]
     scale = jnp.maximum(jnp.max(jnp.abs(diagonal)), jnp.max(jnp.abs(beside)))
     scale = jnp.where(scale > 0, scale, 1)  # the bisection squares entries, which may under- and overflow
@@ -127,7 +128,9 @@ def _looked_at(state: _Lanczos) -> Extremes:
         residuals.append(state.beside[last] * jnp.abs(_last_entry(diagonal, beside, value, outwards, last)))
     finite = jnp.isfinite(state.diagonal).all() & jnp.isfinite(state.beside).all()
     smallest, largest, residual = (jnp.where(finite, v, jnp.nan) for v in (*ends, jnp.maximum(*residuals)))
-    return Extremes(smallest, largest, residual, state.count)
+    sizes, left = jnp.abs(jnp.stack(ends)), jnp.stack(residuals)
+    small = left <= jnp.maximum(accuracy.relative * sizes, accuracy.floor * jnp.max(sizes))
+    return Extremes(smallest, largest, residual, small.all() & finite, state.count)
 
 
 def _last_entry(diagonal: Array, beside: Array, value: Array, outwards: int, last: Array) -> Array:

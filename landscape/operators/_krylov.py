@@ -29,7 +29,7 @@ ENOUGH, PASSES = 0.7, 4  # of a vector's length that an orthogonalization may le
 class Krylov(NamedTuple):
     """A basis, and what is known of the operator on it."""
 
-    basis: Params  # leaves (m + b, *leaf), as `stored`
+    basis: Params  # leaves (m + b, *leaf), or (m + b, leaf.size)
     projected: Array  # (m + b, m + b): column j < count is V·B·vⱼ; of entries between those kept, the diagonal
     count: Array  # vectors multiplied by B
     largest: Array  # max ‖Bv‖ over these: the size of B
@@ -45,14 +45,16 @@ class Ritz(NamedTuple):
     residuals: np.ndarray  # (c,): ‖Bx − θx‖, from the remainder of the last block
 
 
-def begin(like: Params, rows: int, block: int, phases: Params) -> Krylov:
+def begin(like: Params, rows: int, block: int, phases: Params, flat: bool = False) -> Krylov:
     """A basis of `rows` vectors at most, which begins with `block` random ones. For compiled code.
 
     like:   a tree with the leaves' shapes and dtypes.
     phases: random numbers, uniform on [0, π), from which directions are drawn.
+    flat:   keep each leaf's dimensions as one: products over several are 20 times slower on CPU. Else leaves keep
+            their shapes, and so their sharding.
     """
     dtype = _trees.wide_of(like)
-    nothing = stored(jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, _trees.wide(leaf)), like), 0)
+    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.size if flat else leaf.shape, _trees.wide(leaf)), like)
     basis = jax.tree.map(lambda leaf: jnp.zeros((rows + block, *leaf.shape), leaf.dtype), nothing)
     zero, none = jnp.zeros((), dtype), jnp.zeros((), jnp.int32)
     projected = jnp.zeros((rows + block, rows + block), dtype)
@@ -68,7 +70,7 @@ def absorbed(state: Krylov, product: Params, size: int) -> Krylov:
     block = jax.tree.leaves(product)[0].shape[0]
     first, lengths = state.count, jax.vmap(_trees.norm)(product)
     state = state._replace(largest=jnp.maximum(state.largest, jnp.max(lengths).astype(state.largest.dtype)))
-    product = stored(product, 1)
+    product = stored(product, state.basis, 1)
 
     def one(i: Array, state: Krylov) -> Krylov:
         vector = jax.tree.map(lambda leaf: leaf[i], product)
@@ -92,7 +94,7 @@ def ritz(state: Krylov, block: int, size: int) -> Ritz:
     projected, count = np.asarray(state.projected, np.float64), int(state.count)
     known = min(count, size)
     upper = np.triu(projected[:known, :known])
-    values, vectors = scipy.linalg.eigh(upper + np.triu(upper, 1).T)
+    values, vectors = scipy.linalg.eigh(upper + np.triu(upper, 1).T, driver="ev")
     last = slice(count - block, known)
     remainder = projected[count : count + block, last] @ vectors[last]
     filled = np.zeros((len(projected) - block, known))
@@ -183,7 +185,8 @@ def _drawn(state: Krylov) -> Params:
     a random number, and all but the first directions are needed at breakdowns only.
     """
     turn = state.drawn + 1
-    return stored(jax.tree.map(lambda leaf: jnp.cos(turn.astype(leaf.dtype) * leaf), state.phases), 0)
+    drawn = jax.tree.map(lambda leaf: jnp.cos(turn.astype(leaf.dtype) * leaf), state.phases)
+    return stored(drawn, state.basis, 0)
 
 
 def coefficients(basis: Params, vector: Params, dtype: jnp.dtype) -> Array:
@@ -197,14 +200,9 @@ def without(vector: Params, basis: Params, coefficients: Array) -> Params:
     return jax.tree.map(lambda v, leaf: v - jnp.tensordot(coefficients.astype(leaf.dtype), leaf, 1), vector, basis)
 
 
-def stored(tree: Params, lead: int) -> Params:
-    """A tree as the basis holds it. On CPU each leaf's own dimensions, after the first `lead`, are one.
-
-    A product over several is 20 times slower there. Elsewhere leaves keep their shape, and so their sharding.
-    """
-    if jax.default_backend() != "cpu":
-        return tree
-    return jax.tree.map(lambda leaf: leaf.reshape(*leaf.shape[:lead], -1), tree)
+def stored(tree: Params, basis: Params, lead: int) -> Params:
+    """A tree, leaves (*lead, *leaf), with leaves like the rows of the basis."""
+    return jax.tree.map(lambda leaf, rows: leaf.reshape(*leaf.shape[:lead], *rows.shape[1:]), tree, basis)
 
 
 def shaped(block: Params, like: Params) -> Params:

@@ -9,9 +9,6 @@ import jax.numpy as jnp
 
 from landscape import _checks, _trees
 from landscape._trees import Params
-from landscape.objectives import objective as _objective
-
-losses_and_weights = _objective.losses_and_weights
 
 
 def layers(params: Params) -> dict[str, tuple[str, ...]]:
@@ -67,6 +64,8 @@ def vector_like(moving: Params, vector: Params) -> Params:
         fits = jax.tree.map(jnp.shape, given) == jax.tree.map(jnp.shape, moving)
     except (TypeError, ValueError):  # no number, or another structure
         given, fits = None, False
+    if fits:
+        check_real(given, "vector")
     if not fits:
         raise ValueError(
             "`vector` must be like the params, or like the leaves of them that are chosen.\n"
@@ -75,13 +74,11 @@ def vector_like(moving: Params, vector: Params) -> Params:
     return given
 
 
-def check_real(params: Params) -> None:
+def check_real(params: Params, what: str = "params") -> None:
     """Raise TypeError for complex numbers, of which JAX would drop the imaginary part."""
     for name, leaf in _trees.named_leaves(params).items():
         if jnp.iscomplexobj(leaf):
-            raise TypeError(
-                f"`params` leaf {name or 'params'!r} is complex; split it into a real and an imaginary part."
-            )
+            raise TypeError(f"`{what}` leaf {name or what!r} is complex; split it into a real and an imaginary part.")
 
 
 def _inside(leaf: str, name: str) -> bool:

@@ -14,10 +14,10 @@ from landscape import _checks, _trees
 from landscape._trees import Params
 from landscape.charts import chart as _chart
 from landscape.charts.plane import Plane
-from landscape.objectives.objective import Objective
+from landscape.objectives.objective import Objective, check_objective
 from landscape.operators import estimates
 from landscape.operators.estimates import Trace
-from landscape.operators.products import curvature
+from landscape.operators.products import Curvature, curvature
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class CapturedCurvature:
     def __str__(self) -> str:
         shown = ", ".join(f"{value:.3g}" for value in self.principal)
         return (
-            f"The plane shows {100 * self.share:.2g} ± {100 * self.stderr:.1g} % of the Hessian's trace, "
+            f"The plane shows {100 * self.share:.2g} ± {100 * self.stderr:.1g} % of the {self.trace.name}'s trace, "
             f"{self.trace.value:.4g} ± {self.trace.stderr:.1g}.\n"
             f"(A random plane: {100 * self.expected:.2g} % on average.) Principal curvatures in the plane: {shown}."
         )
@@ -51,7 +51,16 @@ class CapturedCurvature:
 
 
 def captured_curvature(
-    objective: Objective, plane: Plane, *, key: Array, num_probes: int = 100, deflate: int = 0, **options: Any
+    objective: Objective,
+    plane: Plane,
+    *,
+    key: Array,
+    num_probes: int = 100,
+    deflate: int = 0,
+    kind: str = "hessian",
+    batch_size: int | None = None,
+    memory: int | None = None,
+    progress: bool | None = None,
 ) -> CapturedCurvature:
     """The share of a Hessian's trace that a plane through its origin captures.
 
@@ -59,9 +68,10 @@ def captured_curvature(
 
     A random direction has the mean of all eigenvalues as its curvature, tr H/p; negative ones, which are few and small,
     do not show in it: a saddle looks like a minimum.
-    plane:      a `Plane`; H is the objective's Hessian at its origin, in the leaves that move.
-    num_probes, deflate, options: as in `trace`.
-    Where the trace is near 0, as at saddles whose curvatures cancel, the share says little, and its error is large.
+    plane:      a `Plane`; H is the objective's Hessian at its origin, in all leaves that move.
+    num_probes, deflate, kind, batch_size, memory, progress: as in `trace`.
+    Where the trace is near 0, as at saddles whose curvatures cancel, the share says little, and its error is large; it
+    is NaN or infinite where the estimate is exactly 0.
     Returns: a `CapturedCurvature`.
     Raises: ValueError or TypeError, naming the argument.
     References: Böttcher & Wheeler 2022 (arXiv:2208.13219), sections 3 and 4.
@@ -73,19 +83,33 @@ def captured_curvature(
         The plane shows 70 ± 0 % of the Hessian's trace, 20 ± 0.
         (A random plane: 50 % on average.) Principal curvatures in the plane: 6, 8.
     """
+    check_objective(objective)
     _checks.instance("plane", plane, Plane, "a Plane, ls.Plane(params, directions)")
     _chart.check_fits("plane", plane, objective.params)
-    trace = estimates.trace(objective, plane.origin, key=key, num_probes=num_probes, deflate=deflate, **options)
-    limits = {name: options[name] for name in ("kind", "batch_size", "memory") if name in options}
-    operator = curvature(objective, plane.origin, **limits)
+    limits: dict[str, Any] = {"kind": kind, "batch_size": batch_size, "memory": memory}
+    probes: dict[str, Any] = {"key": key, "num_probes": num_probes, "deflate": deflate, "progress": progress}
+    trace = estimates.trace(objective, plane.origin, **probes, **limits)
+    principal = _principal(curvature(objective, plane.origin, **limits), plane)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.float64(principal.sum()) / trace.value
+        stderr = abs(share) * np.float64(trace.stderr) / abs(trace.value)
+    return CapturedCurvature(principal, trace, float(share), float(stderr))
+
+
+def _principal(operator: Curvature, plane: Plane) -> np.ndarray:
+    """The eigenvalues of the operator within the plane, ascending."""
     directions = [jax.tree.map(lambda leaf: leaf.astype(_trees.wide(leaf)), tree) for tree in plane.directions]
+    # Of length 1: squares of short ones underflow.
+    lengths = [_trees.norm(tree) for tree in directions]
+    directions = [
+        jax.tree.map(lambda leaf, n=n: leaf / n.astype(leaf.dtype), tree)
+        for tree, n in zip(directions, lengths, strict=True)
+    ]
     multiplied = operator.times(jax.tree.map(lambda *leaves: jnp.stack(leaves), *directions))
     gram = _products(directions, directions)
     projected = _products(directions, [jax.tree.map(lambda leaf, i=i: leaf[i], multiplied) for i in range(len(gram))])
     inverse = np.linalg.inv(np.linalg.cholesky(gram))
-    principal = np.linalg.eigvalsh(inverse @ ((projected + projected.T) / 2) @ inverse.T)
-    share = float(principal.sum() / trace.value)
-    return CapturedCurvature(principal, trace, share, abs(share) * trace.stderr / abs(trace.value))
+    return np.linalg.eigvalsh(inverse @ ((projected + projected.T) / 2) @ inverse.T)
 
 
 def _products(left: list[Params], right: list[Params]) -> np.ndarray:

@@ -87,7 +87,7 @@ def trace(
     with jax.default_matmul_precision(PRECISION), Progress(num_probes + deflate, "products", progress) as bar:
         basis, exact = _deflated(operator, deflate, first)
         bar.update(deflate)
-        samples = [_quadratic(*pair) for pair in _probed(operator, num_probes, second, basis, bar)]
+        samples = [_quadratic(*pair) for pair in _probed(operator, num_probes, second, basis, memory, bar)]
     rest = np.concatenate([np.asarray(part, np.float64) for part in samples])
     stderr = float(np.std(rest, ddof=1) / np.sqrt(num_probes))
     return Trace(
@@ -103,11 +103,25 @@ def trace(
 
 @dataclass(frozen=True, eq=False)
 class Diagonal:
-    """What `diagonal` found: `values` and their standard errors `stderr`, trees like what moves of the params."""
+    """What `diagonal` found: `values` and their standard errors `stderr`, trees like what moves of the params.
+
+    name, size, kinks: of the operator, as in `Eigenpairs`. Prints as a sentence.
+    """
 
     values: Params
     stderr: Params
     num_probes: int
+    name: str
+    size: int
+    kinks: tuple[str, ...]
+
+    def __str__(self) -> str:
+        low, high = (float(f([f(leaf) for leaf in jax.tree.leaves(self.values)])) for f in (np.min, np.max))
+        error = max(float(np.max(leaf)) for leaf in jax.tree.leaves(self.stderr))
+        line = f"Diagonal of the {self.name} ({self.size} params): from {low:.4g} to {high:.4g}, standard errors up to"
+        return "\n".join([f"{line} {error:.2g} ({self.num_probes} probes)", *products.about_kinks(self.kinks)])
+
+    __repr__ = __str__
 
 
 def diagonal(
@@ -140,12 +154,12 @@ def diagonal(
     _checks.count("num_probes", num_probes, least=2)
     count, mean, squares = 0, None, None
     with jax.default_matmul_precision(PRECISION), Progress(num_probes, "products", progress) as bar:
-        for probes, multiplied in _probed(operator, num_probes, key, None, bar):
+        for probes, multiplied in _probed(operator, num_probes, key, None, memory, bar):
             size = jax.tree.leaves(probes)[0].shape[0]
             mean, squares = _merged(count, mean, squares, probes, multiplied)
             count += size
     stderr = jax.tree.map(lambda s: jnp.sqrt(s / (count * (count - 1))), squares)
-    return Diagonal(mean, stderr, num_probes)
+    return Diagonal(mean, stderr, num_probes, operator.name, operator.size, products.kinks(objective))
 
 
 @jax.jit
@@ -170,10 +184,10 @@ def _merged(count: int, mean: Params, squares: Params, probes: Params, multiplie
 
 
 def _probed(
-    operator: Curvature, num_probes: int, key: Array, basis: Params | None, bar: Progress
+    operator: Curvature, num_probes: int, key: Array, basis: Params | None, memory: int | None, bar: Progress
 ) -> Iterator[tuple[Params, Params]]:
     """(z, Bz), blocks of them, of z random signs; without what they have along an orthonormal basis."""
-    together = _space.evenly(num_probes, AT_A_TIME)
+    together = _space.evenly(num_probes, _space.at_a_time(operator, memory))
     for first in range(0, num_probes, together):
         count = min(together, num_probes - first)
         probes = _signs(key, first, count, operator.inputs.moving)

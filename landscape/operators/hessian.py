@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from landscape import _cost, _trees
+from landscape import _trees
 from landscape._trees import Params
 from landscape.objectives.objective import Objective
 from landscape.operators import _space
@@ -56,8 +56,7 @@ def hessian(
         )
     wide = jax.tree.map(lambda leaf: jnp.asarray(leaf, _trees.wide(leaf)), operator.inputs.moving)
     matrix = np.empty((size, size), dtype)
-    held = max(1, size * dtype.itemsize * 4)
-    step = max(1, min(COLUMNS, size, int(_cost.budget(memory) / held)))
+    step = _space.at_a_time(operator, memory, min(COLUMNS, size))
     with jax.default_matmul_precision(PRECISION):
         for first in range(0, size, step):
             block = _space.unit_vectors(np.arange(first, first + step) % size, wide)

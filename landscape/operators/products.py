@@ -10,10 +10,10 @@ call (`jax.linearize`; Pearlmutter 1994). Sums over batches are weighted by the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
-from typing import Any, NamedTuple, NoReturn
+from functools import cached_property, lru_cache
+from typing import NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -25,9 +25,10 @@ from landscape._trees import Params
 from landscape.objectives import data as _data
 from landscape.objectives import footprint
 from landscape.objectives.data import Batch, Batches, num_examples
-from landscape.objectives.objective import Losses, Objective, check_objective, reduced
+from landscape.objectives.objective import Losses, Objective, check_objective, losses_and_weights
 from landscape.objectives.split import Split
-from landscape.operators import _kinks, _parts
+from landscape.operators import _kinks, _linear, _parts
+from landscape.operators._linear import Inputs, Program
 
 PRECISION = "highest"
 KINDS = {
@@ -36,25 +37,6 @@ KINDS = {
     "fisher": "empirical Fisher matrix",
 }
 LOCALIZED = 256  # examples a batch in which a NaN is looked for
-
-
-class Program(NamedTuple):
-    """What a product computes: static."""
-
-    losses: Losses
-    split: Split | None
-    kind: str
-    reduction: str
-    size: int  # examples at a time
-
-
-class Inputs(NamedTuple):
-    """What a product reads. Trees are like params, with None in place of leaves that are not chosen."""
-
-    moving: Params
-    params: Params
-    data: Batch  # one batch where they are read batch by batch
-    shift: Params  # 2βᵢ, the Hessian of the penalty: numbers, or arrays like the leaf
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,13 +82,13 @@ class Curvature:
         """Bv of several vectors, leaves (b, *leaf)."""
         with jax.default_matmul_precision(PRECISION):
             if self.resident:
-                return _times(self.program, self.inputs, block)
+                return _linear.times(self.program, self.inputs, block)
             total, weight = None, 0.0
             for batch in _data.batches(self.objective.data, self.program.size):
-                part, share = _share(self.program, self.inputs._replace(data=batch), block)
+                part, share = _linear.share(self.program, self.inputs._replace(data=batch), block)
                 total = part if total is None else jax.tree.map(jnp.add, total, part)
                 weight = weight + share
-            return _finished(self.program, self.inputs, block, total, jnp.asarray(weight))
+            return _linear.finished(self.program, self.inputs, block, total, jnp.asarray(weight))
 
     def refuse(self, block: Params) -> NoReturn:
         """Raise ValueError: a product is not finite, and which batch makes it so."""
@@ -130,7 +112,7 @@ class Curvature:
     def _part(self, batch: Batch, block: Params) -> tuple[Params, Array]:
         program = self.program._replace(size=num_examples(batch))
         with jax.default_matmul_precision(PRECISION):
-            return _share(program, self.inputs._replace(data=batch), block)
+            return _linear.share(program, self.inputs._replace(data=batch), block)
 
 
 def curvature(
@@ -190,127 +172,12 @@ def curvature(
     return Curvature(objective, params, program, Inputs(moving, params, data, shift))
 
 
-def linear(program: Program, inputs: Inputs) -> Callable[[Params], Params]:
-    """The product with blocks of vectors, leaves (b, *leaf), on data in memory: for compiled code.
-
-    What depends on params alone is computed here, outside of loops that call the result, where one batch is all data.
-    """
-    n = num_examples(inputs.data)
-    if program.size >= n:
-        apply, weight = _on_batch(program, inputs)
-        return lambda block: _finished(program, inputs, block, _mapped(apply, block), weight)
-
-    def part(first: Array | int, size: int, block: Params) -> tuple[Params, Array]:
-        cut = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, first, size), inputs.data)
-        apply, weight = _on_batch(program, inputs._replace(data=cut))
-        return _mapped(apply, block), weight
-
-    def times(block: Params) -> Params:
-        def add(i: Array, sums: Any) -> Any:
-            return jax.tree.map(jnp.add, sums, part(i * program.size, program.size, block))
-
-        whole = n // program.size
-        shapes = jax.eval_shape(lambda b: part(0, program.size, b), block)
-        zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-        sums = jax.lax.fori_loop(0, whole, add, zeros)
-        if n % program.size:
-            rest = part(whole * program.size, n % program.size, block)
-            sums = jax.tree.map(jnp.add, sums, rest)
-        return _finished(program, inputs, block, *sums)
-
-    return times
-
-
-@partial(jax.jit, static_argnames="program")
-def _times(program: Program, inputs: Inputs, block: Params) -> Params:
-    return linear(program, inputs)(block)
-
-
-@partial(jax.jit, static_argnames="program")
-def _share(program: Program, inputs: Inputs, block: Params) -> tuple[Params, Array]:
-    """(Σ wᵢBᵢv, Σ wᵢ) of one batch."""
-    apply, weight = _on_batch(program, inputs)
-    return _mapped(apply, block), weight
-
-
-def _mapped(apply: Callable[[Params], Params], block: Params) -> Params:
-    """apply to each of a block's vectors; to a single one without a batch dimension, which would slow its products."""
-    if jax.tree.leaves(block)[0].shape[0] == 1:
-        return jax.tree.map(lambda leaf: leaf[None], apply(jax.tree.map(lambda leaf: leaf[0], block)))
-    return jax.vmap(apply)(block)
-
-
-def _finished(program: Program, inputs: Inputs, block: Params, total: Params, weight: Array) -> Params:
-    """The risk's product from its sums, and the penalty's."""
-
-    def leaf(total: Array, block: Array, shift: Array) -> Array:
-        return reduced(total, weight.astype(total.dtype), program.reduction) + jax.vmap(lambda v: shift * v)(block)
-
-    return jax.tree.map(leaf, total, block, inputs.shift)
-
-
-def _on_batch(program: Program, inputs: Inputs) -> tuple[Callable[[Params], Params], Array]:
-    """(v ↦ Σ wᵢBᵢv in float32 or wider, Σ wᵢ) of one batch."""
-    moving = inputs.moving
-    weights = _parts.losses_and_weights(program.losses, inputs.params, inputs.data)[1]
-    weight = jnp.sum(weights)
-    safe = jnp.where(weight == 0, jnp.ones_like(weight), weight)  # a batch of padding alone
-    # Of the mean, and multiplied after: a sum over examples overflows float16.
-    apply = _PRODUCTS[program.kind](program, inputs, weights / safe)
-
-    def wide(vector: Params) -> Params:
-        narrow = jax.tree.map(lambda leaf, v: v.astype(leaf.dtype), moving, vector)
-        return jax.tree.map(lambda out: out.astype(_trees.wide(out)) * weight.astype(_trees.wide(out)), apply(narrow))
-
-    return wide, weight
-
-
-def _hessian(program: Program, inputs: Inputs, shares: Array) -> Callable[[Params], Params]:
-    def mean(moving: Params) -> Array:
-        losses, _ = _parts.losses_and_weights(program.losses, _trees.merged(moving, inputs.params), inputs.data)
-        return jnp.sum(jnp.where(shares == 0, 0, shares * losses))
-
-    return jax.linearize(jax.grad(mean), inputs.moving)[1]
-
-
-def _fisher(program: Program, inputs: Inputs, shares: Array) -> Callable[[Params], Params]:
-    def losses(moving: Params) -> Array:
-        return _parts.losses_and_weights(program.losses, _trees.merged(moving, inputs.params), inputs.data)[0]
-
-    _, forward = jax.linearize(losses, inputs.moving)
-    backward = jax.linear_transpose(forward, inputs.moving)
-
-    def product(v: Params) -> Params:
-        slopes = forward(v)
-        return backward(jnp.where(shares == 0, 0, shares * slopes))[0]
-
-    return product
-
-
-def _gauss_newton(program: Program, inputs: Inputs, shares: Array) -> Callable[[Params], Params]:
-    split: Any = program.split
-
-    def outputs(moving: Params) -> Any:
-        return split.outputs(_trees.merged(moving, inputs.params), inputs.data)
-
-    def mean(outputs: Any) -> Array:
-        losses, _ = _parts.losses_and_weights(split.losses_of, outputs, inputs.data)
-        return jnp.sum(jnp.where(shares == 0, 0, shares * losses))
-
-    at, forward = jax.linearize(outputs, inputs.moving)
-    _, middle = jax.linearize(jax.grad(mean), at)
-    backward = jax.linear_transpose(forward, inputs.moving)
-    return lambda v: backward(middle(forward(v)))[0]
-
-
-_PRODUCTS = {"hessian": _hessian, "fisher": _fisher, "gauss_newton": _gauss_newton}
-
-
 def kinks(objective: Objective) -> tuple[str, ...]:
-    """What in the losses has kinks in the params: ("relu", "max", …); where there is none, they are smooth.
+    """What in the losses and the penalty may have kinks in the params: ("relu", "max", …); () where none was found.
 
-    Found in the traced program: a maximum, an absolute value, or a choice by comparison of what depends on params. On
-    a kink there is no Hessian; beside it, it is that of the smooth piece around the params.
+    Found in the traced program: a maximum, an absolute value, or a choice by comparison of what depends on params; not
+    what else is written so that it has one, such as √(θ²). On a kink there is no Hessian; beside it, it is that of the
+    smooth piece around the params.
 
         >>> import landscape as ls
         >>> networks = ls.mlp((1, 3, 1), activation="relu"), ls.mlp((1, 3, 1), activation="tanh")
@@ -319,13 +186,15 @@ def kinks(objective: Objective) -> tuple[str, ...]:
     """
     check_objective(objective)
     shapes = _trees.shapes(objective.params), _trees.shapes(_data.first_batch(objective.data))
-    return _found(objective.traced_losses, *shapes)
+    alpha, _ = objective.penalty.coefficients(_trees.floating(objective.params))
+    absolute = any(np.any(np.asarray(leaf) > 0) for leaf in jax.tree.leaves(alpha))
+    return (*_found(objective.traced_losses, *shapes), *(("|θ| of the penalty",) if absolute else ()))
 
 
 @lru_cache(maxsize=256)
 def _found(losses: Losses, params: _trees.Shapes, data: _trees.Shapes) -> tuple[str, ...]:
     def values(params: Params, batch: Batch) -> Array:
-        return _parts.losses_and_weights(losses, params, batch)[0]
+        return losses_and_weights(losses, params, batch)[0]
 
     return _kinks.kinks(values, (_trees.from_shapes(params), _trees.from_shapes(data)), _trees.is_floating)
 
@@ -363,7 +232,8 @@ def _size(objective: Objective, batch_size: int | None, memory: int | None) -> i
     if batch_size is None:
         shapes = _trees.shapes(objective.params), _trees.shapes(_data.first_batch(data))
         each = 4 * footprint.computed(objective.traced_losses, *shapes) / n
-        batch_size = max(1, int(_cost.budget(memory) / max(1.0, each)))
+        most = max(1, int(_cost.budget(memory) / max(1.0, each)))
+        batch_size = -(-n // -(-n // min(most, n)))  # equal ones, as far as they can be
     return min(n, batch_size)
 
 
@@ -372,6 +242,6 @@ def about_kinks(found: tuple[str, ...]) -> list[str]:
     if not found:
         return []
     return [
-        f"The losses have kinks ({', '.join(found)}): this is the Hessian of the smooth piece around the params, "
+        f"There are kinks ({', '.join(found)}): this is the Hessian of the smooth piece around the params, "
         "without the jumps of the slope across kinks."
     ]

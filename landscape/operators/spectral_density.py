@@ -18,8 +18,8 @@ from landscape._trees import Params
 from landscape.objectives.objective import Objective
 from landscape.operators import _krylov, _space, products
 from landscape.operators._krylov import Krylov
-from landscape.operators._space import AT_A_TIME
-from landscape.operators.products import PRECISION, Curvature, Inputs, Program, curvature, linear
+from landscape.operators._linear import Inputs, Program, linear
+from landscape.operators.products import PRECISION, Curvature, curvature
 from landscape.tiles.progress import Progress
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class SpectralDensity:
         t = np.linspace(*ends, POINTS) if grid is None else _checks.numeric("grid", grid).astype(np.float64)
         if t.ndim != 1 or t.size == 0:
             raise ValueError(f"`grid` has shape {t.shape}; give eigenvalues (g,).")
+        _checks.finite("grid", t, "Give finite eigenvalues")
         scaled = (t[:, None, None] - self.nodes) / width
         peaks = np.exp(-0.5 * scaled**2) / (width * np.sqrt(2 * np.pi))
         found = {"density": peaks, "distribution": ndtr(scaled)}
@@ -156,8 +157,8 @@ def _together(operator: Curvature, num_probes: int, rows: int, memory: int | Non
     and products of one basis after the other are faster."""
     if operator.resident and jax.default_backend() == "cpu":
         return 1
-    one = (rows + 1) * sum(leaf.size * _trees.wide(leaf).itemsize for leaf in jax.tree.leaves(operator.inputs.moving))
-    return _space.evenly(num_probes, max(1, min(AT_A_TIME, int(_cost.budget(memory) / 2 / one))))
+    held = int(_cost.budget(memory) / 2 / ((rows + 1) * _space.vector_bytes(operator)))
+    return _space.evenly(num_probes, max(1, min(held, _space.at_a_time(operator, memory))))
 
 
 def _lanczos(operator: Curvature, key: Array, first: int, count: int, rows: int) -> list[Krylov]:
@@ -182,7 +183,8 @@ def _lanczos(operator: Curvature, key: Array, first: int, count: int, rows: int)
 @partial(jax.jit, static_argnames=("program", "rows", "size"))
 def _whole(program: Program, inputs: Inputs, phases: Params, rows: int, size: int) -> Krylov:
     times, states = linear(program, inputs), _begun(phases, inputs.moving, rows)
-    return jax.lax.fori_loop(0, rows, lambda _, states: _absorbed(states, times(_next(states)), size), states)
+    states = jax.lax.fori_loop(0, rows, lambda _, states: _absorbed(states, times(_next(states)), size), states)
+    return states._replace(basis=None, phases=None)  # what is large
 
 
 @partial(jax.jit, static_argnames="count")

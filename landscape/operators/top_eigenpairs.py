@@ -24,6 +24,7 @@ from landscape._trees import Params
 from landscape.objectives.objective import Objective, check_objective
 from landscape.operators import _krylov, _space, products
 from landscape.operators._krylov import Krylov
+from landscape.operators._space import Accuracy
 from landscape.operators.products import PRECISION, Curvature, curvature
 from landscape.tiles.progress import Progress
 
@@ -39,7 +40,7 @@ class Eigenpairs:
     values:    (k,), descending; ascending for "smallest"; (2k,), ascending, for "both".
     vectors:   a tree like what moves of the params, leaves (k, *leaf); of length 1, the entry of largest size positive.
     residuals: (k,), ‖Bv − λv‖: there is an eigenvalue within that distance of λ.
-    converged: (k,), whether that is at most tolerance · max |λ|.
+    converged: (k,), whether that is at most max(tolerance·|λ|, 64ε·max |λ|).
     products:  products Bv that it took.
     name:      of the operator; `size`, its dimension; `kinks`, what in the losses has kinks.
     """
@@ -83,9 +84,11 @@ def top_eigenpairs(
     which:        "largest", "smallest", or "both": k at each end, from one Krylov space.
     kind, leaves, batch_size, memory: which operator, as in `curvature`; `leaves="layer1"` is a layer's diagonal block.
     key:          of the vectors to start from.
-    tolerance:    a pair has converged where ‖Bv − λv‖ ≤ tolerance · max |λ|; by default √ε of the dtype, 2ε of
-                  bfloat16 and float16. An isolated eigenvalue is then right to ε, one of a cluster to the residual.
-    max_products: products Bv, after which pairs are returned as they are; `converged` says which are not there yet.
+    tolerance:    a pair has converged where ‖Bv − λv‖ ≤ max(tolerance·|λ|, 64ε·max |λ|); by default √ε of the dtype.
+                  The second is what rounding leaves (2ε·max |λ| in bfloat16 and float16). An isolated eigenvalue is
+                  then right to ε, one of a cluster to the residual.
+    max_products: about so many products Bv are made (whole blocks, and k for the residuals); pairs are then returned as
+                  they are, and `converged` says which are not there yet.
     block:        vectors multiplied at a time, by default k up to 8. Of an eigenvalue that is there more often, some
                   copies may be missing.
     progress:     show a bar; by default after two seconds on a terminal.
@@ -109,11 +112,13 @@ def top_eigenpairs(
     wanted = _checks.count("k", k) * (2 if which == "both" else 1)
     if wanted > operator.size:
         ends = " at each end" if which == "both" else ""
+        most = operator.size // (2 if which == "both" else 1)
         raise ValueError(
-            f"`k` is {k}{ends}, but the {operator.name} has {operator.size} eigenvalues; ask for "
-            f"{operator.size // (2 if which == 'both' else 1)} at most."
+            f"`k` is {k}{ends}, but the {operator.name} has {operator.size} eigenvalues; "
+            + (f"ask for {most} at most." if most else 'ask for which="largest", which is the smallest too.')
         )
-    limit = _tolerance(operator) if tolerance is None else _checks.positive("tolerance", tolerance)
+    given = None if tolerance is None else _checks.positive("tolerance", tolerance)
+    limit = _space.accuracy(operator.inputs.moving, given)
     if _checks.count("max_products", max_products) < wanted:
         raise ValueError(f"`max_products` is {max_products}; {wanted} eigenpairs take {wanted} products at least.")
     width = min(k, WIDEST, operator.size) if block is None else min(_checks.count("block", block), operator.size)
@@ -165,10 +170,10 @@ class _Search:
     """A Krylov space that grows, is looked at, and is restarted."""
 
     def __init__(
-        self, operator: Curvature, which: str, wanted: int, width: int, rows: int, tolerance: float, most: int
+        self, operator: Curvature, which: str, wanted: int, width: int, rows: int, accuracy: Accuracy, most: int
     ) -> None:
         self._operator, self._which, self._wanted, self._width = operator, which, wanted, width
-        self._rows, self._tolerance, self._most = rows, tolerance, most
+        self._rows, self._accuracy, self._most = rows, accuracy, most
         self._largest = 0.0  # |λ| among the Ritz values
 
     def run(self, state: Krylov, bar: Progress) -> tuple[Krylov, np.ndarray, int]:
@@ -185,7 +190,7 @@ class _Search:
             if known > self._wanted or known == self._operator.size or done >= self._most:
                 best = _ends(known, self._wanted, self._which)
                 self._largest = float(np.abs(found.values).max())
-                settled = (found.residuals[best] <= self._tolerance * self._largest).all()
+                settled = self._small(found.residuals[best], found.values[best]).all()
                 if settled or known == self._operator.size or done >= self._most:
                     return state, found.vectors[:, best], done
             if int(state.count) >= self._rows:
@@ -201,12 +206,16 @@ class _Search:
             values,
             vectors,
             residuals,
-            residuals <= self._tolerance * max(self._largest, float(np.abs(values).max())),
+            self._small(residuals, values),
             done + len(values),
             self._operator.name,
             self._operator.size,
             products.kinks(self._operator.objective),
         )
+
+    def _small(self, residuals: np.ndarray, values: np.ndarray) -> np.ndarray:
+        largest = max(self._largest, float(np.abs(values).max()))
+        return residuals <= np.maximum(self._accuracy.relative * np.abs(values), self._accuracy.floor * largest)
 
     def _kept(self) -> int:
         """Ritz vectors that a restart keeps: all that are wanted, and half of the others, so that whole blocks fit."""
@@ -222,16 +231,9 @@ def _ends(count: int, wanted: int, which: str) -> np.ndarray:
     return np.arange(wanted) if which == "smallest" else np.arange(count - wanted, count)
 
 
-def _tolerance(operator: Curvature) -> float:
-    """√ε of inner products; of leaves in bfloat16 or float16, in which products are rounded, 2ε."""
-    leaves = jax.tree.leaves(operator.inputs.moving)
-    return float(max(max(jnp.finfo(_trees.wide(leaf)).eps ** 0.5, 2 * jnp.finfo(leaf.dtype).eps) for leaf in leaves))
-
-
 def _rows(operator: Curvature, wanted: int, width: int, memory: int | None) -> int:
     """Vectors of the basis: as many as half of the memory holds, no more than are useful, whole blocks."""
-    one = sum(leaf.size * _trees.wide(leaf).itemsize for leaf in jax.tree.leaves(operator.inputs.moving))
-    fitting = int(_cost.budget(memory) / 2 / one) - width
+    fitting = int(_cost.budget(memory) / 2 / _space.vector_bytes(operator)) - width
     most = max(2 * wanted, wanted + 20, 4 * width)
     least = wanted + 2 * width
     rows = max(least, min(most, fitting))

@@ -77,7 +77,7 @@ def whole(
     cell = per_cell(measures, chart, data, plan.hoist, grid.dtype)
 
     def values(coordinates: Array, _: None) -> dict[str, Array]:
-        return _variables(measures, chart, data, sweep, coordinates, cell.sums(cell.terms, coordinates))
+        return _variables(measures, plan, chart, data, sweep, coordinates, cell.sums(cell.terms, coordinates))
 
     return _on_tile(_over_cells(values, grid, None, plan.in_flight, used), measures, sweep, positions)
 
@@ -131,14 +131,15 @@ def finish(
     positions: tuple[Array, ...],
     sums: Sums,
     data: Batch | None = None,
+    used: Array | None = None,
 ) -> dict[str, Array]:
     """{variable: array} of a tile, from the sums over all data; `data` are given where curvature reads them again."""
 
     def values(coordinates: Array, sums: Sums) -> dict[str, Array]:
-        return _variables(measures, chart, data, sweep, coordinates, sums)
+        return _variables(measures, plan, chart, data, sweep, coordinates, sums)
 
     grid = _grid(measures, positions, jax.tree.leaves(sums)[0].shape[-1])
-    out = _over_cells(values, grid, sums, plan.in_flight)
+    out = _over_cells(values, grid, sums, plan.in_flight, used)
     return _on_tile(out, measures, sweep, positions)
 
 
@@ -240,7 +241,7 @@ def _point(measures: Measures, chart: Chart, batch: Batch, at: Sequence[Array]) 
 
 
 def _variables(
-    measures: Measures, chart: Chart, batch: Batch, sweep: Sweep, coordinates: Array, sums: Sums
+    measures: Measures, plan: Plan, chart: Chart, batch: Batch, sweep: Sweep, coordinates: Array, sums: Sums
 ) -> dict[str, Array]:
     """The variables of one cell."""
     out: dict[str, Array] = measures.risk.finish(
@@ -256,7 +257,7 @@ def _variables(
             )
         out |= new
     if measures.curved is not None:
-        out |= measures.curved.measure(chart.point(tuple(coordinates)), batch, sweep)
+        out |= measures.curved.measure(chart.point(tuple(coordinates)), batch, sweep, plan.batch_size)
     # The penalty grows with its strength: where the largest is finite, all are. (One number a cell, not one a penalty.)
     largest = sweep.largest.astype(out["risk"].dtype)
     highest = out["risk"] + jnp.max(jnp.where(largest > 0, largest * out["penalty_unit"], 0))

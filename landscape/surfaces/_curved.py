@@ -14,9 +14,9 @@ from landscape._trees import Params
 from landscape.objectives import data as _data
 from landscape.objectives.data import Batch
 from landscape.objectives.objective import Objective
-from landscape.operators import _extremes, products
+from landscape.operators import _extremes, _linear, products
 from landscape.operators._extremes import FEW
-from landscape.operators.products import Inputs, Program
+from landscape.operators._linear import Inputs, Program
 from landscape.surfaces.sweep import Sweep
 
 CURVATURES = {
@@ -24,9 +24,9 @@ CURVATURES = {
     "hessian_max": "largest eigenvalue of the objective's Hessian",
     "hessian_ratio": "|smallest / largest| eigenvalue of the objective's Hessian",
     "hessian_residual": "residual ‖Hv − λv‖ of these eigenvalues, the larger one",
+    "hessian_converged": "whether these residuals are small",
     "hessian_products": "products with the Hessian that it took",
 }
-REQUESTED = ("hessian_min", "hessian_max", "hessian_ratio")
 USUAL = 100  # products a cell, for planning
 
 
@@ -36,34 +36,39 @@ class Curved(NamedTuple):
     program: Program
     uniform: bool  # each penalty has one β for all entries: it moves all eigenvalues by 2β
 
-    def measure(self, params: Params, data: Batch, sweep: Sweep) -> dict[str, Array]:
-        """Arrays (P,), one entry a penalty."""
+    def measure(self, params: Params, data: Batch, sweep: Sweep, size: int) -> dict[str, Array]:
+        """Arrays (P,), one entry a penalty; `size` examples are multiplied at a time."""
         moving, count = _trees.floating(params), len(sweep.strengths)
         if sweep.beta is None or self.uniform:
-            found = self._at(params, moving, data, jax.tree.map(lambda leaf: np.zeros((), _trees.wide(leaf)), moving))
+            nothing = jax.tree.map(lambda leaf: np.zeros((), _trees.wide(leaf)), moving)
+            found = self._at(params, moving, data, nothing, size)
             found = jax.tree.map(lambda value: jnp.broadcast_to(value, (count,)), found)
             if sweep.beta is not None:
                 shift = 2 * jnp.asarray(jax.tree.leaves(sweep.beta)[0], found.smallest.dtype)
                 found = found._replace(smallest=found.smallest + shift, largest=found.largest + shift)
         else:
             found = jax.lax.map(
-                lambda beta: self._at(params, moving, data, jax.tree.map(lambda b: 2 * b, beta)), sweep.beta
+                lambda beta: self._at(params, moving, data, jax.tree.map(lambda b: 2 * b, beta), size), sweep.beta
             )
+        # Vectors are rounded to their leaves' dtypes, which the recurrence does not see.
+        eps = [float(jnp.finfo(leaf.dtype).eps) for leaf in jax.tree.leaves(moving)]
+        rounding = max(eps) if max(eps) > jnp.finfo(found.residual.dtype).eps else 0.0
+        largest = jnp.maximum(jnp.abs(found.smallest), jnp.abs(found.largest))
         return {
             "hessian_min": found.smallest,
             "hessian_max": found.largest,
             "hessian_ratio": jnp.abs(found.smallest / found.largest),
-            "hessian_residual": found.residual,
+            "hessian_residual": found.residual + rounding * largest,
+            "hessian_converged": found.converged,
             "hessian_products": found.products,
         }
 
-    def _at(self, params: Params, moving: Params, data: Batch, shift: Params) -> _extremes.Extremes:
-        times = products.linear(self.program, Inputs(moving, params, data, shift))
-        tolerance = float(np.sqrt(jnp.finfo(_trees.wide_of(moving)).eps))
-        return _extremes.extremes(times, moving, tolerance)
+    def _at(self, params: Params, moving: Params, data: Batch, shift: Params, size: int) -> _extremes.Extremes:
+        inputs = Inputs(moving, params, data, shift)
+        return _extremes.extremes(_linear.linear(self.program._replace(size=size), inputs), moving)
 
 
-def curved(objective: Objective, sweep: Sweep, batch_size: int | None, memory: int | None) -> Curved:
+def curved(objective: Objective, sweep: Sweep) -> Curved:
     """What to measure of an objective.
 
     Raises: ValueError where its data are not in memory.
@@ -73,11 +78,10 @@ def curved(objective: Objective, sweep: Sweep, batch_size: int | None, memory: i
             "`quantities` has eigenvalues of the Hessian, for which each cell reads all data many times, but the "
             "objective's come from disk or batch by batch. Take fewer: objective.with_data(arrays)."
         )
-    size = None if objective.prepare is not None else batch_size
-    operator = products.curvature(objective, objective.params, batch_size=size, memory=memory)
+    program = products.curvature(objective, objective.params).program._replace(size=0)
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(sweep.beta)]
     uniform = all(leaf.ndim == 1 and np.array_equal(leaf, leaves[0]) for leaf in leaves)
-    return Curved(operator.program, uniform)
+    return Curved(program, uniform)
 
 
 def iterates(params: Params) -> bool:

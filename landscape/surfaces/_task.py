@@ -26,7 +26,7 @@ from landscape.objectives.penalties import Penalty
 from landscape.surfaces import _cells, _plan
 from landscape.surfaces._cells import Measures
 from landscape.surfaces._compressed import Compression, check_tolerance, compressed
-from landscape.surfaces._curved import CURVATURES, curved, iterates, passes
+from landscape.surfaces._curved import CURVATURES, FEW, curved, iterates, passes
 from landscape.surfaces.quantities import (
     BUILT_IN,
     GRADIENTS,
@@ -114,7 +114,7 @@ def planned(
     if not scattered:
         _warn_below_resolution(chart, grid_axes)
     order = tuple(range(len(chart.names)) if scattered else (list(grid_axes).index(name) for name in chart.names))
-    measures = _measures(objective, chart, quantities, order, units, sweep, (batch_size, memory))
+    measures = _measures(objective, chart, quantities, order, units, sweep)
     dtype = _dtype(objective)
     positions = tuple(_cast(name, a, dtype) for name, a in grid_axes.items())
     grid = (LISTED,) if scattered else tuple(len(a) for a in grid_axes.values())
@@ -171,7 +171,8 @@ def _sizes(params: Params, data: Batch, measures: Measures, cost: _cells.Cost, e
     rows = sum(math.prod(leaf.shape[1:]) * leaf.dtype.itemsize for leaf in jax.tree.leaves(first))
     risk, count = measures.risk, cost.hoisted
     if measures.curved is not None:
-        count = count._replace(live=4 * count.live)
+        vectors = 1 if iterates(params) else FEW  # multiplied at a time
+        count = count._replace(live=(2 + 2 * vectors) * count.live)
     slope = risk.hessian or (risk.slope and not risk.gradient_norm)
     largest = max(4.0, count.largest / examples)  # at least one float
     own = sum(leaf.nbytes for leaf in jax.tree.leaves(_trees.floating(params)))
@@ -219,17 +220,21 @@ def _measures(
     order: tuple[int, ...],
     units: tuple[int, ...],
     sweep: Sweep,
-    limits: tuple[int | None, int | None],
 ) -> Measures:
     own, names = _checked_quantities(quantities)
     if "accuracy" in names:
         own.insert(0, Metric("accuracy", _accuracy(objective)))
     norm = any(name in names for name in GRADIENTS)
     mean = "mean_curvature" in names
+    if mean and not isinstance(chart, Plane):
+        raise ValueError(
+            f'`quantities` has "mean_curvature", but the chart is {_checks.kind(chart)}: off planes, second '
+            "derivatives by coordinates are no curvatures. Take a Plane, or plane_hessian for what it is."
+        )
     flags = ("risk_stderr" in names, norm, "slope" in names, mean or "plane_hessian" in names, mean)
     risk = Risk(objective.traced_losses, objective.reduction, *flags)
     fixed = tuple(_fixed(quantity, objective, chart, sweep) for quantity in own)
-    curvature = curved(objective, sweep, *limits) if any(name in CURVATURES for name in names) else None
+    curvature = curved(objective, sweep) if any(name in CURVATURES for name in names) else None
     return Measures(risk, fixed, objective.preparation, curvature, order, units)
 
 

@@ -132,7 +132,7 @@ def _through(
         done += size * (stop - start)
         halfway.keep(_same(plan), lambda i=i, sums=sums, done=done: _packed(i + 1, done, sums))
     again = data if measures.curved is not None else None
-    return _together.on_host(_cells.finish(measures, plan, chart, sweep, positions, sums, again))
+    return _together.on_host(_cells.finish(measures, plan, chart, sweep, positions, sums, again, used))
 
 
 def _begun(task: Task, plan: Plan, positions: tuple[np.ndarray, ...], halfway: Halfway) -> tuple[_cells.Sums, int, int]:

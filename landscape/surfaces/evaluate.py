@@ -104,16 +104,17 @@ def evaluate(
         gradient_norm        minimum norm over the subdifferential of R + Ω; comes with risk_gradient_norm
         slope                in-chart gradient of the risk, with a last dimension `coordinate`
         plane_hessian        in-chart Hessian of the risk, with last dimensions `coordinate` and `coordinate_`
-        mean_curvature       tr(G⁻¹·plane_hessian)/k, G the metric of the chart: the mean, over its directions, of the
-                             risk's curvature per unit of length; comes with plane_hessian
+        mean_curvature       tr(G⁻¹·plane_hessian)/k, G = DᵀD of a Plane's directions D: the mean over directions in it
+                             of the risk's curvature per unit of length; comes with plane_hessian
         hessian_min, hessian_max, hessian_ratio      the extreme eigenvalues of the objective's Hessian over ALL params,
                              and |hessian_min/hessian_max| (Li et al. 2018, section 6: near 0 where J is nearly convex)
-        hessian_residual, hessian_products           how well they solve Hv = λv, and the products Hv that it took
+        hessian_residual, hessian_converged, hessian_products      how well they solve Hv = λv, whether well enough, and
+                             the products Hv that it took
         accuracy             share of the examples that `objective.predict` gets right, weighted as the risk is
     Whatever is affine in the coordinates is computed once a batch for all cells; `ls.explain` says what.
-    Eigenvalues come from Lanczos iterations, to a residual of √ε·max |λ| or 160 products a cell; of up to 32 params
-    from the matrix. On a kink (`ls.kinks`) they are those of the smooth piece around the cell. All data are read many
-    times, so they must be in memory.
+    Eigenvalues come from Lanczos iterations, the same random start in every cell, to residuals of
+    max(√ε·|λ|, 64ε·max |λ|) or 200 products a cell; of up to 32 params from the matrix. On a kink (`ls.kinks`) they are
+    those of the smooth piece around the cell. All data are read many times, so they must be in memory.
     objective, penalty_*, gradient_norm and hessian_* carry `penalty` in a sweep. NaN and inf stay as they are, and
     `finite` is False there. In a store each variable has one chunk a tile.
     Attributes hold the provenance: versions, device, dtype, precision, fingerprints, plan and wall time. On a Plane
