@@ -302,3 +302,33 @@ def test_verify_recomputes_eigenvalues():
         wrong[name] += 0.01
     disagreeing = {number.variable for number in verify(wrong, objective, cells=2) if not number.agrees}
     assert disagreeing == {*EXTREMES, "mean_curvature"}
+
+
+def test_an_eigenvalue_that_leads_down_is_found_beside_an_outlier(dtype):
+    """1000 and a bulk from 0.2 to 1, whose residuals are soon small beside 1000; the least one is −0.02."""
+    values = np.r_[1000.0, np.linspace(0.2, 1, 198), -0.02]
+    rotation = np.linalg.qr(np.random.default_rng(0).normal(size=(200, 200)))[0]
+    matrix = jnp.asarray((rotation * values) @ rotation.T, dtype)
+    quadratic = ls.function(lambda p: 0.5 * p["x"] @ (matrix @ p["x"]), {"x": jnp.zeros(200, dtype)})
+    line = ls.Plane(quadratic.params, ({"x": jnp.ones(200, dtype)},), names=("a",))
+    surface = ls.evaluate(quadratic, line, {"a": [0.0]}, quantities=("hessian_min",))
+    assert bool(surface.hessian_converged.all()) and bool(surface.finite.all())
+    np.testing.assert_allclose(surface.hessian_min, [-0.02], atol=1e-3)
+    np.testing.assert_allclose(surface.hessian_max, [1000], rtol=1e-5)
+
+
+def test_mean_curvature_is_of_planes():
+    pair = ls.neuron(*ls.datasets.pair())
+    polar = ls.Polar(pair.params)
+    axes = {name: [0.5, 1.0] for name in polar.names}
+    with pytest.raises(ValueError, match=r'"mean_curvature", but the chart is a Polar: off planes'):
+        ls.evaluate(pair, polar, axes, quantities=("mean_curvature",))
+
+
+def test_what_a_plane_captures_of_nothing_is_no_number():
+    saddle = ls.function(lambda p: p["x"] ** 2 - p["y"] ** 2, {"x": 0.0, "y": 0.0})
+    plane = ls.axes_plane(saddle.params, "x")
+    found = ls.captured_curvature(saddle, plane, key=jax.random.key(0), num_probes=2)
+    assert found.principal.tolist() == [2.0] and np.isinf(found.share)
+    with pytest.raises(TypeError, match="`objective` is an int"):
+        ls.captured_curvature(3, plane, key=jax.random.key(0))  # type: ignore[arg-type]

@@ -67,7 +67,17 @@ def test_what_does_not_converge_is_within_its_residual():
     pairs = found(problem, 3, which="smallest", tolerance=1e-6)
     away = np.abs(pairs.values[:, None] - problem.values[None]).min(axis=1)
     assert (away <= pairs.residuals + 1e-6).all()
-    assert (pairs.converged == (pairs.residuals <= 1e-6)).all()
+    assert (pairs.converged == (pairs.residuals <= np.maximum(1e-6 * pairs.values, 64 * 1.2e-7))).all()
+
+
+def test_a_small_eigenvalue_is_not_taken_for_converged_beside_an_outlier():
+    """1000 and a bulk from 0.2 to 1, whose residuals are soon small beside 1000: the one that leads down is −0.02."""
+    values = np.r_[1000.0, np.linspace(0.2, 1, 298), -0.02]
+    problem = spectra.chosen(values)
+    (least,) = found(problem, 1, which="smallest").values
+    assert least == pytest.approx(-0.02, abs=1e-3)
+    largest = found(problem, 2).values
+    np.testing.assert_allclose(largest, [1000, 1], rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["clustered", "indefinite"])
