@@ -319,7 +319,7 @@ def test_an_eigenvalue_that_leads_down_is_found_beside_an_outlier(dtype):
 
 def test_mean_curvature_is_of_planes():
     pair = ls.neuron(*ls.datasets.pair())
-    polar = ls.Polar(pair.params)
+    polar = ls.Polar(ls.axes_plane(pair.params, "w", "b"))
     axes = {name: [0.5, 1.0] for name in polar.names}
     with pytest.raises(ValueError, match=r'"mean_curvature", but the chart is a Polar: off planes'):
         ls.evaluate(pair, polar, axes, quantities=("mean_curvature",))

@@ -77,7 +77,7 @@ def test_a_small_eigenvalue_is_not_taken_for_converged_beside_an_outlier():
     (least,) = found(problem, 1, which="smallest").values
     assert least == pytest.approx(-0.02, abs=1e-3)
     largest = found(problem, 2).values
-    np.testing.assert_allclose(largest, [1000, 1], rtol=1e-3)
+    np.testing.assert_allclose(largest, [1000, 1], rtol=1e-2)  # 64 ε beside 1000 is 0.008
 
 
 @pytest.mark.parametrize("name", ["clustered", "indefinite"])

@@ -143,7 +143,7 @@ def _last_entry(diagonal: Array, beside: Array, value: Array, outwards: int, las
     shift = value + outwards * 8 * eps * jnp.where(scale > 0, scale, 1)
     zero = jnp.zeros(1, diagonal.dtype)
     below, above = jnp.concatenate([zero, beside]), jnp.concatenate([beside, zero])
-    vector = jnp.where(jnp.arange(len(diagonal)) <= last, 1, 0).astype(diagonal.dtype)
+    vector = jnp.where(jnp.arange(len(diagonal), dtype=jnp.int32) <= last, 1, 0).astype(diagonal.dtype)
     for _ in range(2):
         vector = jax.lax.linalg.tridiagonal_solve(below, diagonal - shift, above, vector[:, None])[:, 0]
         vector = vector / jnp.linalg.norm(vector)
