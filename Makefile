@@ -7,11 +7,6 @@ READY := $(VENV)/.ready
 FIGURES := $(BIN)/landscape figures figures --out figures/out --formats png,pdf --check
 NEURON := dark_minimum no_minimum bernoulli conventions o_rings
 
-# Programs that are compiled once are read from here by every process, and by the next run: tests take a quarter of the time.
-# (Not under `bench`, which measures compilation too.)
-figures figures-all test test-slow: export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/xla
-figures figures-all test test-slow: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0
-
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help venv figures figures-all test test-slow lint bench clean FORCE
