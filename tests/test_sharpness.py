@@ -492,5 +492,23 @@ def test_bad_runs_and_rates_are_named():
         with pytest.raises(ValueError, match=message):
             ls.sharpness_along(bowl, bowl.params, key=KEY, **options)
     runs = ls.descend(bowl, {"a": optax.sgd(0.1), "b": optax.sgd(0.2)}, bowl.params, 2)
-    with pytest.raises(ValueError, match=r"from 'a', but `params` has the optimizers 'a', 'b'; give one rate for each"):
+    with pytest.raises(ValueError, match=r"from 'a', but `params` has the optimizers 'a', 'b'; give one number for each"):
         ls.sharpness_along(bowl, runs, learning_rate={"a": 0.1}, key=KEY)
+
+
+def test_each_optimizer_has_its_momentum_and_momentum_needs_a_rate():
+    bowl = ls.function(lambda p: 2 * p["x"] ** 2, {"x": 1.0})
+    sgd = {"plain": optax.sgd(0.3), "heavy": optax.sgd(0.3, momentum=0.9)}
+    runs = ls.descend(bowl, sgd, {"x": 1.0}, steps=2, record_every=2)
+    found = ls.sharpness_along(bowl, runs, key=KEY, learning_rate=0.3, momentum={"plain": 0.0, "heavy": 0.9})
+    np.testing.assert_allclose(found.threshold, [2 / 0.3, 3.8 / 0.3])
+    with pytest.raises(ValueError, match="`momentum` is given without `learning_rate`"):
+        ls.sharpness_along(bowl, runs, key=KEY, momentum=0.9)
+    with pytest.raises(ValueError, match="`momentum` is a mapping from 'other', but `params` has the optimizers"):
+        ls.sharpness_along(bowl, runs, key=KEY, learning_rate=0.3, momentum={"other": 0.1})
+
+
+def test_kinks_are_said_beside_the_measures():
+    relu = ls.mlp((1, 3, 1), activation="relu").objective([[0.0], [1.0]], [0.0, 1.0])
+    found = ls.sharpness(relu, relu.params, key=KEY, measures=("hessian_max",))
+    assert "There are kinks (relu): this is the Hessian of the smooth piece" in str(found)

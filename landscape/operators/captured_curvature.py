@@ -15,7 +15,7 @@ from landscape._trees import Params
 from landscape.charts import chart as _chart
 from landscape.charts.plane import Plane
 from landscape.objectives.objective import Objective, check_objective
-from landscape.operators import estimates
+from landscape.operators import estimates, products
 from landscape.operators.estimates import Trace
 from landscape.operators.products import Curvature, curvature
 
@@ -45,6 +45,7 @@ class CapturedCurvature:
             f"The plane shows {100 * self.share:.2g} ± {100 * self.stderr:.1g} % of the {self.trace.name}'s trace, "
             f"{self.trace.value:.4g} ± {self.trace.stderr:.1g}.\n"
             f"(A random plane: {100 * self.expected:.2g} % on average.) Principal curvatures in the plane: {shown}."
+            + "".join(f"\n{line}" for line in products.about_kinks(self.trace.kinks, self.trace.name))
         )
 
     __repr__ = __str__

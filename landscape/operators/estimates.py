@@ -43,7 +43,9 @@ class Trace:
 
     def __str__(self) -> str:
         line = f"Trace of the {self.name} ({self.size} params): {self.value:.6g} ± {self.stderr:.2g}"
-        return "\n".join([f"{line} (standard error, {len(self.samples)} probes)", *products.about_kinks(self.kinks)])
+        return "\n".join(
+            [f"{line} (standard error, {len(self.samples)} probes)", *products.about_kinks(self.kinks, self.name)]
+        )
 
     __repr__ = __str__
 
@@ -119,7 +121,9 @@ class Diagonal:
         low, high = (float(f([f(leaf) for leaf in jax.tree.leaves(self.values)])) for f in (np.min, np.max))
         error = max(float(np.max(leaf)) for leaf in jax.tree.leaves(self.stderr))
         line = f"Diagonal of the {self.name} ({self.size} params): from {low:.4g} to {high:.4g}, standard errors up to"
-        return "\n".join([f"{line} {error:.2g} ({self.num_probes} probes)", *products.about_kinks(self.kinks)])
+        return "\n".join(
+            [f"{line} {error:.2g} ({self.num_probes} probes)", *products.about_kinks(self.kinks, self.name)]
+        )
 
     __repr__ = __str__
 

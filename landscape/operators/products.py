@@ -39,7 +39,7 @@ KINDS = {
 LOCALIZED = 256  # examples a batch in which a NaN is looked for
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Curvature:
     """A symmetric operator over the chosen leaves of the params of an objective. Made by `curvature`."""
 
@@ -47,6 +47,10 @@ class Curvature:
     params: Params
     program: Program
     inputs: Inputs
+
+    def __repr__(self) -> str:
+        leaves = ", ".join(_trees.named_leaves(self.inputs.moving))
+        return f"Curvature({self.name}, {self.size} × {self.size}, over {leaves})"
 
     @cached_property
     def size(self) -> int:
@@ -237,10 +241,12 @@ def _size(objective: Objective, batch_size: int | None, memory: int | None) -> i
     return min(n, batch_size)
 
 
-def about_kinks(found: tuple[str, ...]) -> list[str]:
+def about_kinks(found: tuple[str, ...], name: str = KINDS["hessian"]) -> list[str]:
     """What a number means where the losses have kinks, as a line of a text; no line where there are none."""
     if not found:
         return []
+    if name != KINDS["hessian"]:
+        return [f"There are kinks ({', '.join(found)}): derivatives are those of the smooth piece around the params."]
     return [
         f"There are kinks ({', '.join(found)}): this is the Hessian of the smooth piece around the params, "
         "without the jumps of the slope across kinks."

@@ -90,7 +90,7 @@ class SpectralDensity:
             f"{self.nodes.shape[1]} products: eigenvalues from {self.nodes.min():.4g} to {self.nodes.max():.4g}, "
             f"mean {mean:.4g} ± {stderr:.1g}"
         )
-        return "\n".join([line, *products.about_kinks(self.kinks)])
+        return "\n".join([line, *products.about_kinks(self.kinks, self.name)])
 
     __repr__ = __str__
 

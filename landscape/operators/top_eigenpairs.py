@@ -31,6 +31,7 @@ from landscape.tiles.progress import Progress
 WHICH = ("largest", "smallest", "both")
 WIDEST = 8  # vectors multiplied at a time, by default
 LOOKED_AFTER = 8  # products between two looks at the residuals
+IN_CACHE, MANY = 2**19, 256  # numbers of a basis that costs little beside the products; vectors, at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +58,10 @@ class Eigenpairs:
     def __str__(self) -> str:
         lines = [f"Eigenvalues of the {self.name} ({self.size} params), with residuals ‖Hv − λv‖:"]
         for value, residual, converged in zip(self.values, self.residuals, self.converged, strict=True):
-            lines.append(f"  {value:.6g}  ({residual:.2g}, {'converged' if converged else 'NOT converged'})")
-        return "\n".join([*lines, *products.about_kinks(self.kinks)])
+            said = "converged" if converged else "NOT converged"
+            said += "; below rounding, the sign is open" if residual > abs(value) else ""
+            lines.append(f"  {value:.6g}  ({residual:.2g}, {said})")
+        return "\n".join([*lines, *products.about_kinks(self.kinks, self.name)])
 
     __repr__ = __str__
 
@@ -93,9 +96,9 @@ def top_eigenpairs(
                   copies may be missing.
     progress:     show a bar; by default after two seconds on a terminal.
 
-    Block Lanczos, orthogonalized in full, restarted with the best Ritz vectors when `memory` (and never more than some
-    20 vectors beside what is wanted) is full. Residuals are computed in the end, by products of their own. The basis
-    keeps the leaves' sharding.
+    Block Lanczos, orthogonalized in full, restarted with the best Ritz vectors when `memory` is full, or some 20
+    vectors beside what is wanted (of few params up to 256). Residuals are computed in the end, by products of their
+    own. The basis keeps the leaves' sharding.
     Returns: `Eigenpairs`.
     Raises: ValueError or TypeError, naming the argument; ValueError for more eigenvalues than params, and for a product
     that is not finite, with the batch where it is not.
@@ -181,7 +184,8 @@ class _Search:
         done = 0
         while True:
             left = (self._rows - int(state.count)) // self._width
-            blocks = min(left, max(1, LOOKED_AFTER // self._width), -(-(self._most - done) // self._width))
+            ahead = max(LOOKED_AFTER, int(state.count) // 8)
+            blocks = min(left, max(1, ahead // self._width), -(-(self._most - done) // self._width))
             state = _space.advanced(self._operator, state, blocks, self._width)
             done += blocks * self._width
             bar.update(blocks * self._width)
@@ -234,7 +238,7 @@ def _ends(count: int, wanted: int, which: str) -> np.ndarray:
 def _rows(operator: Curvature, wanted: int, width: int, memory: int | None) -> int:
     """Vectors of the basis: as many as half of the memory holds, no more than are useful, whole blocks."""
     fitting = int(_cost.budget(memory) / 2 / _space.vector_bytes(operator)) - width
-    most = max(2 * wanted, wanted + 20, 4 * width)
+    most = max(2 * wanted, wanted + 20, 4 * width, min(MANY, IN_CACHE // operator.size))
     least = wanted + 2 * width
     rows = max(least, min(most, fitting))
     return width * -(-min(rows, operator.size) // width)

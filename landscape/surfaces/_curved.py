@@ -27,6 +27,7 @@ CURVATURES = {
     "hessian_converged": "whether these residuals are small",
     "hessian_products": "products with the Hessian that it took",
 }
+HOW = ("hessian_residual", "hessian_converged", "hessian_products")  # it was computed: no results
 USUAL = 100  # products a cell, for planning
 
 

@@ -157,7 +157,7 @@ def _advice(task: Task, quantities: Sequence[str | Quantity], tiles: int, memory
         out.append(f'the gradient over all params, for {names}, costs more than "slope", that in the chart.')
     if task.measures.curved is not None:
         count = passes(task.objective.params)
-        out.append(f"eigenvalues take about {count} passes over the data a cell, not counted above but in the minutes.")
+        out.append(f"without eigenvalues, some {count} passes over the data a cell, counted in the minutes alone.")
     if tiles > 1 and not _data.in_memory(task.data):
         more = math.ceil(tiles * _cost.budget(memory) / 2**30)
         out.append(f"{tiles} passes over data that are not in memory; memory=2**30 * {more} lets one do.")

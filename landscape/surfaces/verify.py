@@ -31,6 +31,7 @@ from landscape.objectives import penalties as _penalties
 from landscape.objectives.objective import Objective
 from landscape.objectives.penalties import Penalty
 from landscape.surfaces import _compressed
+from landscape.surfaces._curved import HOW
 from landscape.surfaces._dataset import PER_PENALTY
 from landscape.surfaces.evaluate import REQUESTED, evaluate
 from landscape.surfaces.quantities import BUILT_IN
@@ -323,7 +324,7 @@ def _entries(values: xarray.DataArray) -> Iterator[dict[str, str]]:
 def _numbers(stored: xarray.Dataset, sweep: dict[str, Penalty | None]) -> Iterator[tuple[str, str, xarray.DataArray]]:
     """(variable, label, values) of one cell, as far as they can be recomputed."""
     for variable in map(str, stored.data_vars):
-        if not _is_built_in(stored, variable):
+        if not _is_built_in(stored, variable) or variable in HOW:
             continue
         if variable not in PER_PENALTY:
             yield variable, "", stored[variable]

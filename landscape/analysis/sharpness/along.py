@@ -38,7 +38,7 @@ def sharpness_along(
     *,
     key: Array,
     learning_rate: float | Mapping[str, float] | None = None,
-    momentum: float = 0.0,
+    momentum: float | Mapping[str, float] = 0.0,
     tolerance: float | None = None,
     max_products: int = 1000,
     batch_size: int | None = None,
@@ -57,7 +57,7 @@ def sharpness_along(
     key:           of the vectors that each Lanczos iteration starts from, the same at each point.
     learning_rate: η, of full-batch gradient descent, `optax.sgd(η)`; of a trajectory with the dimension `optimizer`
                    also a mapping label -> η. Without it there is no threshold.
-    momentum:      β, of `optax.sgd(η, momentum=β)`, not Nesterov's.
+    momentum:      β, of `optax.sgd(η, momentum=β)`, not Nesterov's; or a mapping label -> β, as of η.
     tolerance, max_products, batch_size, memory: as in `top_eigenpairs`.
     progress:      show a bar; by default after two seconds on a terminal.
 
@@ -75,14 +75,14 @@ def sharpness_along(
         >>> rates = {"stable": 0.4, "unstable": 0.6}
         >>> sgd = {label: optax.sgd(rate) for label, rate in rates.items()}
         >>> runs = ls.descend(bowl, sgd, {"x": 1.0, "y": 1.0}, steps=10)
-        >>> found = sharpness_along(bowl, runs, learning_rate=rates, key=jax.random.key(0))
+        >>> found = ls.sharpness_along(bowl, runs, learning_rate=rates, key=jax.random.key(0))
         >>> found.above.isel(step=0).values, runs.data.risk.isel(step=-1).values < 1
         (array([False,  True]), array([ True, False]))
     """
     check_objective(objective)
     _checks.random_key("key", key)
     places = points(objective, params)
-    threshold = None if learning_rate is None else _threshold(learning_rate, momentum, places)
+    threshold = _threshold(learning_rate, momentum, places)
     options: dict[str, Any] = {"batch_size": batch_size, "memory": memory}
     search = options | {"tolerance": tolerance, "max_products": max_products, "progress": False}
     found = []
@@ -112,22 +112,34 @@ def _at(objective: Objective, params: Params, key: Array, options: dict[str, Any
     return _Found(pair.values[0], pair.residuals[0], bool(pair.converged[0]), True)
 
 
-def _threshold(learning_rate: Any, momentum: float, places: Points) -> tuple[tuple[str, ...], np.ndarray]:
-    """(dimensions, values) of (2 + 2β)/η."""
-    beta = _checks.number("momentum", momentum)
-    if not 0 <= beta < 1:
+def _threshold(learning_rate: Any, momentum: Any, places: Points) -> tuple[tuple[str, ...], np.ndarray] | None:
+    """(dimensions, values) of (2 + 2β)/η; None without a learning rate."""
+    betas = _each("momentum", momentum, places)
+    if learning_rate is None:
+        if np.any(betas != 0):
+            raise ValueError("`momentum` is given without `learning_rate`: the threshold is (2 + 2β)/η; give both.")
+        return None
+    if not ((betas >= 0) & (betas < 1)).all():
         raise ValueError(f"`momentum` is {momentum}; it must be at least 0 and less than 1.")
-    if not isinstance(learning_rate, Mapping):
-        return (), np.asarray((2 + 2 * beta) / _checks.positive("learning_rate", learning_rate))
+    rates = _each("learning_rate", learning_rate, places)
+    if not ((rates > 0) & np.isfinite(rates)).all():
+        raise ValueError(f"`learning_rate` is {learning_rate}; it must be a finite number > 0.")
+    values = (2 + 2 * betas) / rates
+    return (("optimizer",) if values.ndim else ()), values
+
+
+def _each(name: str, given: Any, places: Points) -> np.ndarray:
+    """One number for all (), or one for each optimizer of the run, in its order."""
+    if not isinstance(given, Mapping):
+        return np.asarray(_checks.number(name, given))
     labels = places.coords["optimizer"].values.tolist() if "optimizer" in places.dims else []
-    if sorted(labels) != sorted(learning_rate):
+    if sorted(labels) != sorted(given):
         has = f"has the optimizers {', '.join(map(repr, labels))}" if labels else "has no dimension `optimizer`"
         raise ValueError(
-            f"`learning_rate` is a mapping from {', '.join(map(repr, learning_rate))}, but `params` {has}; give one "
-            "rate for each optimizer, or one number for all."
+            f"`{name}` is a mapping from {', '.join(map(repr, given))}, but `params` {has}; give one number for each "
+            "optimizer, or one for all."
         )
-    rates = [_checks.positive(f"learning_rate[{label!r}]", learning_rate[label]) for label in labels]
-    return ("optimizer",), (2 + 2 * beta) / np.array(rates)
+    return np.array([_checks.number(f"{name}[{label!r}]", given[label]) for label in labels])
 
 
 def _dataset(

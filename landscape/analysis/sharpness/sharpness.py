@@ -1,9 +1,8 @@
 """`sharpness`: the measures of how sharp a minimum is, side by side, and what changes of the params leave each alone.
 
 >>> import jax, jax.numpy as jnp, landscape as ls
->>> from landscape.analysis.sharpness.sharpness import sharpness
 >>> bowl = ls.function(lambda p: 2 * p["x"] ** 2 + p["y"] ** 2, {"x": 0.0, "y": 0.0})
->>> found = sharpness(bowl, bowl.params, radius=0.5, key=jax.random.key(0))
+>>> found = ls.sharpness(bowl, bowl.params, radius=0.5, key=jax.random.key(0))
 >>> round(found["worst_case"], 6), found["hessian_max"], found["hessian_trace"]  # ½ρ²λ
 (0.5, 4.0, 6.0)
 """
@@ -25,6 +24,7 @@ from landscape.analysis.sharpness._ball import Ball
 from landscape.charts.directions import Axis
 from landscape.objectives.objective import Objective, check_objective
 from landscape.objectives.penalties import none
+from landscape.operators import products
 from landscape.operators.products import PRECISION
 from landscape.surfaces.provenance import describe
 from landscape.tiles.progress import Progress
@@ -93,7 +93,8 @@ class Sharpness:
             lines.append(
                 f"  {name:{width}}  {number:20}  {ticks}".rstrip() + ("" if data["converged"][i] else "  NOT converged")
             )
-        return "\n".join(lines)
+        kinks = tuple(name for name in attrs["kinks"].split(", ") if name)
+        return "\n".join([*lines, *products.about_kinks(kinks)])
 
     __repr__ = __str__
 
@@ -184,7 +185,7 @@ def sharpness(
         >>> valley = ls.function(lambda p: (p["w1"] * p["w2"] - 1) ** 2, {"w1": 1.0, "w2": 1.0})
         >>> a, b = ({"w1": 1.0, "w2": 1.0}, {"w1": 10.0, "w2": 0.1})  # minima of one function, rescaled
         >>> for at in (a, b):
-        ...     found = sharpness(valley, at, key=jax.random.key(0))
+        ...     found = ls.sharpness(valley, at, key=jax.random.key(0))
         ...     print(round(found["hessian_max"], 3), round(found["adaptive"], 4))
         4.0 0.6924
         200.02 0.6924
@@ -206,6 +207,7 @@ def sharpness(
         found = _measured(risk, params, wanted, radii, key, asked)
         at = float(risk.risk(params))
     said = radii | {"risk": at, "size": _size(params), "num_probes": num_probes, "precision": PRECISION}
+    said["kinks"] = ", ".join(products.kinks(risk))
     return Sharpness(_dataset(found, describe(risk, None) | said))
 
 
