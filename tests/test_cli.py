@@ -793,7 +793,7 @@ MISTAKES = {
     "--plot draws one or two coordinates, not 3; choose them with --axis.": [
         "surface", "--data", "t.csv", "--x", "t", "t2", "--y", "y", "--plot", "s.png"],
     "such as l2=0.01,0.1. Did you mean 'weight_decay'?": ["surface", "--data", "pair", "--penalty", "weight-decay=1"],
-    "hessian_max, hessian_ratio. Did you mean 'gradient_norm'?": ["surface", "--data", "pair", "--quantity", "grad_norm"],
+    "hessian_ratio. Did you mean 'gradient_norm'?": ["surface", "--data", "pair", "--quantity", "grad_norm"],
     "'W', which is no entry of the params (b, w). Did you mean 'w'?": ["surface", "--data", "pair", "--axis", "W=0:1"],
     "'angel', which is no coordinate of the chart (log_scale, angle). Did you mean 'angle'?": [
         "surface", "--data", "pair", "--chart", "polar", "--axis", "angel=0:1"],

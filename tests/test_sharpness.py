@@ -492,7 +492,7 @@ def test_bad_runs_and_rates_are_named():
         with pytest.raises(ValueError, match=message):
             ls.sharpness_along(bowl, bowl.params, key=KEY, **options)
     runs = ls.descend(bowl, {"a": optax.sgd(0.1), "b": optax.sgd(0.2)}, bowl.params, 2)
-    with pytest.raises(ValueError, match=r"from 'a', but `params` has the optimizers 'a', 'b'; give one number for each"):
+    with pytest.raises(ValueError, match=r"from 'a', but `params` has the optimizers 'a', 'b'; give one number"):
         ls.sharpness_along(bowl, runs, learning_rate={"a": 0.1}, key=KEY)
 
 
