@@ -16,9 +16,8 @@ from landscape._trees import Params
 from landscape.analysis.sharpness._ball import Ball
 from landscape.charts import directions
 from landscape.charts.directions import Axis
+from landscape.operators._space import AT_A_TIME
 from landscape.tiles.progress import Progress
-
-AT_A_TIME = 8  # probes multiplied at a time
 
 
 class Estimate(NamedTuple):

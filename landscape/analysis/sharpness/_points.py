@@ -31,35 +31,33 @@ def points(objective: Objective, params: Any) -> Points:
 
     Raises: ValueError for what is like none of them.
     """
-    own = _trees.floating(objective.params)
-    if isinstance(params, Trajectory):
-        if params.params is None:
-            raise ValueError(
-                "`params` is a trajectory that keeps coordinates on a chart, not its params; record with record=None."
-            )
-        return Points(
-            _flat(_trees.floating(params.params, like=objective.params), own),
-            params.data["risk"].shape,
-            tuple(map(str, params.data["risk"].dims)),
-            params.data.coords,
+    own, run = _trees.floating(objective.params), isinstance(params, Trajectory)
+    given = params.params if run else params
+    if given is None:
+        raise ValueError(
+            "`params` is a trajectory that keeps coordinates on a chart, not its params; record with record=None."
         )
-    if jax.tree.structure(params) != jax.tree.structure(objective.params):
+    if jax.tree.structure(given) != jax.tree.structure(objective.params):
         raise ValueError(
             "`params` must have the structure of the objective's params.\n"
-            + _trees.layouts(objective=objective.params, params=params)
+            + _trees.layouts(objective=objective.params, params=given)
         )
-    given = _trees.floating(params, like=objective.params)
+    given = _trees.floating(given, like=objective.params)
     pairs = list(zip(jax.tree.leaves(given), jax.tree.leaves(own), strict=True))
     leading = {np.shape(leaf)[: np.ndim(leaf) - one.ndim] for leaf, one in pairs}
-    shape = leading.pop()
-    fits = not leading and all(np.shape(leaf) == (*shape, *one.shape) for leaf, one in pairs)
-    if not fits or len(shape) > 1 or 0 in shape:
+    shape = params.data["risk"].shape if run else leading.pop()
+    fits = all(np.shape(leaf) == (*shape, *one.shape) for leaf, one in pairs)
+    if not fits or (not run and len(shape) > 1) or 0 in shape:
         raise ValueError(
             "`params` must have the shapes of the objective's params, or one more leading axis of the same length on "
             f"every leaf.\n  objective: {_trees.layout(own)}\n  params: {_trees.layout(given)}"
         )
-    coords = {"point": np.arange(shape[0])} if shape else {}
-    return Points(_flat(given, own), shape, tuple(coords), coords)
+    if run:
+        dims, coords = tuple(map(str, params.data["risk"].dims)), params.data.coords
+    else:
+        coords = {"point": np.arange(shape[0])} if shape else {}
+        dims = tuple(coords)
+    return Points(_flat(given, own), shape, dims, coords)
 
 
 def _flat(given: Params, own: Params) -> Params:

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ from jax.flatten_util import ravel_pytree
 from landscape import _checks, _cost, _trees
 from landscape._trees import Params
 from landscape.analysis.descent import PRECISION
+from landscape.analysis.sharpness._points import Points, points
 from landscape.charts.trajectory import Trajectory
 from landscape.minima import _double
 from landscape.networks import _asked
@@ -91,7 +92,7 @@ def saddle_index(
             f"numbers and some {count}³ operations a point. Up to {MOST} params are taken: take a narrower network, or "
             "fewer inputs."
         )
-    points, shape, coords = _points(objective, params)
+    at = points(objective, params)
     with jax.enable_x64(True), jax.default_matmul_precision(PRECISION):
         example, data = _double.widened(objective)
         alpha, beta = objective.penalty.coefficients(_trees.floating(example))
@@ -102,11 +103,11 @@ def saddle_index(
             (alpha, beta),
             example,
             data,
-            jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), points),
+            jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), at.moving),
             np.float64(tolerance),
         )
         found = {name: np.asarray(values) for name, values in found.items()}
-    return _dataset(objective, found, shape, coords, tolerance)
+    return _dataset(objective, found, at, tolerance)
 
 
 def _columns(objective: Objective, count: int, memory: int | None) -> int:
@@ -163,50 +164,12 @@ def _spectra(
     return jax.lax.map(one, points)
 
 
-def _points(objective: Objective, params: Any) -> tuple[Params, tuple[int, ...], Any]:
-    """(what moves of the points, leaves (m, …); the shape of the result; its dimensions and coordinates)."""
-    own = _trees.floating(objective.params)
-    if isinstance(params, Trajectory):
-        if params.params is None:
-            raise ValueError(
-                "`params` is a trajectory that keeps coordinates on a chart, not its params; record with record=None."
-            )
-        shape, coords = params.data.risk.shape, (params.data.risk.dims, params.data.coords)
-        given = params.params
-    else:
-        given, shape, coords = params, None, None
-    if jax.tree.structure(given) != jax.tree.structure(objective.params):
-        raise ValueError(
-            "`params` must have the structure of the objective's params.\n"
-            + _trees.layouts(objective=objective.params, params=given)
-        )
-    given = _trees.floating(given, like=objective.params)
-    if shape is None:
-        leading = {np.shape(leaf)[: np.ndim(leaf) - one.ndim] for leaf, one in _pairs(given, own)}
-        shape = leading.pop() if len(leading) == 1 else None
-        coords = (("point",) if shape else (), {"point": np.arange(shape[0])} if shape else {})
-    fits = shape is not None and all(np.shape(leaf) == (*shape, *one.shape) for leaf, one in _pairs(given, own))
-    if not fits or shape is None or (not isinstance(params, Trajectory) and len(shape) > 1) or 0 in shape:
-        raise ValueError(
-            "`params` must have the shapes of the objective's params, or one more leading axis of the same length on "
-            f"every leaf.\n  objective: {_trees.layout(own)}\n  params: {_trees.layout(given)}"
-        )
-    flat = jax.tree.map(lambda leaf, one: np.reshape(leaf, (-1, *one.shape)), given, own)
-    return flat, shape, coords
-
-
-def _pairs(given: Params, own: Params) -> list[tuple[Any, Any]]:
-    return list(zip(jax.tree.leaves(given), jax.tree.leaves(own), strict=True))
-
-
-def _dataset(
-    objective: Objective, found: dict[str, np.ndarray], shape: tuple[int, ...], coords: Any, tolerance: float
-) -> xarray.Dataset:
+def _dataset(objective: Objective, found: dict[str, np.ndarray], at: Points, tolerance: float) -> xarray.Dataset:
     import xarray
 
     variables = {
-        name: (coords[0], found[name].reshape(shape), {"long_name": text, "units": "1"})
+        name: (at.dims, found[name].reshape(at.shape), {"long_name": text, "units": "1"})
         for name, text in LONG_NAMES.items()
     }
     attributes = describe(objective, None) | {"kind": "saddle_index", "tolerance": tolerance, "precision": PRECISION}
-    return xarray.Dataset(variables, coords[1], attributes)
+    return xarray.Dataset(variables, at.coords, attributes)
