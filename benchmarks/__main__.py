@@ -4,18 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import (
-    _report,
-    compression,
-    curvature,
-    interpolation,
-    many_starts,
-    minima,
-    neuron,
-    planes,
-    scaling,
-    trainability,
-)
+from benchmarks.harness import report
+from benchmarks.studies import compression, interpolation, many_starts, minima, trainability
+from benchmarks.workloads import curvature, neuron, planes, scaling
 
 RESULTS = Path(__file__).parent / "results"
 WORKLOADS = {
@@ -43,12 +34,12 @@ def main(arguments: list[str] | None = None) -> int:
 
     workload = WORKLOADS[options.workload]
     sizes = workload.QUICK if options.quick else workload.FULL
-    report = workload.run(sizes, options.repeats or (1 if options.quick else workload.REPEATS), _progress)
-    print(_report.markdown(report))
+    found = workload.run(sizes, options.repeats or (1 if options.quick else workload.REPEATS), _progress)
+    print(report.markdown(found))
     folder = options.out or (None if options.quick else RESULTS)
     if folder is not None:
-        print(f"\nWritten: {_report.write(report, folder)}")
-    return 0 if all(row.right for row in report.rows) else 1
+        print(f"\nWritten: {report.write(found, folder)}")
+    return 0 if all(row.right for row in found.rows) else 1
 
 
 def _progress(line: str) -> None:

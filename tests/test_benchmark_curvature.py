@@ -11,9 +11,12 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 import landscape as ls
-from benchmarks import _curvature_peers, _curvature_problem, _report, _timing, curvature
-from benchmarks._curvature_peers import AS_IS, LANDSCAPER, PYHESSIAN
-from benchmarks._curvature_problem import Exact, Pairs
+from benchmarks.contestants import curvature_peers
+from benchmarks.contestants.curvature_peers import AS_IS, LANDSCAPER, PYHESSIAN
+from benchmarks.harness import report, timing
+from benchmarks.problems import trained
+from benchmarks.problems.trained import Exact, Pairs
+from benchmarks.workloads import curvature
 
 PARTS = "_eigenpairs", "_density", "_products", "_map"
 
@@ -29,7 +32,7 @@ def as_users_write():
 def problem():
     """Of 235 params."""
     sizes = curvature.QUICK
-    return _curvature_problem.trained(sizes.layers, sizes.examples, sizes.epochs)
+    return trained.trained(sizes.layers, sizes.examples, sizes.epochs)
 
 
 @pytest.fixture(scope="module")
@@ -43,22 +46,22 @@ def matrix(problem):
 def alone(monkeypatch):
     """Without PyTorch."""
     monkeypatch.setattr(
-        _curvature_peers, "MISSING", {PYHESSIAN: "skipped: PyHessian", LANDSCAPER: "skipped: Landscaper"}
+        curvature_peers, "MISSING", {PYHESSIAN: "skipped: PyHessian", LANDSCAPER: "skipped: Landscaper"}
     )
 
 
 def test_a_quick_run_has_right_answers_and_says_who_is_absent(monkeypatch, alone, problem):
     monkeypatch.setattr(curvature, "trained", lambda *sizes: problem)
-    report = curvature.run(curvature.QUICK, 1, lambda line: None)
-    by = [row.by for row in report.rows]
+    found = curvature.run(curvature.QUICK, 1, lambda line: None)
+    by = [row.by for row in found.rows]
     loops = [f"{curvature.EIGSH}, {way}{how}" for way in ("jvp of grad", "linearized") for how in ("", ", tuned")]
     assert by[:4] == [curvature.PAIRS, curvature.LOOSELY, curvature.DENSITY, curvature.PRODUCT]
     assert by[-5:] == [curvature.MAP, *loops]
-    assert all(row.right for row in report.rows) and report.targets == []
-    residuals = np.array([row.residual for row in report.rows], float)
+    assert all(row.right for row in found.rows) and found.targets == []
+    residuals = np.array([row.residual for row in found.rows], float)
     assert residuals[0] < curvature.TOLERANCE and residuals[1] < 1e-2
     assert (residuals[-5:] < 1.1 * curvature.TOLERANCE).all()
-    printed = _report.markdown(report)
+    printed = report.markdown(found)
     for said in ("skipped: PyHessian", "skipped: Landscaper", "standard errors off", "products a cell", "too small"):
         assert said in printed
 
@@ -66,16 +69,16 @@ def test_a_quick_run_has_right_answers_and_says_who_is_absent(monkeypatch, alone
 def test_sizes_that_are_judged_have_targets(monkeypatch, problem):
     monkeypatch.setattr(curvature, "trained", lambda *sizes: problem)
     for part in PARTS:
-        target = _report.Target(part, 1.0, 2.0, "×", more=True)
+        target = report.Target(part, 1.0, 2.0, "×", more=True)
         monkeypatch.setattr(curvature, part, lambda *of, target=target: curvature.Found([], [target]))
     monkeypatch.setattr(curvature, "busy", lambda where: ["busy"])
-    report = curvature.run(replace(curvature.QUICK, judged=True), 1, lambda line: None)
-    assert [target.claim for target in report.targets] == list(PARTS) and report.notes[-1] == "busy"
+    found = curvature.run(replace(curvature.QUICK, judged=True), 1, lambda line: None)
+    assert [target.claim for target in found.targets] == list(PARTS) and found.notes[-1] == "busy"
 
 
 def test_speed_counts_where_the_others_residual_is_no_smaller():
     def at(seconds):
-        return _timing.Timed(0.0, np.array([seconds]), np.array([seconds]), None)
+        return timing.Timed(0.0, np.array([seconds]), np.array([seconds]), None)
 
     slow, fast, fine = f"{PYHESSIAN}, 1 thread, tol=1", f"{PYHESSIAN}, 2 threads, tol=1", f"{LANDSCAPER}, tol=1"
     loose = f"{PYHESSIAN}, 1 thread, {AS_IS}"
@@ -105,7 +108,7 @@ def test_moments_are_those_of_the_whole_matrix(problem, matrix):
 
 def test_both_ways_to_write_a_product_are_right_and_compile_once(problem, matrix, compilations):
     vector = np.random.default_rng(0).standard_normal(len(matrix)).astype(np.float32)
-    for at in _curvature_peers.compiled(problem.loss).values():
+    for at in curvature_peers.compiled(problem.loss).values():
         np.testing.assert_allclose(at(problem.point)(jnp.asarray(vector)), matrix @ vector, atol=1e-5)
         elsewhere = problem.at(0.5, 0.5)
         with compilations() as tally:
@@ -141,25 +144,25 @@ def test_cells_are_read_in_the_order_of_the_loops_points(problem):
 
 def test_a_tool_that_is_not_installed_is_named_with_the_reason(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    missing = _curvature_peers._missing()
+    missing = curvature_peers._missing()
     assert set(missing) == {PYHESSIAN, LANDSCAPER} and "torch" in missing[PYHESSIAN]
 
 
 def test_without_pytorch_there_are_no_peers(problem, alone):
-    assert _curvature_peers.eigenpairs(problem, 2, (1e-5,), 10) == {}
-    assert _curvature_peers.densities(problem, 5, 1) == _curvature_peers.products(problem, np.ones(3)) == {}
-    assert _curvature_peers.broken(problem) == ""
+    assert curvature_peers.eigenpairs(problem, 2, (1e-5,), 10) == {}
+    assert curvature_peers.densities(problem, 5, 1) == curvature_peers.products(problem, np.ones(3)) == {}
+    assert curvature_peers.broken(problem) == ""
 
 
 def test_peers_see_the_same_matrix(problem, matrix):
     pytest.importorskip("torch")
     values = np.linalg.eigvalsh(matrix)
-    for by, call in _curvature_peers.eigenpairs(problem, 2, (1e-7,), 1000).items():
+    for by, call in curvature_peers.eigenpairs(problem, 2, (1e-7,), 1000).items():
         found = call()
         if AS_IS not in by:
             np.testing.assert_allclose(found.values, values[:-3:-1], rtol=1e-4, err_msg=by)
             assert (Exact(problem).residuals(problem.point, found) < 5e-3).all(), by
-    for by, call in _curvature_peers.densities(problem, 8, 50).items():
+    for by, call in curvature_peers.densities(problem, 8, 50).items():
         found = call()
         np.testing.assert_allclose(found.weights.sum(axis=1), 1, rtol=1e-3, err_msg=by)
         moments = curvature._moments(found)
@@ -170,8 +173,8 @@ def test_peers_see_the_same_matrix(problem, matrix):
 def test_tensors_go_back_to_where_they_came_from(problem):
     pytest.importorskip("torch")
     vector = np.arange(problem.point.size, dtype=np.float32)
-    tensors = _curvature_peers._tensors(problem, vector)
+    tensors = curvature_peers._tensors(problem, vector)
     assert [tuple(tensor.shape) for tensor in tensors] == [(3, 64), (3,), (10, 3), (10,)]
-    np.testing.assert_array_equal(_curvature_peers._flat(tensors), vector)
+    np.testing.assert_array_equal(curvature_peers._flat(tensors), vector)
     weights = ravel_pytree(problem.params)[1](jnp.asarray(vector))["layer1"]["W"]
     np.testing.assert_array_equal(tensors[0].numpy(), np.asarray(weights).T)

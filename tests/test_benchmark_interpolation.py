@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from scipy.interpolate import RegularGridInterpolator
 
-from benchmarks import _report, _timing, interpolation
 from benchmarks.__main__ import main
-from benchmarks.interpolation import CHECKED, OURS, Answer
+from benchmarks.harness import report, timing
+from benchmarks.studies import interpolation
+from benchmarks.studies.interpolation import CHECKED, OURS, Answer
 
 lenient = pytest.mark.lenient("optax's Adam raises a float32 to an int32 power")
 
@@ -52,8 +53,8 @@ def test_a_quick_run_prints_a_table_and_writes_json_with_errors_within_what_is_c
     assert f"within 0.1, {CHECKED}, and {OURS}: " in printed
     assert all(f"- errors of {by} are at most " in printed for by in (OURS, CHECKED))
     (path,) = tmp_path.iterdir()
-    report = json.loads(path.read_text())
-    rows = report["rows"]
+    found = json.loads(path.read_text())
+    rows = found["rows"]
     assert path.name.startswith("interpolation-") and len(rows) == len(table) - 2 == 4 * 2 * 4
     for kind in ("tanh, random weights", "tanh, trained", "relu, random weights", "O-rings neuron in float64"):
         own = [row for row in rows if kind in row["workload"]]
@@ -65,7 +66,7 @@ def test_a_quick_run_prints_a_table_and_writes_json_with_errors_within_what_is_c
             assert row["over"] or row["range_error"] <= tolerance
             assert (row["stated_error"] is None) == (row["by"] not in (OURS, CHECKED))
             assert row["evaluations"] > 0 and row["absolute_error"] > 0
-    assert report["targets"] == []
+    assert found["targets"] == []
 
 
 def test_sizes_that_are_judged_are_noted_where_the_machine_was_busy(monkeypatch, rings):
@@ -73,11 +74,11 @@ def test_sizes_that_are_judged_are_noted_where_the_machine_was_busy(monkeypatch,
     monkeypatch.setattr(interpolation, "busy", lambda where: ["busy"])
     monkeypatch.setattr(interpolation, "_first", lambda call: 7.0)
     sizes = replace(interpolation.QUICK, tolerances=(0.1,), judged=True)
-    report = interpolation.run(sizes, 2, print)
-    assert report.notes[-1] == "busy"
-    for note, other in zip(report.notes, ("the least grid, linear", CHECKED, "the least grid, cubic"), strict=False):
+    found = interpolation.run(sizes, 2, print)
+    assert found.notes[-1] == "busy"
+    for note, other in zip(found.notes, ("the least grid, linear", CHECKED, "the least grid, cubic"), strict=False):
         assert note.startswith(f"within 0.1, {other}, and {OURS}: ") and note.endswith("(surfaces where both are: 1)")
-    assert [(row.first_call, row.repeats) for row in report.rows] == [(7.0, 2)] * 4
+    assert [(row.first_call, row.repeats) for row in found.rows] == [(7.0, 2)] * 4
 
 
 def test_the_least_grid_is_the_first_that_is_within_the_tolerance(wave):
@@ -217,17 +218,17 @@ def test_what_is_stated_says_whether_the_tolerance_is_reached(monkeypatch, rings
 )
 def test_what_is_right(rings, way, error, stated, reached, right):
     answer = Answer(rings.truth + error * rings.range, 49, stated)
-    row = interpolation._row(rings, 0.1, way, _timing.Timed(3.0, np.array([2.0]), np.array([1.0]), answer), reached)
+    row = interpolation._row(rings, 0.1, way, timing.Timed(3.0, np.array([2.0]), np.array([1.0]), answer), reached)
     assert (row.right, row.over) == (right, not reached)
     assert row.by == (way if way in (OURS, CHECKED) else f"7×7 grid, {way}")
     assert row.workload.endswith("within 0.1")
 
 
 def test_what_does_not_do_is_shown_as_over():
-    timed = _timing.Timed(3.0, np.array([2.0]), np.array([1.0]), None)
-    rows = [_report.row("w", by, timed, evaluations=49, over=over) for by, over in (("a", True), ("b", False))]
+    timed = timing.Timed(3.0, np.array([2.0]), np.array([1.0]), None)
+    rows = [report.row("w", by, timed, evaluations=49, over=over) for by, over in (("a", True), ("b", False))]
     where = {"processor": "p", "usable_cores": 1, "compiler": None}
-    first, second = _report.markdown(_report.Report("n", {}, rows, [], [], where)).splitlines()[4:6]
+    first, second = report.markdown(report.Report("n", {}, rows, [], [], where)).splitlines()[4:6]
     assert "over 2.00 s" in first and "over 49" in first
     assert "over" not in second
 
@@ -248,7 +249,7 @@ def test_notes_compare_what_is_within_the_tolerance(monkeypatch, wave, error, st
 
     def race(calls, repeats):
         one = {key: np.array([seconds[key[1]]]) for key in calls}
-        return {key: _timing.Timed(9.0, own, own, exact[key[1]]) for key, own in one.items()}
+        return {key: timing.Timed(9.0, own, own, exact[key[1]]) for key, own in one.items()}
 
     monkeypatch.setattr(interpolation, "race", race)
     monkeypatch.setattr(interpolation, "_first", lambda call: 5.0)

@@ -5,23 +5,24 @@ from dataclasses import replace
 import jax
 import numpy as np
 
-from benchmarks import _report, many_starts
+from benchmarks.harness import report
+from benchmarks.studies import many_starts
 
 
 def test_a_quick_run_has_right_answers_and_says_what_share_of_peak_it_is(capsys):
-    report = many_starts.run(many_starts.QUICK, 1, lambda line: None)
-    assert [row.by for row in report.rows] == [many_starts.OURS, many_starts.RUNS, many_starts.STEPS]
-    assert all(row.right for row in report.rows) and report.rows[0].relative_error < 1e-3
-    assert "share of peak" in report.notes[0] and "too small" in report.notes[-1] and report.targets == []
-    assert report.rows[0].peak_bytes > 0 and many_starts.OURS in _report.markdown(report)
+    found = many_starts.run(many_starts.QUICK, 1, lambda line: None)
+    assert [row.by for row in found.rows] == [many_starts.OURS, many_starts.RUNS, many_starts.STEPS]
+    assert all(row.right for row in found.rows) and found.rows[0].relative_error < 1e-3
+    assert "share of peak" in found.notes[0] and "too small" in found.notes[-1] and found.targets == []
+    assert found.rows[0].peak_bytes > 0 and many_starts.OURS in report.markdown(found)
 
 
 def test_sizes_that_are_judged_have_targets(monkeypatch):
     monkeypatch.setattr(many_starts, "busy", lambda where: ["busy"])
-    report = many_starts.run(replace(many_starts.QUICK, judged=True), 1, lambda line: None)
-    faster, cores, memory = report.targets
+    found = many_starts.run(replace(many_starts.QUICK, judged=True), 1, lambda line: None)
+    faster, cores, memory = found.targets
     assert faster.more and cores.more and faster.limit == cores.limit == 1 and memory.limit == 2
-    assert report.notes[-1] == "busy"
+    assert found.notes[-1] == "busy"
 
 
 def test_operations_are_those_of_the_products():

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import landscape as ls
-from benchmarks import minima
 from benchmarks.__main__ import main
+from benchmarks.studies import minima
 
 
 def test_a_quick_run_prints_a_table_and_writes_json_with_right_answers(tmp_path, capsys):
@@ -20,9 +20,9 @@ def test_a_quick_run_prints_a_table_and_writes_json_with_right_answers(tmp_path,
     assert {"residual", "relative", "stated"} <= {cell.strip() for cell in table[0].split("|")}
     assert "too small to judge" in printed
     (path,) = tmp_path.iterdir()
-    report = json.loads(path.read_text())
-    rows = report["rows"]
-    assert path.name.startswith("minima-") and len(rows) == len(table) - 2 == 12 and report["targets"] == []
+    found = json.loads(path.read_text())
+    rows = found["rows"]
+    assert path.name.startswith("minima-") and len(rows) == len(table) - 2 == 12 and found["targets"] == []
     assert all(row["right"] for row in rows)
     own = [row for row in rows if row["by"] == "ls.critical_points"]
     assert len(own) == 2 and all(row["relative_error"] <= row["stated_error"] < 1e-8 for row in own)
@@ -34,9 +34,9 @@ def test_a_quick_run_prints_a_table_and_writes_json_with_right_answers(tmp_path,
 def test_sizes_that_are_judged_have_targets(monkeypatch):
     monkeypatch.setattr(minima, "busy", lambda where: ["busy"])
     monkeypatch.setattr(minima, "_critical_points", lambda sizes, repeats: ([], []))
-    report = minima.run(replace(minima.QUICK, judged=True), 1, print)
-    assert report.notes[-1] == "busy"
-    saga, *attained = report.targets
+    found = minima.run(replace(minima.QUICK, judged=True), 1, print)
+    assert found.notes[-1] == "busy"
+    saga, *attained = found.targets
     assert "saga, tol=0.01" in saga.claim and saga.more and saga.limit == 1 and saga.value > 0
     assert len(attained) == 3 and all(target.limit == 10 and target.met for target in attained)
 

@@ -8,8 +8,11 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks import _memory_mapped, _networks, _peers, _plain_loop, _timing, planes
 from benchmarks.__main__ import main
+from benchmarks.contestants import peers, plain_loop
+from benchmarks.harness import timing
+from benchmarks.problems import networks
+from benchmarks.workloads import memory_mapped, planes
 
 PARTS = ("_wide", "_against_all", "_derivatives", "_images", "_nothing_hoists", "_linear", "_on_disk")
 
@@ -24,7 +27,7 @@ def as_users_write():
 @pytest.fixture
 def small():
     """A small perceptron, 3×3 cells."""
-    return _networks.perceptron("small", _networks.noise(12, 5), 4, 3)
+    return networks.perceptron("small", networks.noise(12, 5), 4, 3)
 
 
 def only(monkeypatch, *parts):
@@ -35,7 +38,7 @@ def only(monkeypatch, *parts):
 
 def test_a_quick_run_prints_a_table_and_writes_json_with_small_errors(monkeypatch, tmp_path, capsys):
     only(monkeypatch, "_against_all")
-    monkeypatch.setattr(_peers, "MISSING", "skipped: PyTorch")
+    monkeypatch.setattr(peers, "MISSING", "skipped: PyTorch")
     assert main(["planes", "--quick", "--out", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     table = [line for line in printed.splitlines() if line.startswith("|")]
@@ -43,10 +46,10 @@ def test_a_quick_run_prints_a_table_and_writes_json_with_small_errors(monkeypatc
     assert "plain loop ÷ this" in table[0] and "loss-landscapes ÷ this" not in table[0]
     assert "skipped: PyTorch" in printed and "too small to judge" in printed
     (path,) = tmp_path.iterdir()
-    report = json.loads(path.read_text())
-    assert path.name.startswith("planes-") and len(report["rows"]) == len(table) - 2
-    assert {row["by"].split(",")[0] for row in report["rows"]} == {"landscape", "plain JAX loop"}
-    assert all(row["right"] and row["relative_error"] < 1e-5 for row in report["rows"])
+    found = json.loads(path.read_text())
+    assert path.name.startswith("planes-") and len(found["rows"]) == len(table) - 2
+    assert {row["by"].split(",")[0] for row in found["rows"]} == {"landscape", "plain JAX loop"}
+    assert all(row["right"] and row["relative_error"] < 1e-5 for row in found["rows"])
 
 
 def test_slopes_and_hessians_are_those_of_float64(small):
@@ -58,7 +61,7 @@ def test_slopes_and_hessians_are_those_of_float64(small):
 
 def test_the_target_is_about_the_fastest_of_an_opponents_ways(monkeypatch, small):
     def at(seconds):
-        return _timing.Timed(0.0, np.array([seconds]), np.array([seconds]), np.zeros(9))
+        return timing.Timed(0.0, np.array([seconds]), np.array([seconds]), np.zeros(9))
 
     times = {planes.OURS: at(1.0), "plain JAX loop, slow": at(50.0), "plain JAX loop, fast": at(12.0)}
     times |= {"loss-landscapes, 2 threads": at(20.0), "loss-landscapes, 1 thread": at(30.0), "torch.func": at(2.0)}
@@ -75,19 +78,17 @@ def test_the_cost_of_a_linear_models_cell_is_that_of_one_more(monkeypatch):
         def seconds(inputs, side, by):
             return np.array([inputs + 2.0 * side**2])
 
-        return {
-            name: _timing.Timed(0.0, seconds(*name), seconds(*name), np.zeros(name[1] ** 2)) for name in contestants
-        }
+        return {name: timing.Timed(0.0, seconds(*name), seconds(*name), np.zeros(name[1] ** 2)) for name in contestants}
 
     monkeypatch.setattr(planes, "race", race)
-    monkeypatch.setattr(_plain_loop, "truth", lambda problem, every: [np.zeros(len(problem.cells[::every]))])
+    monkeypatch.setattr(plain_loop, "truth", lambda problem, every: [np.zeros(len(problem.cells[::every]))])
     found = planes._linear((3, 30), 8, (2, 3), 1)
     assert found.targets[0].value == pytest.approx(1)
     assert "2000000.00 µs with 30 inputs" in found.notes[0]
 
 
 def test_a_data_set_on_disk_is_read_once_and_its_process_measured():
-    found = _memory_mapped.measure(300, 5, 3, 1)
+    found = memory_mapped.measure(300, 5, 3, 1)
     assert found.passes == 1
     assert found.file_bytes == 300 * 5 * 4
     assert 1e7 < found.peak_bytes < 4e9
@@ -97,19 +98,19 @@ def test_a_data_set_on_disk_is_read_once_and_its_process_measured():
 def test_a_process_that_fails_says_why(monkeypatch):
     command = [sys.executable, "-c", "raise SystemExit('no room')"]
     failed = subprocess.run(command, capture_output=True, text=True)
-    monkeypatch.setattr(_memory_mapped.subprocess, "run", lambda *arguments, **options: failed)
+    monkeypatch.setattr(memory_mapped.subprocess, "run", lambda *arguments, **options: failed)
     with pytest.raises(RuntimeError, match="data set on disk failed:\nno room"):
-        _memory_mapped.measure(300, 5, 3, 1)
+        memory_mapped.measure(300, 5, 3, 1)
 
 
 def test_a_memory_map_counts_what_is_cut_out_of_it(tmp_path):
     np.save(tmp_path / "x.npy", np.zeros((10, 4), np.float32))
-    counted = np.load(tmp_path / "x.npy", mmap_mode="r").view(_memory_mapped.Counted)
+    counted = np.load(tmp_path / "x.npy", mmap_mode="r").view(memory_mapped.Counted)
     counted.whole = True
-    before = _memory_mapped.Counted.read
+    before = memory_mapped.Counted.read
     part = counted[2:5]
     part[0]  # no byte of the file that was not counted
-    assert _memory_mapped.Counted.read - before == 3 * 4 * 4
+    assert memory_mapped.Counted.read - before == 3 * 4 * 4
 
 
 def test_the_network_is_the_one_described(small):
@@ -120,37 +121,37 @@ def test_the_network_is_the_one_described(small):
     losses = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(x)), labels]
     middle = len(small.cells) // 2
     assert (small.cells[middle] == 0).all()
-    np.testing.assert_allclose(_plain_loop.truth(small)[0][middle], losses.mean(), rtol=1e-12)
+    np.testing.assert_allclose(plain_loop.truth(small)[0][middle], losses.mean(), rtol=1e-12)
 
 
 def test_convolution_relu_pooling_and_squares():
     image = jax.numpy.arange(-8.0, 8.0).reshape(1, 4, 4, 1)
     kernel = np.zeros((3, 3, 1, 1), np.float32)
     kernel[1, 2] = 2  # twice the right neighbor
-    moved = _networks._layer("conv", image, {"kernel": kernel, "bias": np.ones(1, np.float32)})
+    moved = networks._layer("conv", image, {"kernel": kernel, "bias": np.ones(1, np.float32)})
     np.testing.assert_array_equal(moved[0, :, :, 0], 2 * np.pad(image[0, :, 1:, 0], ((0, 0), (0, 1))) + 1)
-    pooled = _networks._layer("pool", _networks._layer("relu", image, None), None)
+    pooled = networks._layer("pool", networks._layer("relu", image, None), None)
     np.testing.assert_array_equal(pooled.ravel(), [0, 0, 5, 7])
     weights = {"kernel": np.full((2, 1), -3, np.float32), "bias": np.zeros(1, np.float32)}
-    np.testing.assert_array_equal(_networks._layer("squared", np.ones((1, 2), np.float32), weights), [[18]])
+    np.testing.assert_array_equal(networks._layer("squared", np.ones((1, 2), np.float32), weights), [[18]])
     with pytest.raises(ValueError, match="unknown layer 'attention'"):
-        _networks._layer("attention", image, None)
+        networks._layer("attention", image, None)
 
 
 def test_without_pytorch_there_are_no_peers(monkeypatch, small):
-    monkeypatch.setattr(_peers, "MISSING", "skipped")
-    assert _peers.contestants(small) == {}
+    monkeypatch.setattr(peers, "MISSING", "skipped")
+    assert peers.contestants(small) == {}
 
 
 @pytest.mark.parametrize("kind", ["perceptron", "convolutional"])
 def test_peers_see_the_same_plane_and_one_of_them_slips(kind, small):
     pytest.importorskip("loss_landscapes")
     images = np.random.default_rng(0).standard_normal((6, 8, 8, 1), np.float32), np.arange(6, dtype=np.int32)
-    problem = small if kind == "perceptron" else _networks.convolutional(images, (2, 3), 4)
-    truth = _plain_loop.truth(problem)[0]
-    answers = {by: call() for by, call in _peers.contestants(problem).items()}
+    problem = small if kind == "perceptron" else networks.convolutional(images, (2, 3), 4)
+    truth = plain_loop.truth(problem)[0]
+    answers = {by: call() for by, call in peers.contestants(problem).items()}
     for by, answer in answers.items():
-        where = _peers.right(problem) if by.startswith(_peers.PACKAGE) else slice(None)
+        where = peers.right(problem) if by.startswith(peers.PACKAGE) else slice(None)
         np.testing.assert_allclose(answer[where], truth[where], rtol=1e-5, err_msg=by)
-    as_is, moved = _peers.off_by_one(problem, next(iter(answers.values())), truth)
+    as_is, moved = peers.off_by_one(problem, next(iter(answers.values())), truth)
     assert as_is > 1e-3 and moved < 1e-5

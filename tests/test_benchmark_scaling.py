@@ -6,8 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks import _report, _store_process, _timing, scaling
 from benchmarks.__main__ import main
+from benchmarks.harness import report, timing
+from benchmarks.workloads import scaling, store_process
 
 PARTS = ("_processes", "_overhead", "_devices", "_memory", "_many")
 
@@ -35,9 +36,9 @@ def test_a_quick_run_prints_a_table_and_writes_json_with_right_answers(compiled_
     assert {"tiles/s", "µs/tile", "peak memory"} <= {cell.strip() for cell in table[0].split("|")}
     assert "estimate, not measured: 100 tiles on 8 hosts" in printed and "too small to judge" in printed
     (path,) = tmp_path.iterdir()
-    report = json.loads(path.read_text())
-    assert path.name.startswith("scaling-") and len(report["rows"]) == len(table) - 2
-    assert [row["by"] for row in report["rows"]] == [
+    found = json.loads(path.read_text())
+    assert path.name.startswith("scaling-") and len(found["rows"]) == len(table) - 2
+    assert [row["by"] for row in found["rows"]] == [
         "1 process on one core",
         "2 processes, a core each",
         "in memory",
@@ -53,22 +54,22 @@ def test_a_quick_run_prints_a_table_and_writes_json_with_right_answers(compiled_
         "evaluate, all tiles there",
         "status",
     ]
-    assert all(row["right"] for row in report["rows"])
-    assert all(row["relative_error"] < 1e-5 for row in report["rows"] if row["relative_error"] is not None)
-    peaks = [row["peak_bytes"] for row in report["rows"] if row["peak_bytes"] is not None]
+    assert all(row["right"] for row in found["rows"])
+    assert all(row["relative_error"] < 1e-5 for row in found["rows"] if row["relative_error"] is not None)
+    peaks = [row["peak_bytes"] for row in found["rows"] if row["peak_bytes"] is not None]
     assert len(peaks) == 2 and all(1e7 < peak < 4e9 for peak in peaks)
-    assert report["targets"] == []
+    assert found["targets"] == []
 
 
 def test_sizes_that_are_judged_have_targets(monkeypatch):
-    target = _report.Target("opening", 0.5, 1, "s")
+    target = report.Target("opening", 0.5, 1, "s")
     costs = dict.fromkeys(("start", "tile", "put", "has", "read"), 1.0)
     for part in PARTS:
         monkeypatch.setattr(scaling, part, lambda *arguments: scaling.Found())
     monkeypatch.setattr(scaling, "_many", lambda *arguments: scaling.Found((), [target], ["said"], costs))
-    report = scaling.run(scaling.FULL, 1, print)
-    assert report.targets == [target] and report.notes[0] == "said"
-    assert "10000 tiles on 64 hosts" in report.notes[1]
+    found = scaling.run(scaling.FULL, 1, print)
+    assert found.targets == [target] and found.notes[0] == "said"
+    assert "10000 tiles on 64 hosts" in found.notes[1]
 
 
 def test_the_rate_is_that_while_all_are_at_work():
@@ -99,11 +100,11 @@ def test_the_estimate_is_the_formula():
 
 @pytest.mark.parametrize(("other", "right"), [("same", True), ("another", False)])
 def test_answers_that_differ_in_a_bit_are_wrong(monkeypatch, other, right):
-    problem = _store_process.perceptron(3, 10, 2, 4)
-    monkeypatch.setattr(scaling._plain_loop, "truth", lambda *arguments: [np.ones(16)])
+    problem = store_process.perceptron(3, 10, 2, 4)
+    monkeypatch.setattr(scaling.plain_loop, "truth", lambda *arguments: [np.ones(16)])
 
     def at(digest):
-        return _timing.Timed(1.0, np.ones(1), np.ones(1), [{"digest": digest, "risk": [1.0] * 16}])
+        return timing.Timed(1.0, np.ones(1), np.ones(1), [{"digest": digest, "risk": [1.0] * 16}])
 
     times, rates = {1: at("same"), 2: at(other)}, {1: np.ones(1), 2: np.full(1, 2.0)}
     rows = scaling._rows("title", problem, {1: "one", 2: "two"}, times, rates)
@@ -112,15 +113,15 @@ def test_answers_that_differ_in_a_bit_are_wrong(monkeypatch, other, right):
 
 
 def test_a_grid_has_the_tiles_it_is_asked_for(monkeypatch, tmp_path):
-    monkeypatch.setattr(_store_process._plan, "plan", _store_process._plan.plan)
-    problem = _store_process._tiled(_store_process.perceptron(3, 10, 4, 8), 8)
-    stored = _store_process._evaluate(problem, store=str(tmp_path / "store"))
-    assert _store_process._evaluate(problem).attrs["tile_shape"] == stored.attrs["tile_shape"] == [4, 4]
-    assert _store_process.open_store(tmp_path / "store").manifest.tiling.count == 8
-    risks = _store_process._answer(problem, stored)["risk"]
-    assert len(risks) == len(problem.cells[:: _store_process.every(problem)])
+    monkeypatch.setattr(store_process._plan, "plan", store_process._plan.plan)
+    problem = store_process._tiled(store_process.perceptron(3, 10, 4, 8), 8)
+    stored = store_process._evaluate(problem, store=str(tmp_path / "store"))
+    assert store_process._evaluate(problem).attrs["tile_shape"] == stored.attrs["tile_shape"] == [4, 4]
+    assert store_process.open_store(tmp_path / "store").manifest.tiling.count == 8
+    risks = store_process._answer(problem, stored)["risk"]
+    assert len(risks) == len(problem.cells[:: store_process.every(problem)])
 
 
 def test_a_process_that_fails_says_why():
     with pytest.raises(RuntimeError, match=r"`fill` failed:\n(.|\n)*TypeError"):
-        _store_process.ask(("fill", {}))
+        store_process.ask(("fill", {}))

@@ -6,18 +6,19 @@ import numpy as np
 import xarray
 
 import landscape as ls
-from benchmarks import _report, trainability
+from benchmarks.harness import report
+from benchmarks.studies import trainability
 
 
 def test_a_quick_run_has_right_answers_and_one_that_is_judged_an_estimate(monkeypatch):
     monkeypatch.setattr(trainability, "busy", lambda where: ["busy"])
-    report = trainability.run(replace(trainability.QUICK, judged=True), 1, lambda line: None)
-    assert all(row.right for row in report.rows) and report.rows[0].relative_error < 1e-5
-    (target,) = report.targets
+    found = trainability.run(replace(trainability.QUICK, judged=True), 1, lambda line: None)
+    assert all(row.right for row in found.rows) and found.rows[0].relative_error < 1e-5
+    (target,) = found.targets
     assert target.claim == "512 × 512 learning rates, 30 steps, estimated" and target.limit == 10
-    assert target.value == report.rows[0].median * (512 / 6) ** 2 / 60
-    assert report.notes[-1] == "busy" and "products and sums" in report.notes[1]
-    assert "relative" in _report.markdown(report)
+    assert target.value == found.rows[0].median * (512 / 6) ** 2 / 60
+    assert found.notes[-1] == "busy" and "products and sums" in found.notes[1]
+    assert "relative" in report.markdown(found)
 
 
 def test_the_network_as_sums_is_the_same_and_wrong_sums_are_found():

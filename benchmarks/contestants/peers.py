@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks._environment import usable_cores
-from benchmarks._networks import Problem
+from benchmarks.harness.environment import usable_cores
+from benchmarks.problems.networks import Problem
 
 try:
     import loss_landscapes

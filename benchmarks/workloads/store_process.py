@@ -1,8 +1,8 @@
 """Processes that evaluate surfaces in stores and in memory, and say as JSON what they saw.
 
-`python -m benchmarks._store_process JOB ARGUMENTS` is such a process; ARGUMENTS are JSON. Where tiles have to have a
-certain size, `_tiled` sees to that, in memory as in stores: the plan is the one that `evaluate` itself chooses where so
-many processes share a store.
+`python -m benchmarks.workloads.store_process JOB ARGUMENTS` is such a process; ARGUMENTS are JSON. Where tiles have to
+have a certain size, `_tiled` sees to that, in memory as in stores: the plan is the one that `evaluate` itself chooses
+where so many processes share a store.
 """
 
 import contextlib
@@ -25,10 +25,10 @@ import numpy as np
 import xarray
 
 import landscape as ls
-from benchmarks import _networks
-from benchmarks._memory_mapped import peak_bytes
-from benchmarks._networks import NAMES, Problem
-from benchmarks._timing import Timed, race
+from benchmarks.harness.timing import Timed, race
+from benchmarks.problems import networks
+from benchmarks.problems.networks import NAMES, Problem
+from benchmarks.workloads.memory_mapped import peak_bytes
 from landscape.surfaces import _plan
 from landscape.tiles.manifest import Named
 from landscape.tiles.status import status
@@ -39,7 +39,7 @@ CHECKED = 100  # cells compared with float64
 
 def perceptron(hidden: int, examples: int, tile_side: int, tiles: int) -> Problem:
     """A perceptron on noise, on a grid of so many square tiles: a power of 2."""
-    problem = _networks.perceptron(f"MLP 64-{hidden}-10", _networks.noise(examples, 64), hidden, 2)
+    problem = networks.perceptron(f"MLP 64-{hidden}-10", networks.noise(examples, 64), hidden, 2)
     rows = 2 ** (tiles.bit_length() // 2)
     axes = (np.linspace(-1, 1, tile_side * along, dtype=np.float32) for along in (rows, tiles // rows))
     return replace(problem, axes=tuple(axes))
@@ -62,7 +62,7 @@ def ask(*jobs: tuple[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     commands = [[sys.executable, "-m", __name__, job, json.dumps(arguments)] for job, arguments in jobs]
-    running = [subprocess.Popen(command, cwd=Path(__file__).parents[1], **pipes) for command in commands]
+    running = [subprocess.Popen(command, cwd=Path(__file__).parents[2], **pipes) for command in commands]
     said = [process.communicate() for process in running]
     for (job, _), process, (_, message) in zip(jobs, running, said, strict=True):
         if process.returncode:

@@ -18,10 +18,10 @@ from scipy import optimize
 from scipy.special import expit
 
 import landscape as ls
-from benchmarks import _report
-from benchmarks._environment import busy, environment
-from benchmarks._report import Progress, Report, Row, Target
-from benchmarks._timing import Timed, race, ratio, scaled
+from benchmarks.harness import report
+from benchmarks.harness.environment import busy, environment
+from benchmarks.harness.report import Progress, Report, Row, Target
+from benchmarks.harness.timing import Timed, race, ratio, scaled
 
 REPEATS = 3
 DIGITS = 40
@@ -90,9 +90,9 @@ def _critical_points(sizes: Sizes, repeats: int) -> tuple[list[Row], list[Target
         stray, stated = zip(*_strays(timed[ours].answer, slope, x, y), strict=True)
         right = max(stray) <= STRAY and bool(np.all(np.array(stray) <= np.array(stated)))
         rows.append(
-            _report.row(name, ours, timed[ours], relative_error=max(stray), stated_error=max(stated), right=right)
+            report.row(name, ours, timed[ours], relative_error=max(stray), stated_error=max(stated), right=right)
         )
-        rows.append(_report.row(name, "scipy.optimize.root", timed["scipy.optimize.root"]))
+        rows.append(report.row(name, "scipy.optimize.root", timed["scipy.optimize.root"]))
         targets.append(Target(f"{name}: found, classified and certified", timed[ours].median, 5, "s"))
     return rows, targets
 
@@ -145,7 +145,7 @@ def _logistic(sizes: Sizes, repeats: int) -> tuple[list[Row], list[Target]]:
     calls |= {f"saga, tol={tol:g}": partial(_saga, x, y, strengths, tol) for tol in sizes.tolerances}
     timed = race(calls, repeats)
     residuals = {by: _residual(times.answer, x, y, strengths, expit) for by, times in timed.items()}
-    rows = [_report.row(name, by, times, residual=residuals[by]) for by, times in timed.items()]
+    rows = [report.row(name, by, times, residual=residuals[by]) for by, times in timed.items()]
     # At a larger residual than ours, and so less than what the same residual would take.
     finest = f"saga, tol={min(sizes.tolerances):g}"
     speed = ratio(timed[finest], timed[OURS]) if residuals[finest] >= residuals[OURS] else float("nan")
@@ -172,7 +172,7 @@ def _lasso(sizes: Sizes, repeats: int) -> tuple[list[Row], list[Target]]:
     calls |= {f"lasso_path, tol={tol:g}": partial(descent, tol) for tol in (1e-4, 1e-14)}
     name = f"l1 path of {len(strengths)} strengths, diabetes"
     return [
-        _report.row(name, by, times, residual=_residual(times.answer, x, y, strengths, lambda z: z))
+        report.row(name, by, times, residual=_residual(times.answer, x, y, strengths, lambda z: z))
         for by, times in race(calls, repeats).items()
     ], []
 
@@ -235,7 +235,7 @@ def _attainment(sizes: Sizes, repeats: int) -> tuple[list[Row], list[Target]]:
         timed: Timed = race({"": partial(ls.attainment, objective)}, repeats)[""]
         found = timed.answer
         right = found.separation == kind and found.attained == (kind == "none") and found.certificate.verify()
-        rows.append(_report.row(name, "ls.attainment", timed, right=right))
+        rows.append(report.row(name, "ls.attainment", timed, right=right))
         targets.append(Target(name, timed.median, 10, "s"))
     return rows, targets
 

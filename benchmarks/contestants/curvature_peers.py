@@ -25,8 +25,8 @@ import numpy as np
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from benchmarks._curvature_problem import Pairs, Problem, lanczos
-from benchmarks._environment import usable_cores
+from benchmarks.harness.environment import usable_cores
+from benchmarks.problems.trained import Pairs, Problem, lanczos
 
 PYHESSIAN, LANDSCAPER = "PyHessian", "Landscaper"
 UNCACHED, AS_IS = "a gradient every product", "as it comes"  # Landscaper comes in that way

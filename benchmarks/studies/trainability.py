@@ -19,10 +19,10 @@ import numpy as np
 import optax
 
 import landscape as ls
-from benchmarks import _report
-from benchmarks._environment import busy, environment
-from benchmarks._report import Progress, Report, Row, Target
-from benchmarks._timing import race
+from benchmarks.harness import report
+from benchmarks.harness.environment import busy, environment
+from benchmarks.harness.report import Progress, Report, Row, Target
+from benchmarks.harness.timing import race
 
 REPEATS = 3
 WIDTH, EXAMPLES = 16, 16
@@ -124,7 +124,7 @@ def _axes(pixels: int) -> dict[str, np.ndarray]:
 
 def _row(name: str, by: str, timed: Any, cells: int, **columns: Any) -> Row:
     right = columns.get("relative_error", 0.0) < 1e-3
-    return _report.row(name, by, timed, milliseconds=1e3 * timed.median / cells, right=right, **columns)
+    return report.row(name, by, timed, milliseconds=1e3 * timed.median / cells, right=right, **columns)
 
 
 def _error(found: Any, start: Any, batch: Any, steps: int) -> float:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks._networks import Network, Problem
+from benchmarks.problems.networks import Network, Problem
 
 TOGETHER = 8  # cells of `lax.map` with a batch size
 

@@ -14,7 +14,7 @@ from jax.flatten_util import ravel_pytree
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 import landscape as ls
-from benchmarks import _networks
+from benchmarks.problems import networks
 
 NAMES = "alpha", "beta"
 FINER = 1e-10  # the tolerance of the truth
@@ -72,7 +72,7 @@ class Problem:
 
 def trained(layers: tuple[int, ...], examples: int, epochs: int) -> Problem:
     """After some epochs of gradient descent on minibatches of digits."""
-    data = _networks.digits(examples)
+    data = networks.digits(examples)
     network = ls.mlp(layers, activation="tanh", output="softmax", loss="cross_entropy")
     objective, start = network.objective(*data), network.init(jax.random.key(0))
     batch = min(50, examples)

@@ -12,11 +12,12 @@ import jax
 import numpy as np
 
 import landscape as ls
-from benchmarks import _c_loop, _numpy_loop, _report
-from benchmarks._environment import busy, environment
-from benchmarks._report import Progress, Report, Row, Target
-from benchmarks._timing import race, ratio, scaled
-from benchmarks.neuron import GRADIENT, TOLERANCE, Grid, make_grid
+from benchmarks.contestants import c_loop, numpy_loop
+from benchmarks.harness import report
+from benchmarks.harness.environment import busy, environment
+from benchmarks.harness.report import Progress, Report, Row, Target
+from benchmarks.harness.timing import race, ratio, scaled
+from benchmarks.workloads.neuron import GRADIENT, TOLERANCE, Grid, make_grid
 
 REPEATS = 5
 SQUARES = {"loss": "half_squared_error", "activation": "tanh"}
@@ -39,7 +40,7 @@ QUICK = Sizes((16, 3000), 4, 4, ((8, 100),), judged=False)
 
 def run(sizes: Sizes, repeats: int, progress: Progress) -> Report:
     """Measure everything; `progress` is told what is being measured."""
-    c = _c_loop.compile_c()
+    c = c_loop.compile_c()
     where = environment(c.compiler)
     progress(f"{sizes.large[1]} examples")
     rows, targets = _large(sizes, c, repeats)
@@ -59,7 +60,7 @@ def run(sizes: Sizes, repeats: int, progress: Progress) -> Report:
     return Report("compression", asdict(sizes), rows, targets, notes, where)
 
 
-def _large(sizes: Sizes, c: _c_loop.CLoop, repeats: int) -> tuple[list[Row], list[Target]]:
+def _large(sizes: Sizes, c: c_loop.CLoop, repeats: int) -> tuple[list[Row], list[Target]]:
     """Risk and gradient norm: both precisions, and C. Right answers from NumPy, at some of the cells."""
     cells, examples = sizes.large
     grid = make_grid(cells, cells, examples)
@@ -73,15 +74,15 @@ def _large(sizes: Sizes, c: _c_loop.CLoop, repeats: int) -> tuple[list[Row], lis
     if c:
         timed["C float32"] = scaled(timed["C float32"], sizes.stride**2)
     every = cells // sizes.checked
-    right = _numpy_loop.grid(replace(grid, w=grid.w[::every], b=grid.b[::every]).cells, grid.x, grid.y, True)
+    right = numpy_loop.grid(replace(grid, w=grid.w[::every], b=grid.b[::every]).cells, grid.x, grid.y, True)
     rows = []
     for by, times in timed.items():
         columns = {"nanoseconds": times.median / grid.work * 1e9}
         columns |= {"share_of_c": ratio(times, timed["C float32"])} if c else {}
         if "compressed" in by:
             answer = times.answer.reshape(2, cells, cells)[:, ::every, ::every].reshape(2, -1)
-            columns |= _report.errors(answer, right, *TOLERANCE[by.split(",")[0].split()[-1]])
-        rows.append(_report.row(f"{grid.name}: risk and gradient norm", by, times, **columns))
+            columns |= report.errors(answer, right, *TOLERANCE[by.split(",")[0].split()[-1]])
+        rows.append(report.row(f"{grid.name}: risk and gradient norm", by, times, **columns))
     fast = timed["JAX float32, compressed"]
     targets = [Target(f"{grid.name}, compression included", fast.median, 2, "s")]
     if c:
@@ -100,9 +101,9 @@ def _small(grid: Grid, repeats: int) -> tuple[list[Row], list[Target]]:
     by_default, exact = timed.values()
     rows = []
     for by, times in timed.items():
-        columns = _report.errors(by_default.answer, exact.answer, *TOLERANCE["float32"]) if times is by_default else {}
+        columns = report.errors(by_default.answer, exact.answer, *TOLERANCE["float32"]) if times is by_default else {}
         columns["nanoseconds"] = times.median / grid.work * 1e9
-        rows.append(_report.row(f"{grid.name}: risk and gradient norm", by, times, **columns))
+        rows.append(report.row(f"{grid.name}: risk and gradient norm", by, times, **columns))
     return rows, [Target(f"{grid.name}, time over that of exact=True", ratio(by_default, exact), 1.05, "×")]
 
 
@@ -119,10 +120,10 @@ def _squares(sizes: Sizes, repeats: int) -> list[Row]:
     for dtype in ("float32", "float64"):
         times = race({"": _evaluation(grid, dtype, **SQUARES)}, repeats)[""]
         answer = times.answer.reshape(2, cells, cells)[:, ::every, ::every].reshape(2, -1)
-        columns = _report.errors(answer, right, *TOLERANCE[dtype])
+        columns = report.errors(answer, right, *TOLERANCE[dtype])
         columns["nanoseconds"] = times.median / grid.work * 1e9
         name = f"{grid.name}: risk and gradient norm of squared errors"
-        rows.append(_report.row(name, f"JAX {dtype}, compressed", times, **columns))
+        rows.append(report.row(name, f"JAX {dtype}, compressed", times, **columns))
     return rows
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks._environment import machine_name
-from benchmarks._timing import Timed
+from benchmarks.harness.environment import machine_name
+from benchmarks.harness.timing import Timed
 
 Progress = Callable[[str], None]
 

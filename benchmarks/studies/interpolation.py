@@ -20,11 +20,13 @@ import optax
 from scipy.interpolate import RectBivariateSpline, RegularGridInterpolator
 
 import landscape as ls
-from benchmarks import _networks, _numpy_loop, _plain_loop, _report
-from benchmarks._environment import busy, environment
-from benchmarks._networks import NAMES, Network, Problem
-from benchmarks._report import Progress, Report, Row
-from benchmarks._timing import Timed, race, ratio
+from benchmarks.contestants import numpy_loop, plain_loop
+from benchmarks.harness import report
+from benchmarks.harness.environment import busy, environment
+from benchmarks.harness.report import Progress, Report, Row
+from benchmarks.harness.timing import Timed, race, ratio
+from benchmarks.problems import networks
+from benchmarks.problems.networks import NAMES, Network, Problem
 
 REPEATS = 3
 OURS = "ls.interpolate"
@@ -279,7 +281,7 @@ def _row(subject: Subject, tolerance: float, way: str, times: Timed, reached: bo
     error, stated = subject.error(answer.values), answer.stated
     limit = tolerance if reached else float("inf") if stated is None else stated
     side = round(answer.evaluations**0.5)
-    return _report.row(
+    return report.row(
         f"{subject.name}, within {tolerance:g}",
         f"{side}×{side} grid, {way}" if way in WAYS else way,
         times,
@@ -322,7 +324,7 @@ def _subjects(sizes: Sizes) -> Iterator[tuple[Subject, Sizes]]:
     """A network at random weights, trained, with kinks; a convolutional one; a neuron in float64. With their sizes."""
     hidden, examples = sizes.digits
     name = f"digits MLP 64-{hidden}-10"
-    start = _networks.perceptron(name, _networks.digits(examples), hidden, sizes.points)
+    start = networks.perceptron(name, networks.digits(examples), hidden, sizes.points)
     relu = Network((("dense", "hidden"), ("relu", ""), ("dense", "out")))
     yield _of_network(f"{name} tanh, random weights", start), sizes
     yield _of_network(f"{name} tanh, trained", _trained(start, sizes.steps)), sizes
@@ -334,8 +336,8 @@ def _subjects(sizes: Sizes) -> Iterator[tuple[Subject, Sizes]]:
 
 def _cnn(images: Images, points: int) -> Subject:
     """A small convolutional network of the digits, with kinks: relu and max-pooling."""
-    data = _networks.digits(images.examples, images=True)
-    problem = _networks.convolutional(data, images.channels, points)
+    data = networks.digits(images.examples, images=True)
+    problem = networks.convolutional(data, images.channels, points)
     return _of_network(f"digits {problem.name}, random weights", problem)
 
 
@@ -348,7 +350,7 @@ def _of_network(name: str, problem: Problem) -> Subject:
     box = (-1.0, 1.0), (-1.0, 1.0)
     first, second = _random(box, len(problem.axes[0]))
     at = first.astype(np.float32), second.astype(np.float32)
-    truth = _plain_loop.truth(replace(problem, axes=at))[0].reshape(len(at[0]), -1)
+    truth = plain_loop.truth(replace(problem, axes=at))[0].reshape(len(at[0]), -1)
     title = f"{name}, {len(problem.data[0])} examples"
     return Subject(title, problem.objective, problem.plane, box, "float32", at, truth)
 
@@ -372,7 +374,7 @@ def _o_rings(points: int) -> Subject:
     box = (-6.0, 2.0), (-5.0, 3.0)
     at = _random(box, points)
     cells = np.stack([c.ravel() for c in np.meshgrid(*at, indexing="ij")], axis=1)
-    truth = _numpy_loop.grid(cells, x, y, False)[0].reshape(points, points)
+    truth = numpy_loop.grid(cells, x, y, False)[0].reshape(points, points)
     return Subject(f"O-rings neuron in float64, {len(x)} examples", objective, plane, box, "float64", at, truth)
 
 

@@ -11,11 +11,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks import _memory_mapped, _networks, _peers, _plain_loop, _report
-from benchmarks._environment import busy, environment
-from benchmarks._networks import Problem
-from benchmarks._report import Progress, Report, Row, Target
-from benchmarks._timing import Timed, race, ratio
+from benchmarks.contestants import peers, plain_loop
+from benchmarks.harness import report
+from benchmarks.harness.environment import busy, environment
+from benchmarks.harness.report import Progress, Report, Row, Target
+from benchmarks.harness.timing import Timed, race, ratio
+from benchmarks.problems import networks
+from benchmarks.problems.networks import Problem
+from benchmarks.workloads import memory_mapped
 
 REPEATS = 5
 OURS, PLAIN = "landscape", "plain JAX loop"
@@ -83,35 +86,35 @@ def run(sizes: Sizes, repeats: int, progress: Progress) -> Report:
         progress(name)
         found.append(part())
     rows, targets, notes = ([item for part in found for item in part[i]] for i in range(3))
-    notes = [*([_peers.MISSING] if _peers.MISSING else []), *notes]
+    notes = [*([peers.MISSING] if peers.MISSING else []), *notes]
     if sizes.judged:
         return Report("planes", asdict(sizes), rows, targets, [*notes, *busy(where)], where)
     return Report("planes", asdict(sizes), rows, [], [*notes, "these sizes are too small to judge speed by"], where)
 
 
 def _wide(inputs: int, hidden: int, examples: int, side: int, repeats: int) -> Found:
-    problem = _networks.perceptron(f"MLP {inputs}-{hidden}-10", _networks.noise(examples, inputs), hidden, side)
+    problem = networks.perceptron(f"MLP {inputs}-{hidden}-10", networks.noise(examples, inputs), hidden, side)
     return _against_all(problem, repeats, over_plain=10, over_package=15)
 
 
 def _digits(hidden: int, examples: int, side: int, first: str = "dense") -> Problem:
     squared = ", squared weights" if first == "squared" else ""
     name = f"digits MLP 64-{hidden}-10{squared}"
-    return _networks.perceptron(name, _networks.digits(examples), hidden, side, first)
+    return networks.perceptron(name, networks.digits(examples), hidden, side, first)
 
 
 def _images(channels: tuple[int, int], examples: int, side: int, repeats: int) -> Found:
-    problem = _networks.convolutional(_networks.digits(examples, images=True), channels, side)
+    problem = networks.convolutional(networks.digits(examples, images=True), channels, side)
     return _against_all(problem, repeats, over_plain=2)
 
 
 def _nothing_hoists(hidden: int, examples: int, side: int, repeats: int) -> Found:
     """Weights that enter squared: not affine, so all is to be done in every cell, and no worse than by the loop."""
     problem = _digits(hidden, examples, side, "squared")
-    timed = race(_ours(problem) | _plain_loop.loops(problem), repeats)
+    timed = race(_ours(problem) | plain_loop.loops(problem), repeats)
     plain = _fastest(timed, PLAIN)
     claim = f"{problem.title}, nothing to hoist, time over that of {plain}"
-    rows = _rows(problem, timed, _plain_loop.truth(problem)[0])
+    rows = _rows(problem, timed, plain_loop.truth(problem)[0])
     return Found(rows, [Target(claim, ratio(timed[OURS], timed[plain]), 1.05, "×")])
 
 
@@ -119,9 +122,9 @@ def _against_all(
     problem: Problem, repeats: int, over_plain: float | None = None, over_package: float | None = None
 ) -> Found:
     """The risk by everybody; at least so many times faster than the fastest plain loop, and than loss-landscapes."""
-    timed = race(_ours(problem) | _plain_loop.loops(problem) | _peers.contestants(problem), repeats)
-    truth, targets = _plain_loop.truth(problem)[0], []
-    for opponent, limit in ((PLAIN, over_plain), (_peers.PACKAGE, over_package)):
+    timed = race(_ours(problem) | plain_loop.loops(problem) | peers.contestants(problem), repeats)
+    truth, targets = plain_loop.truth(problem)[0], []
+    for opponent, limit in ((PLAIN, over_plain), (peers.PACKAGE, over_package)):
         by = _fastest(timed, opponent)
         if by and limit:
             claim = f"{problem.title}, speed over that of {by}"
@@ -142,23 +145,23 @@ def _fastest(timed: dict[str, Timed], opponent: str) -> str:
 def _rows(problem: Problem, timed: dict[str, Timed], truth: np.ndarray, every: int = 1) -> list[Row]:
     """Times per cell, how many times faster than the opponents' fastest, errors (the truth is of every so manyth)."""
     cells = len(problem.cells)
-    plain, package = (_fastest(timed, opponent) for opponent in (PLAIN, _peers.PACKAGE))
+    plain, package = (_fastest(timed, opponent) for opponent in (PLAIN, peers.PACKAGE))
     rows = []
     for by, times in timed.items():
-        where = _peers.right(problem)[::every] if by.startswith(_peers.PACKAGE) else slice(None)
-        columns = _report.errors(times.answer[::every][where], truth[where], *TOLERANCE)
+        where = peers.right(problem)[::every] if by.startswith(peers.PACKAGE) else slice(None)
+        columns = report.errors(times.answer[::every][where], truth[where], *TOLERANCE)
         columns |= {"times_plain": ratio(timed[plain], times)} if plain else {}
         columns |= {"times_peer": ratio(timed[package], times)} if package else {}
-        rows.append(_report.row(problem.title, by, times, milliseconds=times.median / cells * 1e3, **columns))
+        rows.append(report.row(problem.title, by, times, milliseconds=times.median / cells * 1e3, **columns))
     return rows
 
 
 def _walked(problem: Problem, timed: dict[str, Timed], truth: np.ndarray) -> list[str]:
     """What is wrong in the answer of loss-landscapes."""
-    by = _fastest(timed, _peers.PACKAGE)
+    by = _fastest(timed, peers.PACKAGE)
     if not by:
         return []
-    off, moved = _peers.off_by_one(problem, timed[by].answer, truth)
+    off, moved = peers.off_by_one(problem, timed[by].answer, truth)
     return [
         f"{problem.name}: loss-landscapes samples every second row of cells one step off, errors up to {off:.1e}"
         f" ({moved:.1e} once moved by that step); its errors above are those of the other rows"
@@ -171,13 +174,13 @@ def _derivatives(problem: Problem, repeats: int) -> Found:
     ways = {f"{OURS}, {', '.join(asked)}": asked for asked in (DERIVATIVES[:1], DERIVATIVES)}
     timed = race({by: partial(problem.evaluate, asked) for by, asked in ways.items()}, repeats)
     every = max(1, len(problem.cells) // CHECKED)
-    truth = _plain_loop.truth(problem, every, derivatives=True)
+    truth = plain_loop.truth(problem, every, derivatives=True)
     rows = []
     for by, times in timed.items():
         answer, wanted = (_flat(values) for values in ([v[::every] for v in times.answer], truth[: len(times.answer)]))
-        columns = _report.errors(answer, wanted, 1e-4, 1e-5 * np.abs(wanted).max())
+        columns = report.errors(answer, wanted, 1e-4, 1e-5 * np.abs(wanted).max())
         per_cell = times.median / len(problem.cells) * 1e3
-        rows.append(_report.row(title, by, times, milliseconds=per_cell, **columns))
+        rows.append(report.row(title, by, times, milliseconds=per_cell, **columns))
     alone, together = timed.values()
     return Found(rows, [Target(f"{title}, time over the risk alone", ratio(together, alone), 8, "×")])
 
@@ -191,15 +194,15 @@ def _linear(inputs: tuple[int, ...], examples: int, sides: tuple[int, int], repe
 
     What a cell costs is the time of a large grid less that of a small one: the products are done once in either.
     """
-    grids = {(d, side): _networks.linear(_networks.noise(examples, d), side) for d in inputs for side in sides}
-    loops = _plain_loop.loops(grids[inputs[-1], sides[0]])
+    grids = {(d, side): networks.linear(networks.noise(examples, d), side) for d in inputs for side in sides}
+    loops = plain_loop.loops(grids[inputs[-1], sides[0]])
     calls = {(d, side, OURS): _ours(problem)[OURS] for (d, side), problem in grids.items()}
     timed = race(calls | {(inputs[-1], sides[0], by): call for by, call in loops.items()}, repeats)
     rows: list[Row] = []
     for (d, side), problem in grids.items():
         own = {by: times for (*grid, by), times in timed.items() if grid == [d, side]}
         every = max(1, len(problem.cells) // CHECKED)
-        rows += _rows(problem, own, _plain_loop.truth(problem, every)[0], every)
+        rows += _rows(problem, own, plain_loop.truth(problem, every)[0], every)
     more = sides[1] ** 2 - sides[0] ** 2
     small, large = ([timed[d, side, OURS].seconds for d in inputs] for side in sides)
     costs = [float(np.median(b - a)) / more for a, b in zip(small, large, strict=True)]
@@ -210,11 +213,11 @@ def _linear(inputs: tuple[int, ...], examples: int, sides: tuple[int, int], repe
 
 def _on_disk(examples: int, features: int, side: int, repeats: int) -> Found:
     """The risk of memory-mapped data, in a process of its own."""
-    found = _memory_mapped.measure(examples, features, side, min(repeats, 3))
+    found = memory_mapped.measure(examples, features, side, min(repeats, 3))
     title = f"{found.name}, {examples} examples in a file of {found.file_bytes / 1e6:.0f} MB, {side}×{side} cells"
-    columns = _report.errors(found.timed.answer, found.truth, *TOLERANCE)
+    columns = report.errors(found.timed.answer, found.truth, *TOLERANCE)
     columns |= {"milliseconds": found.timed.median / side**2 * 1e3, "passes": found.passes}
-    row = _report.row(title, OURS, found.timed, peak_bytes=found.peak_bytes, **columns)
+    row = report.row(title, OURS, found.timed, peak_bytes=found.peak_bytes, **columns)
     targets = [
         Target(f"{title}, passes over the data", found.passes, 1, ""),
         Target(f"{title}, memory of the process at its peak", found.peak_bytes / 1e9, 1, " GB"),

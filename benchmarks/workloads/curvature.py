@@ -16,12 +16,13 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 
 import landscape as ls
-from benchmarks import _curvature_peers, _report
-from benchmarks._curvature_peers import AS_IS, LANDSCAPER, PYHESSIAN, Quadratures
-from benchmarks._curvature_problem import NAMES, Exact, Pairs, Problem, trained
-from benchmarks._environment import busy, environment
-from benchmarks._report import Progress, Report, Row, Target
-from benchmarks._timing import Timed, race, ratio, scaled
+from benchmarks.contestants import curvature_peers
+from benchmarks.contestants.curvature_peers import AS_IS, LANDSCAPER, PYHESSIAN, Quadratures
+from benchmarks.harness import report
+from benchmarks.harness.environment import busy, environment
+from benchmarks.harness.report import Progress, Report, Row, Target
+from benchmarks.harness.timing import Timed, race, ratio, scaled
+from benchmarks.problems.trained import NAMES, Exact, Pairs, Problem, trained
 
 REPEATS = 5
 PAIRS, DENSITY, MAP = "ls.top_eigenpairs", "ls.spectral_density", "ls.evaluate"
@@ -89,7 +90,7 @@ def run(sizes: Sizes, repeats: int, progress: Progress) -> Report:
             found.append(part(problem, sizes, repeats))
     rows = [row for part in found for row in part.rows]
     targets = [target for part in found for target in part.targets]
-    notes = [*_curvature_peers.MISSING.values(), *(note for part in found for note in part.notes)]
+    notes = [*curvature_peers.MISSING.values(), *(note for part in found for note in part.notes)]
     if sizes.judged:
         return Report("curvature", asdict(sizes), rows, targets, [*notes, *busy(where)], where)
     return Report("curvature", asdict(sizes), rows, [], [*notes, "these sizes are too small to judge speed by"], where)
@@ -100,15 +101,15 @@ def _eigenpairs(problem: Problem, sizes: Sizes, repeats: int) -> Found:
     title = f"top {sizes.top} of the Hessian, {problem.title}"
     ours = {PAIRS: TOLERANCE, LOOSELY: sizes.loose}
     calls: dict[str, Callable[[], Pairs]] = {by: partial(_ours, problem, sizes.top, t) for by, t in ours.items()}
-    calls |= _curvature_peers.eigenpairs(problem, sizes.top, sizes.tolerances, sizes.iterations)
+    calls |= curvature_peers.eigenpairs(problem, sizes.top, sizes.tolerances, sizes.iterations)
     timed = race(calls, repeats)
     right = Exact(problem).eigenvalues(problem.point, "LA", sizes.top)[::-1]
     rows = []
     for by, times in timed.items():
         residual = float(Exact(problem).residuals(problem.point, times.answer).max() / right[0])
-        columns = _report.errors(np.sort(times.answer.values)[::-1] / right[0], right / right[0], AGREE, AGREE / 10)
+        columns = report.errors(np.sort(times.answer.values)[::-1] / right[0], right / right[0], AGREE, AGREE / 10)
         columns |= {"right": columns["right"] or by != PAIRS}  # of others the errors are shown, and no more
-        rows.append(_report.row(title, by, times, residual=residual, evaluations=times.answer.products, **columns))
+        rows.append(report.row(title, by, times, residual=residual, evaluations=times.answer.products, **columns))
     targets, notes = _faster(title, timed, {row.by: row.residual or 0.0 for row in rows})
     listed = ", ".join(f"{value:.6g}" for value in right)
     return Found(rows, targets, [f"residual of eigenpairs: the largest ‖Hv − λv‖/λ₁ in float64; λ = {listed}", *notes])
@@ -144,16 +145,16 @@ def _density(problem: Problem, sizes: Sizes, repeats: int) -> Found:
     exact = Exact(problem).moments()
     rows, targets = [], []
     notes = [f"{problem.title}: tr H/p = {exact[0]:.4g}, ‖H‖²_F/p = {exact[1]:.4g}"]
-    notes += [said for said in [_curvature_peers.broken(problem)] if said]
+    notes += [said for said in [curvature_peers.broken(problem)] if said]
     for probes in sizes.probes:
         title = f"spectral density, {sizes.steps} products, {probes} probe{'s' * (probes > 1)}, {problem.title}"
-        peers = _curvature_peers.densities(problem, sizes.steps, probes)
+        peers = curvature_peers.densities(problem, sizes.steps, probes)
         timed = race({DENSITY: partial(_quadratures, problem, sizes, probes)} | peers, repeats)
         fastest = min(peers, key=lambda by: timed[by].median, default="")
         for by, times in timed.items():
             moments = _moments(times.answer)
             error = np.abs(moments.mean(axis=0) - exact)
-            rows.append(_report.row(title, by, times, relative_error=float(np.max(error / np.abs(exact)))))
+            rows.append(report.row(title, by, times, relative_error=float(np.max(error / np.abs(exact)))))
             if probes > 1 and by in (DENSITY, fastest):
                 off = error / (moments.std(axis=0, ddof=1) / np.sqrt(probes))
                 notes.append(f"{title}, {by}: the moments are {off[0]:.1f} and {off[1]:.1f} standard errors off")
@@ -182,9 +183,9 @@ def _products(problem: Problem, sizes: Sizes, repeats: int) -> Found:
     calls: dict[str, Callable[[], Any]] = {}
     for by, block in {PRODUCT: vectors[0], f"{PRODUCT}, 2 vectors at a time": vectors}.items():
         calls[by] = partial(_chain(problem, sizes.chained), problem.point, jnp.asarray(block))
-    for by, at in _curvature_peers.compiled(problem.loss).items():
+    for by, at in curvature_peers.compiled(problem.loss).items():
         calls[f"{by}, a call each"] = partial(at(problem.point), jnp.asarray(vectors[0]))
-    calls |= _curvature_peers.products(problem, vectors[0])
+    calls |= curvature_peers.products(problem, vectors[0])
     timed = race(calls | {"peak": partial(jax.jit(jnp.matmul), matrix, matrix)}, 4 * repeats)
     best = 2 * sizes.product**3 / timed.pop("peak").seconds.min()
     for by, number in ((PRODUCT, 1), (f"{PRODUCT}, 2 vectors at a time", 2)):
@@ -195,7 +196,7 @@ def _products(problem: Problem, sizes: Sizes, repeats: int) -> Found:
         f"a product takes {_operations(sizes) / 1e6:.0f} MFLOP beside what the params alone need; of the fastest"
         f" repeats, and as a share of the {best / 1e9:.0f} GFLOP/s of a product of matrices: {listed}"
     ]
-    return Found([_report.row(title, by, times) for by, times in timed.items()], [], notes)
+    return Found([report.row(title, by, times) for by, times in timed.items()], [], notes)
 
 
 def _chain(problem: Problem, count: int) -> Callable[[Array, Array], Array]:
@@ -229,9 +230,9 @@ def _map(problem: Problem, sizes: Sizes, repeats: int) -> Found:
     points = jnp.stack([problem.at(float(axis[i // sizes.side]), float(axis[i % sizes.side])) for i in places])
     calls: dict[str, Callable[[], Any]] = {MAP: partial(_surface, problem, axis)}
     calls[PRODUCT] = partial(_chain(problem, sizes.chained), problem.point, jnp.ones_like(problem.point))
-    for by, at in _curvature_peers.compiled(problem.loss).items():
-        calls[f"{EIGSH}, {by}"] = partial(_curvature_peers.ends, at, points, TOLERANCE)
-        calls[f"{EIGSH}, {by}, {TUNED}"] = partial(_curvature_peers.ends, at, points, *sizes.tuned)
+    for by, at in curvature_peers.compiled(problem.loss).items():
+        calls[f"{EIGSH}, {by}"] = partial(curvature_peers.ends, at, points, TOLERANCE)
+        calls[f"{EIGSH}, {by}, {TUNED}"] = partial(curvature_peers.ends, at, points, *sizes.tuned)
     timed = race(calls, min(repeats, sizes.repeats))
     product = scaled(timed.pop(PRODUCT), 1 / sizes.chained)
     right = np.stack([Exact(problem).eigenvalues(point, "BE", 2) for point in points])
@@ -246,7 +247,7 @@ def _map(problem: Problem, sizes: Sizes, repeats: int) -> Found:
             timed[by] = times = replace(whole, first=whole.median + once)
             found = chosen = _looped(problem, points, times.answer)
         per_cell = times.median / cells * 1e3
-        rows.append(_report.row(title, by, times, milliseconds=per_cell, **_judged(chosen, right)))
+        rows.append(report.row(title, by, times, milliseconds=per_cell, **_judged(chosen, right)))
         notes.append(_floor(f"{title}, {by}", float(found.products.mean()), cells, product, times))
     target, note = _against_loops(title, sizes, timed)
     return Found(rows, [target], [*notes, note])
@@ -287,7 +288,7 @@ def _looped(problem: Problem, points: Array, found: list[Pairs]) -> Map:
 def _judged(found: Map, right: np.ndarray) -> dict[str, Any]:
     """Errors and residuals beside the larger of a cell's eigenvalues."""
     size = np.abs(right).max(axis=1)
-    columns = _report.errors(found.values / size[:, None], right / size[:, None], TOLERANCE, TOLERANCE / 10)
+    columns = report.errors(found.values / size[:, None], right / size[:, None], TOLERANCE, TOLERANCE / 10)
     return columns | {"residual": float(np.max(found.residuals / size))}
 
 

@@ -16,10 +16,11 @@ import optax
 from jax import Array
 
 import landscape as ls
-from benchmarks import _memory_mapped, _report
-from benchmarks._environment import busy, environment
-from benchmarks._report import Progress, Report, Row, Target
-from benchmarks._timing import Timed, race, ratio, scaled
+from benchmarks.harness import report
+from benchmarks.harness.environment import busy, environment
+from benchmarks.harness.report import Progress, Report, Row, Target
+from benchmarks.harness.timing import Timed, race, ratio, scaled
+from benchmarks.workloads import memory_mapped
 
 REPEATS = 3
 OURS, RUNS, STEPS = "ls.descend", "loop over starts, a compiled run each", "loop over compiled steps"
@@ -63,7 +64,7 @@ def run(sizes: Sizes, repeats: int, progress: Progress) -> Report:
     problem = _problem(sizes)
     progress("all starts at once")
     _ours(problem, sizes)
-    peak_bytes = _memory_mapped.peak_bytes()  # before others take memory
+    peak_bytes = memory_mapped.peak_bytes()  # before others take memory
     progress("beside loops")
     matrix = jnp.ones((sizes.product, sizes.product))
     contestants: dict[str, Callable[[], Any]] = {
@@ -174,11 +175,11 @@ def _rows(
     problem: Problem, sizes: Sizes, timed: dict[str, Timed], peak_bytes: float, best: float
 ) -> tuple[list[Row], list[str]]:
     title, answers = _title(sizes), timed[OURS].answer
-    errors = _report.errors(answers[: sizes.looped], timed[RUNS].answer, AGREE, AGREE / 10)
+    errors = report.errors(answers[: sizes.looped], timed[RUNS].answer, AGREE, AGREE / 10)
     rows = [
-        _report.row(title, OURS, timed[OURS], peak_bytes=peak_bytes, **errors),
-        _report.row(title, RUNS, timed[RUNS]),
-        _report.row(title, STEPS, timed[STEPS]),
+        report.row(title, OURS, timed[OURS], peak_bytes=peak_bytes, **errors),
+        report.row(title, RUNS, timed[RUNS]),
+        report.row(title, STEPS, timed[STEPS]),
     ]
     shares = ", ".join(f"{by} {_operations(sizes) / timed[by].seconds.min() / best:.1%}" for by in (OURS, RUNS, STEPS))
     return rows, [

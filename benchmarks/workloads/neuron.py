@@ -15,10 +15,11 @@ import numpy as np
 import optax
 
 import landscape as ls
-from benchmarks import _c_loop, _numpy_loop, _report
-from benchmarks._environment import busy, environment
-from benchmarks._report import Progress, Report, Row, Target
-from benchmarks._timing import process, race, ratio
+from benchmarks.contestants import c_loop, numpy_loop
+from benchmarks.harness import report
+from benchmarks.harness.environment import busy, environment
+from benchmarks.harness.report import Progress, Report, Row, Target
+from benchmarks.harness.timing import process, race, ratio
 
 RISK, GRADIENT = ("risk",), ("risk", "risk_gradient_norm")
 # Relative, absolute. float32 rounds z = w·x + b, up to 50 here, in its 7th digit, and so exp(z) in its 5th.
@@ -68,7 +69,7 @@ class Grid:
 
 def run(sizes: Sizes, repeats: int, progress: Progress) -> Report:
     """Measure everything; `progress` is told what is being measured."""
-    c = _c_loop.compile_c()
+    c = c_loop.compile_c()
     where = environment(c.compiler)  # before the work: its load average is the machine's own
     rows: list[Row] = []
     targets: list[Target] = []
@@ -105,11 +106,11 @@ def make_grid(along_w: int, along_b: int, examples: int) -> Grid:
     return Grid(x, y, w, b)
 
 
-def _on_grid(grid: Grid, quantities: tuple[str, ...], c: _c_loop.CLoop, repeats: int) -> tuple[list[Row], list[Target]]:
+def _on_grid(grid: Grid, quantities: tuple[str, ...], c: c_loop.CLoop, repeats: int) -> tuple[list[Row], list[Target]]:
     """Risk, with or without the gradient's norm: NumPy, JAX in both precisions, C."""
     gradient = quantities == GRADIENT
     contestants = {
-        "NumPy float64": partial(_numpy_loop.grid, grid.cells, grid.x, grid.y, gradient),
+        "NumPy float64": partial(numpy_loop.grid, grid.cells, grid.x, grid.y, gradient),
         "JAX float32": _evaluation(grid, quantities, "float32"),
         "JAX float64": _evaluation(grid, quantities, "float64"),
     }
@@ -121,10 +122,10 @@ def _on_grid(grid: Grid, quantities: tuple[str, ...], c: _c_loop.CLoop, repeats:
     rows = []
     for by, times in timed.items():
         answer, right = (t.answer[: len(quantities)] for t in (times, numpy))
-        columns = {} if times is numpy else _report.errors(answer, right, *TOLERANCE[by.split()[-1]])
+        columns = {} if times is numpy else report.errors(answer, right, *TOLERANCE[by.split()[-1]])
         columns |= {"nanoseconds": times.median / grid.work * 1e9, "times_numpy": ratio(numpy, times)}
         columns |= {"share_of_c": ratio(times, timed["C float32"])} if c else {}
-        rows.append(_report.row(f"{grid.name}: {_named(quantities)}", by, times, **columns))
+        rows.append(report.row(f"{grid.name}: {_named(quantities)}", by, times, **columns))
     if gradient:
         speed = ratio(numpy, timed["JAX float32"])
         return rows, [Target(f"{_named(quantities)}, {grid.name}, speed over NumPy's", speed, 8, "×", more=True)]
@@ -162,12 +163,12 @@ def _sweep(grid: Grid, count: int, repeats: int) -> tuple[list[Row], list[Target
     sweeps = {"1 penalty": last, f"{count} penalties": every}
     timed = race({name: _evaluation(grid, GRADIENT, "float32", swept) for name, swept in sweeps.items()}, repeats)
     cells = np.asarray(grid.cells, np.float64)
-    risk, unit = _numpy_loop.grid(cells, grid.x, grid.y, False)[0], (cells**2).sum(axis=1)
+    risk, unit = numpy_loop.grid(cells, grid.x, grid.y, False)[0], (cells**2).sum(axis=1)
     rows = []
     for name, times in timed.items():
         right = [risk + penalty.strength * unit for penalty in sweeps[name].values()]
-        columns = _report.errors(times.answer, right, *TOLERANCE["float32"])
-        rows.append(_report.row(f"{grid.name}: {_named(GRADIENT)}", f"JAX float32, {name}", times, **columns))
+        columns = report.errors(times.answer, right, *TOLERANCE["float32"])
+        rows.append(report.row(f"{grid.name}: {_named(GRADIENT)}", f"JAX float32, {name}", times, **columns))
     one, many = timed.values()
     return rows, [Target(f"{count} penalties, {grid.name}, time over that of one", ratio(many, one), 1.15, "×")]
 
@@ -186,7 +187,7 @@ def _descent(starts: int, steps: int, repeats: int) -> tuple[list[Row], list[Tar
     x, y = (np.asarray(a, np.float64) for a in pair.data)
     timed = race(
         {
-            "NumPy float64": partial(_numpy_loop.adam, from_where, x, y, STRENGTH, RATE, steps),
+            "NumPy float64": partial(numpy_loop.adam, from_where, x, y, STRENGTH, RATE, steps),
             "JAX float32": partial(call, 1),
             "JAX float32, last step recorded": partial(call, steps),
         },
@@ -195,8 +196,8 @@ def _descent(starts: int, steps: int, repeats: int) -> tuple[list[Row], list[Tar
     numpy, rows = timed["NumPy float64"], []
     title = f"{starts} starts × {steps} Adam steps"
     for by, times in timed.items():
-        columns = {} if times is numpy else _report.errors(times.answer, numpy.answer, 1e-3, 1e-3)
-        rows.append(_report.row(title, by, times, times_numpy=ratio(numpy, times), **columns))
+        columns = {} if times is numpy else report.errors(times.answer, numpy.answer, 1e-3, 1e-3)
+        rows.append(report.row(title, by, times, times_numpy=ratio(numpy, times), **columns))
     return rows, [Target(f"{title} after compilation", timed["JAX float32"].median, 0.05, "s")]
 
 
@@ -212,7 +213,7 @@ def _starting(repeats: int) -> tuple[list[Row], list[Target]]:
     }
     timed = race({name: process(*command) for name, command in commands.items()}, repeats)
     help_, ours, base = timed.values()
-    rows = [_report.row(name, "a new process", times) for name, times in timed.items()]
+    rows = [report.row(name, "a new process", times) for name, times in timed.items()]
     return rows, [
         Target("landscape --help", help_.median, 0.15, "s"),
         Target("import landscape; landscape.evaluate, time over `import jax, optax`", ratio(ours, base), 1.3, "×"),

@@ -1,6 +1,6 @@
 """A data set larger than one would load, in a file: time, passes over it and memory, of a process that does only that.
 
-`python -m benchmarks._memory_mapped FOLDER SIDE REPEATS` is that process; it prints JSON.
+`python -m benchmarks.workloads.memory_mapped FOLDER SIDE REPEATS` is that process; it prints JSON.
 """
 
 import json
@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import _networks, _plain_loop
-from benchmarks._networks import Problem
-from benchmarks._timing import Timed, race
+from benchmarks.contestants import plain_loop
+from benchmarks.harness.timing import Timed, race
+from benchmarks.problems import networks
+from benchmarks.problems.networks import Problem
 
 HIDDEN, CLASSES = 4, 2
 BLOCK = 2**16  # examples written, and checked, at a time
@@ -54,7 +55,7 @@ def measure(examples: int, features: int, side: int, repeats: int) -> Found:
     with tempfile.TemporaryDirectory() as folder:
         _write(Path(folder), examples, features)
         command = [sys.executable, "-m", __name__, folder, str(side), str(repeats)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+        done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
     if done.returncode:
         raise RuntimeError(f"the process with the data set on disk failed:\n{done.stderr[-2000:]}")
     said = json.loads(done.stdout.splitlines()[-1])
@@ -77,7 +78,7 @@ def _process(folder: Path, side: int, repeats: int) -> dict[str, Any]:
     counted = x.view(Counted)
     counted.whole = True
     name = f"MLP {x.shape[1]}-{HIDDEN}-{CLASSES}"
-    problem = _networks.perceptron(name, (counted, labels), HIDDEN, side, outputs=CLASSES)
+    problem = networks.perceptron(name, (counted, labels), HIDDEN, side, outputs=CLASSES)
     every = max(1, side**2 // CHECKED)
     assert problem.objective.id  # reads samples of the file, once
     Counted.read = 0
@@ -101,7 +102,7 @@ def _truth(problem: Problem, every: int) -> np.ndarray:
     total = 0
     for start in range(0, len(x), BLOCK):
         block = x[start : start + BLOCK], labels[start : start + BLOCK]
-        total += len(block[0]) * _plain_loop.truth(replace(problem, data=block), every)[0]
+        total += len(block[0]) * plain_loop.truth(replace(problem, data=block), every)[0]
     return total / len(x)
 
 

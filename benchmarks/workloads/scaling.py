@@ -1,6 +1,6 @@
 """Scaling: tiles per second by several processes and devices, what a store costs, memory, stores of many tiles.
 
-Everything runs in processes of its own (`_store_process`), in stores under the folder for temporary files. Numbers that
+Everything runs in processes of its own (`store_process`), in stores under the folder for temporary files. Numbers that
 have to be equal bit for bit are compared that way, and some of them with float64.
 """
 
@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from benchmarks import _plain_loop, _report
-from benchmarks._environment import busy, environment, usable_cores
-from benchmarks._networks import Problem
-from benchmarks._report import Progress, Report, Row, Target
-from benchmarks._store_process import ask, every, perceptron, timed
-from benchmarks._timing import Timed, ratio, rounds
+from benchmarks.contestants import plain_loop
+from benchmarks.harness import report
+from benchmarks.harness.environment import busy, environment, usable_cores
+from benchmarks.harness.report import Progress, Report, Row, Target
+from benchmarks.harness.timing import Timed, ratio, rounds
+from benchmarks.problems.networks import Problem
+from benchmarks.workloads.store_process import ask, every, perceptron, timed
 from landscape.tiles.store import open_store
 
 REPEATS = 5
@@ -213,7 +214,7 @@ def _overhead(tiles: tuple[int, int, int, int], repeats: int) -> Found:
         wall, cores = np.array(both).T
         costs[name] = float(np.median(wall))
         one = Timed(wall[0], wall, cores, None)
-        rows.append(_report.row("one tile of it", name, one, microseconds=costs[name] * 1e6, right=single["right"]))
+        rows.append(report.row("one tile of it", name, one, microseconds=costs[name] * 1e6, right=single["right"]))
     by_cores = times["store"].core_seconds / times["memory"].core_seconds
     shares, between = times["store"].seconds / times["memory"].seconds, np.array(said["between"])
     claim = f"time in a store over that in memory, tiles of {times['memory'].median / tiles[-1]:.2f} s"
@@ -256,7 +257,7 @@ def _memory(sides: Sequence[int], parts: int) -> Found:
     rows = []
     for (side, way), own in times.items():
         columns = {"peak_bytes": said[side, way]["peak"], "right": _alike(said[side, other] for other in WAYS)}
-        rows.append(_report.row(f"neuron, {side}×{side} cells, {parts} tiles", WAYS[way], own, **columns))
+        rows.append(report.row(f"neuron, {side}×{side} cells, {parts} tiles", WAYS[way], own, **columns))
     side, grown = sides[-1], []
     for way, name in WAYS.items():
         each = (said[side, way]["peak"] - said[side, way]["before"]) / side**2
@@ -272,7 +273,7 @@ def _many(tiles: int, repeats: int) -> Found:
     for name, by in names.items():
         own = timed(said["runs"][name])
         columns = {"microseconds": own.median / tiles * 1e6, "right": said["right"]}
-        rows.append(_report.row(f"a store of {tiles} tiles", by, own, **columns))
+        rows.append(report.row(f"a store of {tiles} tiles", by, own, **columns))
     opened = rows[0].median
     return Found(rows, [Target(f"ls.open_surface of {tiles} tiles", opened, 1, "s")], [], {"read": opened / tiles})
 
@@ -286,12 +287,12 @@ def _rows(
 ) -> list[Row]:
     """A row for each of those named; right where all answers are equal bit for bit, and near float64."""
     alike = _alike(answer for own in times.values() for answer in own.answer)
-    truth = _plain_loop.truth(problem, every(problem))[0]
+    truth = plain_loop.truth(problem, every(problem))[0]
     rows = []
     for key, by in names.items():
-        columns = _report.errors(times[key].answer[0]["risk"], truth, *TOLERANCE)
+        columns = report.errors(times[key].answer[0]["risk"], truth, *TOLERANCE)
         columns |= {"right": columns["right"] and alike, "tiles_a_second": float(np.median(rates[key]))}
-        rows.append(_report.row(title, by, times[key], **columns))
+        rows.append(report.row(title, by, times[key], **columns))
     return rows
 
 
