@@ -4,12 +4,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEERS := .venv-peers
+PEERS_PYTHON ?= $(BIN)/python
+PEERS_READY := $(PEERS)/.ready
+PINNED := benchmarks/peers/requirements.txt benchmarks/peers/no-deps.txt
 FIGURES := $(BIN)/landscape figures figures --out figures/out --formats png,pdf --check
 NEURON := dark_minimum no_minimum bernoulli conventions o_rings
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv figures figures-all test test-slow lint bench clean FORCE
+.PHONY: help venv figures figures-all test test-slow lint bench bench-peers clean FORCE
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -34,7 +38,7 @@ lint: $(READY) ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-bench: $(READY) ## Measure speed against NumPy, C, plain JAX and (if installed: '.[peers]') PyTorch
+bench: $(READY) ## Measure speed against NumPy, C, plain JAX and (after bench-peers) PyTorch
 	$(BIN)/python -m benchmarks neuron
 	$(BIN)/python -m benchmarks compression
 	$(BIN)/python -m benchmarks planes
@@ -45,8 +49,10 @@ bench: $(READY) ## Measure speed against NumPy, C, plain JAX and (if installed: 
 	$(BIN)/python -m benchmarks trainability
 	$(BIN)/python -m benchmarks scaling
 
+bench-peers: $(PEERS_READY) ## Create .venv-peers with PyTorch and other tools, as pinned, to compare with
+
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .cache .hypothesis .pytest_cache .ruff_cache build dist figures/out
+	rm -rf $(VENV) $(PEERS) .cache .hypothesis .pytest_cache .ruff_cache build dist figures/out
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(READY) is written last, so an interrupted installation leaves none. It holds what the environment was made by and for:
@@ -70,3 +76,18 @@ $(READY): pyproject.toml constraints.txt
 	@rm -f $@
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@echo '$(MADE_BY)' > $@
+
+# The peers' environment is made in the same way, by the pip of .venv; Landscaper runs on no newer Python than 3.12.
+PEERS_MADE_BY := $(PEERS_PYTHON) in $(CURDIR)
+ifneq ($(PEERS_MADE_BY),$(shell cat $(PEERS_READY) 2>/dev/null))
+$(PEERS_READY): FORCE
+endif
+
+$(PEERS_READY): $(PINNED) | $(READY)
+	@$(PEERS_PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' || { echo >&2 \
+	  "make: '$(PEERS_PYTHON)' is not Python 3.11 or 3.12, which the peers need. Install one, then: make bench-peers PEERS_PYTHON=python3.12"; exit 1; }
+	rm -rf $(PEERS)
+	$(PEERS_PYTHON) -m venv --without-pip $(PEERS)
+	$(BIN)/python -m pip --python $(PEERS)/bin/python install --quiet --disable-pip-version-check -r $(word 1,$(PINNED))
+	$(BIN)/python -m pip --python $(PEERS)/bin/python install --quiet --disable-pip-version-check --no-deps -r $(word 2,$(PINNED))
+	@echo '$(PEERS_MADE_BY)' > $@

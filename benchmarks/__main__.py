@@ -1,49 +1,136 @@
-"""`python -m benchmarks neuron [--out DIR]`: run a workload, print its table, write it as JSON."""
+"""The command line of the benchmarks: measure, compare two runs, write the README's tables."""
 
 import argparse
 import sys
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
+from benchmarks.contestants import peers
 from benchmarks.harness import report
-from benchmarks.studies import compression, interpolation, many_starts, minima, trainability
-from benchmarks.workloads import curvature, neuron, planes, scaling
+from benchmarks.harness.asked import Asked
+from benchmarks.harness.compare import compare_command
+from benchmarks.harness.readme import report_command
+from benchmarks.harness.report import Report
+from benchmarks.harness.ways import BACKENDS, DTYPES
+from benchmarks.studies import compression, growth, interpolation, many_starts, minima, trainability
+from benchmarks.workloads import curvature, descent, latency, neuron, planes, scaling
 
 RESULTS = Path(__file__).parent / "results"
-WORKLOADS = {
+WORKLOADS: dict[str, Any] = {
     "neuron": neuron,
-    "compression": compression,
     "planes": planes,
+    "descent": descent,
+    "curvature": curvature,
+    "scaling": scaling,
+    "latency": latency,
+}
+STUDIES: dict[str, Any] = {
+    "compression": compression,
     "interpolation": interpolation,
     "minima": minima,
-    "curvature": curvature,
     "many_starts": many_starts,
-    "scaling": scaling,
     "trainability": trainability,
     "trainability_whole": trainability.whole,
+    "growth": growth,
 }
+OTHERS: dict[str, Callable[[list[str]], int]] = {"compare": compare_command, "report": report_command}
+HELP = f"""\
+workloads (each by every backend and dtype, beside what the machine can do at best):
+  {", ".join(WORKLOADS)}
+studies (a question each, with contestants of their own; --full or --smoke):
+  {", ".join(STUDIES)}
+  all: everything
+
+other commands:
+  python -m benchmarks compare OLD NEW    what became slower beyond the noise (JSON files, or folders of them)
+  python -m benchmarks report             write the README's tables and picture from the results
+"""
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run one workload. A missed speed target is printed and is no failure; a wrong answer is: exit status 1."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure speed and check the answers.")
-    parser.add_argument("workload", choices=WORKLOADS)
-    parser.add_argument("--out", type=Path, help="folder of the JSON file (default: benchmarks/results; --quick: none)")
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what is named. A missed speed target is printed and no failure; a wrong answer of ours is: exit status 1."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments and arguments[0] in OTHERS:
+        return OTHERS[arguments[0]](arguments[1:])
+    options = _parser().parse_args(arguments)
+    names = options.names or list(WORKLOADS)
+    if "all" in names:
+        names = [*WORKLOADS, *STUDIES]
+    if options.size == "QUICK" and (only := [name for name in names if name in STUDIES]):
+        _parser().error(f"{only[0]} is a study, which has no quick sizes: give --full (or --smoke)")
+    folder = options.out or (RESULTS if options.size == "FULL" else None)
+    wrong = False
+    with peers.started() if "torch" in options.backends else nullcontext() as tools:
+        asked = Asked(options.backends, options.dtypes, options.repeats, _progress, tools)
+        for name in names:
+            found = _measured(name, options.size, asked)
+            print(report.markdown(found))
+            if folder is not None:
+                print(f"\nWritten: {report.write(found, folder)}")
+            print(flush=True)
+            wrong |= not all(row.right for row in found.rows if row.is_ours)
+    return int(wrong)
+
+
+def _measured(name: str, size: str, asked: Asked) -> Report:
+    if name in WORKLOADS:
+        workload = WORKLOADS[name]
+        return workload.run(getattr(workload, size), asked)
+    study = STUDIES[name]
+    repeats = asked.repeats or (1 if size == "SMOKE" else study.REPEATS)
+    return study.run(getattr(study, size), repeats, asked.progress)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks",
+        description="Measure speed, and check every answer against float64.",
+        epilog=HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    names = [*WORKLOADS, *STUDIES, "all"]
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", type=_one_of(names), help="what to run (default: all workloads)"
+    )
+    for option, choices in (("backends", BACKENDS), ("dtypes", DTYPES)):
+        listed = ",".join(choices)
+        parser.add_argument(
+            f"--{option}", type=_list_of(choices), default=choices, help=f"some of {listed}", metavar="A,B"
+        )
+    size = parser.add_mutually_exclusive_group()
+    sizes = {
+        "--quick": "a few minutes (the default); nothing is kept unless --out is given",
+        "--full": "the sizes that the README reports; results are kept in benchmarks/results",
+        "--smoke": "tiny sizes: shows that everything runs",
+    }
+    for flag, text in sizes.items():
+        size.add_argument(flag, action="store_const", dest="size", const=flag[2:].upper(), help=text)
+    parser.set_defaults(size="QUICK")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the JSON files")
     parser.add_argument("--repeats", type=_positive, help="timed runs of each contestant")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes, one repeat: shows that everything runs")
-    options = parser.parse_args(arguments)
-
-    workload = WORKLOADS[options.workload]
-    sizes = workload.QUICK if options.quick else workload.FULL
-    found = workload.run(sizes, options.repeats or (1 if options.quick else workload.REPEATS), _progress)
-    print(report.markdown(found))
-    folder = options.out or (None if options.quick else RESULTS)
-    if folder is not None:
-        print(f"\nWritten: {report.write(found, folder)}")
-    return 0 if all(row.right for row in found.rows) else 1
+    return parser
 
 
 def _progress(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
+
+
+def _one_of(choices: Sequence[str]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in choices:
+            raise argparse.ArgumentTypeError(f"there is no {text!r}; give one of {', '.join(choices)}")
+        return text
+
+    return read
+
+
+def _list_of(choices: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+    def read(text: str) -> tuple[str, ...]:
+        return tuple(map(_one_of(choices), text.split(",")))
+
+    return read
 
 
 def _positive(text: str) -> int:

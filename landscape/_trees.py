@@ -11,6 +11,7 @@ from jax import Array
 
 ONE_DRAW = 2**22  # random numbers for a whole tree
 CHAINED = 16  # scalars that are added up one after another
+COPIED = 2**20  # bytes: to copy them, or to read them in NumPy, takes less time than to compile a program
 Params = Any  # a pytree of arrays
 Shapes = tuple[Any, tuple[tuple[tuple[int, ...], Any], ...]]  # a tree's structure, and its leaves' shapes and dtypes
 
@@ -38,6 +39,12 @@ def widest(tree: Params) -> np.dtype:
 def wide_of(tree: Params) -> jnp.dtype:
     """The widest of the dtypes that entries are added up in."""
     return max((wide(leaf) for leaf in jax.tree.leaves(tree)), key=lambda dtype: dtype.itemsize)
+
+
+def as_array(leaf: Any) -> Array:
+    """As `jnp.asarray`, which compiles a program for every new shape of a NumPy array; small ones without one."""
+    small = isinstance(leaf, (np.ndarray, np.generic)) and leaf.nbytes <= COPIED
+    return jax.device_put(leaf.copy()) if small else jnp.asarray(leaf)  # a copy: JAX would share the caller's memory
 
 
 def as_numbers(leaf: Any) -> np.ndarray:

@@ -1,6 +1,5 @@
 """The benchmark of curvature: a tiny run, its notes and targets; what answers are judged by; peers if installed."""
 
-import sys
 from dataclasses import replace
 from typing import Any
 
@@ -8,10 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.flatten_util import ravel_pytree
 
 import landscape as ls
-from benchmarks.contestants import curvature_peers
+from benchmarks.contestants import curvature_peers, peers
 from benchmarks.contestants.curvature_peers import AS_IS, LANDSCAPER, PYHESSIAN
 from benchmarks.harness import report, timing
 from benchmarks.problems import trained
@@ -44,10 +42,17 @@ def matrix(problem):
 
 @pytest.fixture
 def alone(monkeypatch):
-    """Without PyTorch."""
-    monkeypatch.setattr(
-        curvature_peers, "MISSING", {PYHESSIAN: "skipped: PyHessian", LANDSCAPER: "skipped: Landscaper"}
-    )
+    """Without the peers."""
+    monkeypatch.setattr(peers, "missing", lambda: "nobody there")
+
+
+@pytest.fixture(scope="module")
+def process():
+    """That of the peers."""
+    if peers.missing():
+        pytest.skip(peers.missing())
+    with peers.Peers() as process:
+        yield process
 
 
 def test_a_quick_run_has_right_answers_and_says_who_is_absent(monkeypatch, alone, problem):
@@ -62,7 +67,7 @@ def test_a_quick_run_has_right_answers_and_says_who_is_absent(monkeypatch, alone
     assert residuals[0] < curvature.TOLERANCE and residuals[1] < 1e-2
     assert (residuals[-5:] < 1.1 * curvature.TOLERANCE).all()
     printed = report.markdown(found)
-    for said in ("skipped: PyHessian", "skipped: Landscaper", "standard errors off", "products a cell", "too small"):
+    for said in ("skipped: nobody there", "standard errors off", "products a cell", "too small"):
         assert said in printed
 
 
@@ -142,39 +147,42 @@ def test_cells_are_read_in_the_order_of_the_loops_points(problem):
         np.testing.assert_allclose(found.values[i], right, atol=curvature.TOLERANCE * np.abs(right).max())
 
 
-def test_a_tool_that_is_not_installed_is_named_with_the_reason(monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch", None)
-    missing = curvature_peers._missing()
-    assert set(missing) == {PYHESSIAN, LANDSCAPER} and "torch" in missing[PYHESSIAN]
+def test_without_a_process_there_are_no_peers(problem):
+    assert curvature_peers.eigenpairs(None, problem, 2, (1e-5,), 10) == {}
+    assert curvature_peers.densities(None, problem, 5, 1) == {}
+    assert curvature_peers.products(None, problem, np.ones(3)) == {}
+    assert curvature_peers.broken(None, problem) == ""
 
 
-def test_without_pytorch_there_are_no_peers(problem, alone):
-    assert curvature_peers.eigenpairs(problem, 2, (1e-5,), 10) == {}
-    assert curvature_peers.densities(problem, 5, 1) == curvature_peers.products(problem, np.ones(3)) == {}
-    assert curvature_peers.broken(problem) == ""
-
-
-def test_peers_see_the_same_matrix(problem, matrix):
-    pytest.importorskip("torch")
+def test_peers_see_the_same_matrix(process, problem, matrix, monkeypatch):
+    """On one thread: several wait for each other, where the machine has much to do."""
+    monkeypatch.setattr(peers, "usable_cores", lambda: 1)
     values = np.linalg.eigvalsh(matrix)
-    for by, call in curvature_peers.eigenpairs(problem, 2, (1e-7,), 1000).items():
-        found = call()
+    for by, call in curvature_peers.eigenpairs(process, problem, 2, (1e-7,), 1000).items():
+        found = call().answer
         if AS_IS not in by:
             np.testing.assert_allclose(found.values, values[:-3:-1], rtol=1e-4, err_msg=by)
             assert (Exact(problem).residuals(problem.point, found) < 5e-3).all(), by
-    for by, call in curvature_peers.densities(problem, 8, 50).items():
-        found = call()
+    for by, call in curvature_peers.densities(process, problem, 8, 50).items():
+        found = call().answer
         np.testing.assert_allclose(found.weights.sum(axis=1), 1, rtol=1e-3, err_msg=by)
         moments = curvature._moments(found)
         off = moments.mean(axis=0) - [values.mean(), (values**2).mean()]
         assert (np.abs(off) < 5 * moments.std(axis=0) / 50**0.5).all(), by
+    assert "PyHessian has no spectral density under this PyTorch" in curvature_peers.broken(process, problem)
 
 
-def test_tensors_go_back_to_where_they_came_from(problem):
-    pytest.importorskip("torch")
-    vector = np.arange(problem.point.size, dtype=np.float32)
-    tensors = curvature_peers._tensors(problem, vector)
-    assert [tuple(tensor.shape) for tensor in tensors] == [(3, 64), (3,), (10, 3), (10,)]
-    np.testing.assert_array_equal(curvature_peers._flat(tensors), vector)
-    weights = ravel_pytree(problem.params)[1](jnp.asarray(vector))["layer1"]["W"]
-    np.testing.assert_array_equal(tensors[0].numpy(), np.asarray(weights).T)
+def test_their_products_are_those_of_the_matrix(process, problem, matrix, monkeypatch):
+    """There and back, entry by entry, in the order of `ravel_pytree`."""
+    monkeypatch.setattr(peers, "usable_cores", lambda: 1)
+    vector = np.random.default_rng(0).standard_normal(len(matrix)).astype(np.float32)
+    calls = curvature_peers.products(process, problem, vector)
+    assert [by.split(",")[0] for by in calls] == [PYHESSIAN, LANDSCAPER]
+    for by, call in calls.items():
+        np.testing.assert_allclose(call().answer, matrix @ vector, atol=1e-5, err_msg=by)
+
+
+def test_what_is_written_for_them_is_in_the_order_of_the_point(problem):
+    _, arrays = peers.described(problem)
+    written = [array.ravel() for name, array in arrays.items() if name.startswith("origin/")]
+    np.testing.assert_array_equal(np.concatenate(written), problem.point)

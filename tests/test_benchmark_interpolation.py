@@ -44,7 +44,7 @@ def wave(rings, monkeypatch):
 @lenient
 def test_a_quick_run_prints_a_table_and_writes_json_with_errors_within_what_is_claimed(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(interpolation, "_first", lambda call: 0.0)  # nothing is compiled twice: nobody times it
-    assert main(["interpolation", "--quick", "--out", str(tmp_path)]) == 0
+    assert main(["interpolation", "--smoke", "--out", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     table = [line for line in printed.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in table}) == 1
@@ -73,7 +73,7 @@ def test_sizes_that_are_judged_are_noted_where_the_machine_was_busy(monkeypatch,
     monkeypatch.setattr(interpolation, "_subjects", lambda sizes: [(rings, sizes)])
     monkeypatch.setattr(interpolation, "busy", lambda where: ["busy"])
     monkeypatch.setattr(interpolation, "_first", lambda call: 7.0)
-    sizes = replace(interpolation.QUICK, tolerances=(0.1,), judged=True)
+    sizes = replace(interpolation.SMOKE, tolerances=(0.1,), judged=True)
     found = interpolation.run(sizes, 2, print)
     assert found.notes[-1] == "busy"
     for note, other in zip(found.notes, ("the least grid, linear", CHECKED, "the least grid, cubic"), strict=False):
@@ -148,9 +148,9 @@ def test_new_cells_alone_give_the_same_grid(rings):
 
 
 def test_the_convolutional_network_has_tolerances_and_grids_of_its_own():
-    assert interpolation.QUICK.images is None
+    assert interpolation.SMOKE.images is None
     images = interpolation.Images(8, (2, 3), (0.1,), 9)
-    own = interpolation._of_images(interpolation.QUICK, images)
+    own = interpolation._of_images(interpolation.SMOKE, images)
     assert (own.tolerances, own.sides) == ((0.1,), (5, 7))
     subject = interpolation._cnn(images, 4)
     assert "CNN 2-3" in subject.name and subject.name.endswith("8 examples")

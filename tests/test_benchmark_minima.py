@@ -13,7 +13,7 @@ from benchmarks.studies import minima
 
 
 def test_a_quick_run_prints_a_table_and_writes_json_with_right_answers(tmp_path, capsys):
-    assert main(["minima", "--quick", "--out", str(tmp_path)]) == 0
+    assert main(["minima", "--smoke", "--out", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     table = [line for line in printed.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in table}) == 1
@@ -34,7 +34,7 @@ def test_a_quick_run_prints_a_table_and_writes_json_with_right_answers(tmp_path,
 def test_sizes_that_are_judged_have_targets(monkeypatch):
     monkeypatch.setattr(minima, "busy", lambda where: ["busy"])
     monkeypatch.setattr(minima, "_critical_points", lambda sizes, repeats: ([], []))
-    found = minima.run(replace(minima.QUICK, judged=True), 1, print)
+    found = minima.run(replace(minima.SMOKE, judged=True), 1, print)
     assert found.notes[-1] == "busy"
     saga, *attained = found.targets
     assert "saga, tol=0.01" in saga.claim and saga.more and saga.limit == 1 and saga.value > 0
@@ -52,7 +52,7 @@ def test_data_are_separable_as_they_are_built(n, d):
 def test_a_verdict_that_differs_is_wrong(monkeypatch):
     built = minima._built(60, 2)
     monkeypatch.setattr(minima, "_built", lambda n, d: {"complete": built["none"], "none": built["none"]})
-    assert [row.right for row in minima._attainment(minima.QUICK, 1)[0]] == [False, True]
+    assert [row.right for row in minima._attainment(minima.SMOKE, 1)[0]] == [False, True]
 
 
 def test_residuals_are_the_least_subgradients_norm():

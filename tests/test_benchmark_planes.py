@@ -1,4 +1,4 @@
-"""The benchmark of planes: a tiny run, its table and targets; peers where they are installed; what it compares with."""
+"""The benchmark of planes: a tiny run, its table and targets; what is said of others; what it compares with."""
 
 import json
 import subprocess
@@ -8,9 +8,8 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks.__main__ import main
 from benchmarks.contestants import peers, plain_loop
-from benchmarks.harness import timing
+from benchmarks.harness import report, timing
 from benchmarks.problems import networks
 from benchmarks.workloads import memory_mapped, planes
 
@@ -36,11 +35,12 @@ def only(monkeypatch, *parts):
         monkeypatch.setattr(planes, part, lambda *arguments, **options: planes.Found())
 
 
-def test_a_quick_run_prints_a_table_and_writes_json_with_small_errors(monkeypatch, tmp_path, capsys):
+def test_a_quick_run_prints_a_table_and_writes_json_with_small_errors(monkeypatch, tmp_path):
     only(monkeypatch, "_against_all")
-    monkeypatch.setattr(peers, "MISSING", "skipped: PyTorch")
-    assert main(["planes", "--quick", "--out", str(tmp_path)]) == 0
-    printed = capsys.readouterr().out
+    monkeypatch.setattr(peers, "missing", lambda: "PyTorch")
+    ran = planes.run(planes.QUICK, 1, lambda line: None)
+    report.write(ran, tmp_path)
+    printed = report.markdown(ran)
     table = [line for line in printed.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in table}) == 1
     assert "plain loop ÷ this" in table[0] and "loss-landscapes ÷ this" not in table[0]
@@ -48,7 +48,7 @@ def test_a_quick_run_prints_a_table_and_writes_json_with_small_errors(monkeypatc
     (path,) = tmp_path.iterdir()
     found = json.loads(path.read_text())
     assert path.name.startswith("planes-") and len(found["rows"]) == len(table) - 2
-    assert {row["by"].split(",")[0] for row in found["rows"]} == {"landscape", "plain JAX loop"}
+    assert {row["by"].split(",")[0] for row in found["rows"]} == {planes.OURS, planes.PLAIN}
     assert all(row["right"] and row["relative_error"] < 1e-5 for row in found["rows"])
 
 
@@ -63,14 +63,28 @@ def test_the_target_is_about_the_fastest_of_an_opponents_ways(monkeypatch, small
     def at(seconds):
         return timing.Timed(0.0, np.array([seconds]), np.array([seconds]), np.zeros(9))
 
-    times = {planes.OURS: at(1.0), "plain JAX loop, slow": at(50.0), "plain JAX loop, fast": at(12.0)}
+    times = {planes.OURS: at(1.0), f"{planes.PLAIN}, slow": at(50.0), f"{planes.PLAIN}, fast": at(12.0)}
     times |= {"loss-landscapes, 2 threads": at(20.0), "loss-landscapes, 1 thread": at(30.0), "torch.func": at(2.0)}
     monkeypatch.setattr(planes, "race", lambda contestants, repeats: times)
     found = planes._against_all(small, 1, over_plain=10, over_package=15)
     assert [(target.value, target.met) for target in found.targets] == [(12.0, True), (20.0, True)]
-    assert "plain JAX loop, fast" in found.targets[0].claim and "2 threads" in found.targets[1].claim
+    assert f"{planes.PLAIN}, fast" in found.targets[0].claim and "2 threads" in found.targets[1].claim
     assert not any(row.right for row in found.rows)
     assert {row.by: row.times_plain for row in found.rows}[planes.OURS] == 12.0
+
+
+def test_what_is_wrong_in_answers_of_others_is_noted(small):
+    def at(answer):
+        return timing.Timed(0.0, np.ones(1), np.ones(1), answer)
+
+    truth = np.array([5.0, 1, 2, 3, 4, 0, 6, 7, 8])
+    slipped = np.array([5.0, 1, 2, 0, 3, 4, 6, 7, 8])  # the second row, one step late
+    noisy = truth + np.array([0, 0, 1e-6, 0, 0, 0, 0, 0, 0.25])
+    answers = {"loss-landscapes, 1 thread": slipped, "Landscaper, 1 thread": noisy}
+    first, second = planes._walked(small, {by: at(answer) for by, answer in answers.items()}, truth)
+    assert "errors up to 4.0e+00 (0.0e+00 once moved" in first
+    assert "(2.5e-01 off; other cells 1.0e-06)" in second and "up to 7.0e+00 off, read by them" in second
+    assert planes._walked(small, {planes.OURS: at(truth)}, truth) == []
 
 
 def test_the_cost_of_a_linear_models_cell_is_that_of_one_more(monkeypatch):
@@ -136,22 +150,3 @@ def test_convolution_relu_pooling_and_squares():
     np.testing.assert_array_equal(networks._layer("squared", np.ones((1, 2), np.float32), weights), [[18]])
     with pytest.raises(ValueError, match="unknown layer 'attention'"):
         networks._layer("attention", image, None)
-
-
-def test_without_pytorch_there_are_no_peers(monkeypatch, small):
-    monkeypatch.setattr(peers, "MISSING", "skipped")
-    assert peers.contestants(small) == {}
-
-
-@pytest.mark.parametrize("kind", ["perceptron", "convolutional"])
-def test_peers_see_the_same_plane_and_one_of_them_slips(kind, small):
-    pytest.importorskip("loss_landscapes")
-    images = np.random.default_rng(0).standard_normal((6, 8, 8, 1), np.float32), np.arange(6, dtype=np.int32)
-    problem = small if kind == "perceptron" else networks.convolutional(images, (2, 3), 4)
-    truth = plain_loop.truth(problem)[0]
-    answers = {by: call() for by, call in peers.contestants(problem).items()}
-    for by, answer in answers.items():
-        where = peers.right(problem) if by.startswith(peers.PACKAGE) else slice(None)
-        np.testing.assert_allclose(answer[where], truth[where], rtol=1e-5, err_msg=by)
-    as_is, moved = peers.off_by_one(problem, next(iter(answers.values())), truth)
-    assert as_is > 1e-3 and moved < 1e-5

@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.harness import report, timing
+from benchmarks.harness.asked import Asked
 from benchmarks.workloads import scaling, store_process
 
 PARTS = ("_processes", "_overhead", "_devices", "_memory", "_many")
@@ -28,8 +29,8 @@ def compiled_once(monkeypatch, tmp_path_factory):
     monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 
-def test_a_quick_run_prints_a_table_and_writes_json_with_right_answers(compiled_once, tmp_path, capsys):
-    assert main(["scaling", "--quick", "--out", str(tmp_path)]) == 0
+def test_a_small_run_prints_a_table_and_writes_json_with_right_answers(compiled_once, tmp_path, capsys):
+    assert main(["scaling", "--smoke", "--out", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     table = [line for line in printed.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in table}) == 1
@@ -67,7 +68,7 @@ def test_sizes_that_are_judged_have_targets(monkeypatch):
     for part in PARTS:
         monkeypatch.setattr(scaling, part, lambda *arguments: scaling.Found())
     monkeypatch.setattr(scaling, "_many", lambda *arguments: scaling.Found((), [target], ["said"], costs))
-    found = scaling.run(scaling.FULL, 1, print)
+    found = scaling.run(scaling.FULL, Asked(("jax-cpu",), repeats=1))
     assert found.targets == [target] and found.notes[0] == "said"
     assert "10000 tiles on 64 hosts" in found.notes[1]
 

@@ -12,7 +12,7 @@ from benchmarks.studies import trainability
 
 def test_a_quick_run_has_right_answers_and_one_that_is_judged_an_estimate(monkeypatch):
     monkeypatch.setattr(trainability, "busy", lambda where: ["busy"])
-    found = trainability.run(replace(trainability.QUICK, judged=True), 1, lambda line: None)
+    found = trainability.run(replace(trainability.SMOKE, judged=True), 1, lambda line: None)
     assert all(row.right for row in found.rows) and found.rows[0].relative_error < 1e-5
     (target,) = found.targets
     assert target.claim == "512 × 512 learning rates, 30 steps, estimated" and target.limit == 10

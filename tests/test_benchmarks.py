@@ -1,52 +1,80 @@
 """The benchmarks: a tiny run of everything, its table and JSON; right and wrong answers; no compiler."""
 
 import json
+from dataclasses import replace
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.contestants import c_loop, numpy_loop
-from benchmarks.harness import report, timing
+from benchmarks.harness import asked, cost, report, timing
+from benchmarks.harness.asked import Asked
+from benchmarks.harness.ways import DTYPES
 from benchmarks.workloads import neuron
 
 lenient = pytest.mark.lenient("optax's Adam raises a float32 to an int32 power")
 
 
-@lenient
-def test_a_quick_run_prints_a_table_and_writes_json_with_small_errors(tmp_path, capsys):
-    assert main(["neuron", "--quick", "--out", str(tmp_path)]) == 0
-    table = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+ALONE = Asked(("numpy", "jax-cpu", "c"), repeats=1, progress=lambda line: None)
+
+
+def test_a_small_run_prints_a_table_and_writes_json_with_errors_and_bounds(tmp_path, capsys):
+    options = ["--smoke", "--backends", "numpy,jax-cpu,jax-tpu,c", "--repeats", "1"]
+    assert main(["neuron", *options, "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "absent: jax-tpu: " in printed and "too small to judge" in printed
+    table = [line for line in printed.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in table}) == 1
     (path,) = tmp_path.iterdir()
     assert path.name.startswith("neuron-")
     found = json.loads(path.read_text())
     assert len(found["rows"]) == len(table) - 2
     assert {"processor", "usable_cores", "memory_gib", "packages", "devices", "threads"} <= set(found["environment"])
-    checked = [row for row in found["rows"] if row["absolute_error"] is not None]
-    assert {row["by"] for row in checked} >= {"JAX float32", "JAX float64"}
-    for row in checked:
-        assert row["right"], row
-        assert row["absolute_error"] < (1e-12 if row["by"] == "JAX float64" else 1e-3), row
+    by = {row["by"] for row in found["rows"]}
+    assert by >= {
+        "numpy float64",
+        "jax-cpu float32",
+        "jax-cpu float64",
+        "jax-cpu bfloat16",
+        "jax-cpu float32, compressed",
+    }
+    for row in found["rows"]:
+        limit = {"float32": 1e-3, "float64": 1e-12, "bfloat16": 0.2}[row["dtype"]]
+        assert row["right"] and row["absolute_error"] < limit, row
+        assert row["bound"] > 0 and row["over_bound"] == pytest.approx(row["median"] / row["bound"])
+        assert row["binding"] in ("bytes", "exp", "log", "other")
+    assert found["environment"]["ceilings"]["jax-cpu float32"]["exp"] > 1e6
 
 
 @lenient
-def test_a_quick_run_of_compression(tmp_path, capsys):
-    assert main(["compression", "--quick", "--out", str(tmp_path)]) == 0
+def test_a_small_run_of_compression(tmp_path, capsys):
+    assert main(["compression", "--smoke", "--out", str(tmp_path)]) == 0
     (path,) = tmp_path.iterdir()
     rows = json.loads(path.read_text())["rows"]
     assert {row["by"] for row in rows} >= {"JAX float32, compressed", "JAX float64, compressed", "JAX float32, exact"}
     assert all(row["right"] for row in rows)
 
 
-def test_without_a_compiler_the_c_loop_is_skipped_with_a_word(monkeypatch):
+@pytest.fixture
+def fresh():
+    """What machines have is looked up anew, here and afterwards."""
+    caches = asked.missing, c_loop.compile_c
+    for cached in caches:
+        cached.cache_clear()
+    yield
+    for cached in caches:
+        cached.cache_clear()
+
+
+def test_without_a_compiler_the_c_loop_is_absent_with_a_reason(monkeypatch, fresh):
     monkeypatch.setenv("CC", "no-such-compiler")
-    for other in ("_sweep", "_descent", "_starting"):
-        monkeypatch.setattr(neuron, other, lambda *arguments: ([], []))
-    found = neuron.run(neuron.QUICK, 1, print)
-    assert {row.by for row in found.rows} == {"NumPy float64", "JAX float32", "JAX float64"}
-    assert all(row.share_of_c is None for row in found.rows)
-    assert "skipped: no C compiler (no-such-compiler is not on the path)" in report.markdown(found)
+    monkeypatch.setattr(neuron, "_sweep", lambda *arguments: neuron.Part())
+    found = neuron.run(neuron.SMOKE, ALONE)
+    assert {row.backend for row in found.rows} == {"numpy", "jax-cpu"}
+    assert "absent: c: skipped: no C compiler (no-such-compiler is not on the path)" in found.notes
 
 
 def test_a_compiler_that_fails_is_skipped_with_its_message(monkeypatch, tmp_path):
@@ -59,15 +87,50 @@ def test_a_compiler_that_fails_is_skipped_with_its_message(monkeypatch, tmp_path
     assert "cannot do that" in loop.compiler
 
 
-def test_a_wrong_answer_is_shown_as_wrong_and_fails_the_run(monkeypatch, capsys):
+@pytest.mark.parametrize(("backend", "status"), [("jax-cpu", 1), ("torch", 0)])
+def test_a_wrong_answer_is_shown_as_wrong_and_fails_the_run_if_it_is_ours(backend, status, monkeypatch, capsys):
     def run(*arguments):
         timed = timing.race({"late": lambda: [1.1]}, repeats=1)["late"]
-        row = report.row("sum", "late", timed, **report.errors(timed.answer, [1.0], 1e-3, 1e-3))
+        row = report.row("sum", "late", timed, backend=backend, **report.errors(timed.answer, [1.0], 1e-3, 1e-3))
         return report.Report("neuron", {}, [row], [], [], {"processor": "p", "usable_cores": 1, "compiler": "c"})
 
     monkeypatch.setattr(neuron, "run", run)
-    assert main(["neuron", "--quick"]) == 1
+    assert main(["neuron", "--smoke"]) == status
     assert "WRONG: 1.0e-01" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["neurons"], "there is no 'neurons'; give one of neuron, planes"),
+        (["--backends", "jax-cpu,cuda"], "there is no 'cuda'; give one of numpy, jax-cpu"),
+        (["--dtypes", "float16"], "there is no 'float16'; give one of float32, float64, bfloat16"),
+        (["--repeats", "0"], "0 repeats; give 1 or more"),
+        (["compression"], "compression is a study, which has no quick sizes: give --full"),
+        (["--quick", "--full"], "not allowed with argument"),
+    ],
+)
+def test_what_is_not_there_is_refused(arguments, message, capsys):
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert message in capsys.readouterr().err
+
+
+def test_only_what_was_asked_for_runs():
+    found = neuron.run(neuron.SMOKE, replace(ALONE, backends=("jax-cpu",), dtypes=("float64",)))
+    assert {row.by for row in found.rows} == {"jax-cpu float64"}
+
+
+def test_compilation_and_memory_are_counted_apart():
+    with cost.counted() as taken:
+        jax.jit(lambda x: jnp.sin(x) + 1)(np.float32(1))
+        np.ones(3_000_000).sum()
+    with cost.counted() as nothing:
+        pass
+    assert taken.compiling > 0 and nothing.compiling == 0
+    if taken.peak_bytes is not None:  # Linux
+        assert 20e6 < taken.peak_bytes < 200e6 and nothing.peak_bytes < 1e6
+    assert cost._union([(0.0, 2.0), (1.0, 3.0), (1.2, 1.5), (5.0, 6.0)]) == 4
 
 
 def test_numpy_and_c_agree_with_the_plain_formula():

@@ -30,8 +30,8 @@ def test_evaluate_compiles_once(compilations):
     with compilations() as tally:
         other = neuron(seed=1, penalty=ls.l2(0.7))
         shifted = ls.Plane(
-            {"w": jnp.float32(0.3), "b": jnp.float32(-1.0)},
-            ({"w": jnp.float32(0.5), "b": jnp.float32(2.0)}, {"w": jnp.float32(-1.0), "b": jnp.float32(0.25)}),
+            {"w": np.float32(0.3), "b": np.float32(-1.0)},
+            ({"w": np.float32(0.5), "b": np.float32(2.0)}, {"w": np.float32(-1.0), "b": np.float32(0.25)}),
             names=("w", "b"),
         )
         surface(first, ls.axes_plane(first.params, "w", "b"))

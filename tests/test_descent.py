@@ -407,5 +407,5 @@ def test_blocks_keep_to_the_memory_they_are_given():
     coefficients = tuple({name: jnp.zeros(1) for name in "wb"} for _ in range(2))
     inputs = _steps.Inputs(objective.data, objective.params, jnp.float32(objective.n), coefficients, None)
     states = _steps.start(program, inputs, {name: jnp.zeros(starts) for name in "wb"})
-    compiled = _steps.advance.lower(program, 2, inputs, states, None).compile()
+    compiled = _steps.advance.lower(program, 2, True, inputs, states, None).compile()
     assert 0 < compiled.memory_analysis().temp_size_in_bytes <= 2**23

@@ -4,15 +4,13 @@ loss = max(m, 0) + log1p(exp(−|m|)) and ∂loss/∂m = 1/(1 + exp(−m)) with 
 """
 
 import ctypes
-import os
-import shutil
-import subprocess
-import tempfile
+import functools
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from benchmarks.harness.c_compiler import compile_source
 
 SOURCE = r"""
 #include <math.h>
@@ -45,10 +43,6 @@ void risk_and_gradient(const float *w, const float *b, long cells, const float *
     }
 }
 """
-FLAGS = ("-Ofast", "-march=native", "-fopenmp", "-fPIC")
-# Linked without -Ofast: older compilers then add start-up code which, on loading, flushes the denormal numbers of the
-# whole process to zero, NumPy's and Python's own among them.
-LINKING = ("-shared", "-fopenmp")
 
 
 @dataclass(frozen=True)
@@ -72,21 +66,8 @@ class CLoop:
         return out
 
 
+@functools.cache
 def compile_c() -> CLoop:
     """Compile with $CC, or cc; say why where that is not possible."""
-    name = os.environ.get("CC", "cc")
-    compiler = shutil.which(name)
-    if compiler is None:
-        return CLoop(None, f"skipped: no C compiler ({name} is not on the path)")
-    with tempfile.TemporaryDirectory() as folder:
-        source, compiled, library = (str(Path(folder, f"loop.{ending}")) for ending in ("c", "o", "so"))
-        Path(source).write_text(SOURCE)
-        # The math library comes last: it holds the vector functions that the loop turns out to need.
-        for step in ((*FLAGS, "-c", "-o", compiled, source), (*LINKING, "-o", library, compiled, "-lm")):
-            done = subprocess.run([compiler, *step], capture_output=True, text=True)
-            if done.returncode:
-                reason = (done.stderr.strip() or "no message").splitlines()[0]
-                return CLoop(None, f"skipped: {name} {' '.join(FLAGS)} failed ({reason})")
-        loaded = ctypes.CDLL(library)  # stays loaded when the file is gone
-    described = subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout.splitlines()
-    return CLoop(loaded, f"{described[0] if described else name} {' '.join(FLAGS)}")
+    compiled = compile_source(SOURCE)
+    return CLoop(compiled.library, compiled.compiler)

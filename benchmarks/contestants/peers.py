@@ -1,49 +1,206 @@
-"""Other tools on the same planes, in PyTorch: the package loss-landscapes, and `torch.func` mapped over rows.
+"""Other tools on the same problems, in PyTorch: a process of their own, in the environment of `make bench-peers`.
 
-loss-landscapes walks the model through the plane in place and takes its first step before it measures: of every second
-row of cells, those it walks backwards, the samples lie one step off. `agreement` compares it where it is right.
+What they are given is written to a folder; they time themselves there, so that a race can take turns with them as with
+everybody else. loss-landscapes walks the model through the plane in place and takes its first step before it measures:
+of every second row of cells, those it walks backwards, the samples lie one step off. Landscaper rescales directions,
+adds noise to the largest losses and says of cells that they are elsewhere. `right`, `off_by_one` and `swapped` see to
+that.
 """
 
-from collections.abc import Callable, Sequence
+import contextlib
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.harness.environment import usable_cores
-from benchmarks.problems.networks import Problem
+from benchmarks.harness.timing import Reported
+from benchmarks.problems import networks, trained
 
-try:
-    import loss_landscapes
-    import torch
-    from loss_landscapes.metrics import Loss
-except ImportError as error:
-    MISSING = f"skipped: PyTorch and loss-landscapes ({error}); install them by `pip install '.[peers]'`"
-else:
-    MISSING = ""
-
-PACKAGE, MAPPED = "loss-landscapes", "torch.func"
+ROOT = Path(__file__).resolve().parents[2]
+ENVIRONMENT = ROOT / ".venv-peers"
+PROGRAM = str(ENVIRONMENT / "bin" / "python"), str(ROOT / "benchmarks" / "peers")
+PACKAGE, MAPPED, LANDSCAPER, TORCH = "loss-landscapes", "torch.func", "Landscaper", "PyTorch"
+RESCALED = "directions rescaled"  # by Landscaper, tensor by tensor: another plane
+Call = Callable[[], Reported]
 
 
-def contestants(problem: Problem) -> dict[str, Callable[[], np.ndarray]]:
-    """The risk of every cell, (cells,); none where PyTorch or loss-landscapes is missing.
+class PeerError(RuntimeError):
+    """What a peer raised, in its own words."""
 
-    loss-landscapes runs with all cores and with one: on small layers, or a busy machine, one is the faster.
+
+def missing() -> str:
+    """Why there are no peers; "" where there are."""
+    # Written last: an environment that is half made has none.
+    return "" if (ENVIRONMENT / ".ready").exists() else "no environment of the peers: run `make bench-peers`"
+
+
+@contextlib.contextmanager
+def started() -> Iterator["Peers | None"]:
+    """The peers' process, for as long as the context lasts; None where they are missing."""
+    if missing():
+        yield None
+        return
+    with Peers() as peers:
+        yield peers
+
+
+class Peers:
+    """The process of the peers: `with Peers() as peers`. Its standard error is kept, to be quoted if it dies."""
+
+    def __init__(self, command: Sequence[str] = PROGRAM) -> None:
+        self._command = command
+
+    def __enter__(self) -> "Peers":
+        if self._command == PROGRAM and missing():
+            raise RuntimeError(missing())
+        # Their environment has nothing of ours on its path.
+        own = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        with contextlib.ExitStack() as stack:
+            self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            self._said = stack.enter_context((self._folder / "stderr").open("w+", errors="replace"))
+            pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self._said}
+            command = [*self._command, str(self._folder)]
+            self._process = subprocess.Popen(command, text=True, encoding="utf-8", env=own, **pipes)
+            stack.callback(_end, self._process)
+            self._written: dict[str, Any] = {}
+            self.described = self._ask("", do="describe")
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def prepare(self, contestant: str, problem: Any, threads: int = 1, **options: Any) -> Callable[[], Reported]:
+        """A contestant over there, which times itself; its answer is a dictionary of arrays by name.
+
+        problem: a `networks.Problem`, a `trained.Problem`, or (about, arrays by name) as the contestant reads them.
+        Raises: PeerError, now or when it is called, for what a peer raises; RuntimeError where the process ends.
+        """
+        name = self._write(problem)
+        request = {"contestant": contestant, "problem": name, "threads": threads, "options": options}
+        ready = self._ask(contestant, do="prepare", **request)
+        return partial(self._run, contestant, ready["prepared"])
+
+    def _run(self, contestant: str, prepared: int) -> Reported:
+        found = self._ask(contestant, do="run", prepared=prepared, answer=f"answer{prepared}")
+        with np.load(self._folder / f"answer{prepared}.npz") as arrays:
+            return Reported(found["seconds"], found["core_seconds"], dict(arrays), found["peak_bytes"])
+
+    def _write(self, problem: Any) -> str:
+        """Once for each problem: the name of its files."""
+        known = next((name for name, own in self._written.items() if own is problem), None)
+        if known is not None:
+            return known
+        name = f"problem{len(self._written)}"
+        about, arrays = described(problem)
+        (self._folder / f"{name}.json").write_text(json.dumps(about))
+        np.savez(self._folder / f"{name}.npz", **{key: _storable(array) for key, array in arrays.items()})
+        self._written[name] = problem
+        return name
+
+    def _ask(self, of: str, **request: Any) -> dict[str, Any]:
+        pipes: Any = self._process
+        try:
+            print(json.dumps(request), file=pipes.stdin, flush=True)
+            line = pipes.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise RuntimeError(f"the peers' process ended (status {self._process.wait()}):\n{self._last_words()}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise PeerError(f"{of}: {answer['error']}")
+        return answer
+
+    def _last_words(self) -> str:
+        self._said.seek(0)
+        return self._said.read()[-2000:].strip() or "it said nothing"
+
+
+def described(problem: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is written of a problem: what JSON holds, and arrays by name, those of layers "origin/hidden/kernel"."""
+    match problem:
+        case networks.Problem():
+            arrays = dict(zip(("axis0", "axis1"), problem.axes, strict=True)) | _batch(problem.data)
+            for name, tree in zip(
+                ("origin", "direction0", "direction1"), (problem.origin, *problem.directions), strict=True
+            ):
+                arrays |= _under(name, tree)
+            return {"layers": problem.network.layers}, arrays
+        case trained.Problem():
+            return _perceptron(problem.network, "origin", problem.params, problem.data)
+    about, arrays = problem
+    return about, arrays
+
+
+def grids(
+    peers: Peers | None, cells: np.ndarray, x: np.ndarray, y: np.ndarray, gradient: bool, dtype: str
+) -> dict[str, Call]:
+    """Risk of the neuron, and its gradient's norm (0 without `gradient`), at cells (cells, 2) of (w, b): (2, cells)."""
+    problem = {}, {"cells": cells, "x": x, "y": y}
+    options = {"dtype": dtype, "gradient": gradient}
+    return _arrays(on_threads(peers, TORCH, "neuron.grid", problem, **options))
+
+
+def planes(peers: Peers | None, problem: networks.Problem) -> dict[str, Call]:
+    """The risk of every cell, (cells,), in the problem's dtype.
+
+    With all cores and with one: on small layers, or a busy machine, one is the faster. Landscaper does odd squares. It
+    rescales directions but where the model has one tensor; the other way it comes is on another plane.
     """
-    if MISSING:
-        return {}
-    package, cores = _package(problem), usable_cores()
-    numbers = sorted({1, cores}, reverse=True)
-    loops = {f"{PACKAGE}, {_threads(number)}": _with_threads(number, package) for number in numbers}
-    return loops | {f"{MAPPED}, a row at a time, {_threads(cores)}": _with_threads(cores, _mapped(problem))}
+    dtype = str(next(iter(problem.origin.values()))["kernel"].dtype)
+    package, mapped, landscaper = (
+        partial(on_threads, peers, by, f"planes.{contestant}", problem, dtype=dtype)
+        for by, contestant in (
+            (PACKAGE, "loss_landscapes"),
+            (f"{MAPPED}, a row at a time", "rows"),
+            (LANDSCAPER, "landscaper"),
+        )
+    )
+    calls = package() | mapped(threads=(usable_cores(),))
+    if len(problem.axes[0]) % 2:
+        rescaled = landscaper(threads=(1,), flattened=False)
+        calls |= landscaper(flattened=True) | {f"{by}, {RESCALED}": call for by, call in rescaled.items()}
+    return _arrays(calls)
 
 
-def right(problem: Problem) -> np.ndarray:
+def adam(
+    peers: Peers | None, starts: np.ndarray, x: np.ndarray, y: np.ndarray, strength: float, rate: float, steps: int
+) -> dict[str, Call]:
+    """Where Adam on the neuron's risk + λ‖θ‖² ends from starts (S, 2) of (w, b): (S, 2), in float32."""
+    problem = {}, {"starts": starts, "x": x, "y": y}
+    options = {"dtype": "float32", "strength": strength, "rate": rate, "steps": steps}
+    return _arrays(on_threads(peers, f"{TORCH}, a batched loop", "descent.adam", problem, threads=(1,), **options))
+
+
+def many_starts(
+    peers: Peers | None, network: Any, data: Any, starts: Any, order: np.ndarray, rate: float
+) -> dict[str, Call]:
+    """Where SGD takes the starts of an `ls.mlp` with cross-entropy: a tree like `starts`, of leaves (S, …).
+
+    order: (steps, batch), the examples of each step.
+    """
+    about, arrays = _perceptron(network, "starts", starts, data)
+    problem = about, arrays | {"order": order}
+    calls = on_threads(peers, f"{MAPPED}, all starts at once", "descent.many_starts", problem, rate=rate)
+    return read(calls, _as_tree)
+
+
+def right(problem: networks.Problem) -> np.ndarray:
     """The cells that loss-landscapes measures where it should, as a mask, (cells,)."""
     rows, columns = (len(axis) for axis in problem.axes)
     return np.repeat(np.arange(rows) % 2 == 0, columns)
 
 
-def off_by_one(problem: Problem, answer: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+def off_by_one(problem: networks.Problem, answer: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
     """Of the rows it walks backwards: the largest error, as they come and moved by the one step."""
     rows, columns = (len(axis) for axis in problem.axes)
     backwards, wanted = (values.reshape(rows, columns)[1::2] for values in (answer, truth))
@@ -51,121 +208,85 @@ def off_by_one(problem: Problem, answer: np.ndarray, truth: np.ndarray) -> tuple
     return float(as_is.max(initial=0.0)), float(moved.max(initial=0.0))
 
 
-def _threads(number: int) -> str:
-    return f"{number} thread{'s' if number > 1 else ''}"
+def noisy(answer: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """Landscaper's error in the cell of the largest loss, to which it adds noise, and the largest in all others."""
+    difference, largest = np.abs(answer - truth), np.argmax(truth)
+    return float(difference[largest]), float(np.delete(difference, largest).max(initial=0.0))
 
 
-def _with_threads(number: int, measure: Callable[[], np.ndarray]) -> Callable[[], np.ndarray]:
-    def call() -> np.ndarray:
-        torch.set_num_threads(number)
-        return measure()
-
-    return call
+def swapped(problem: networks.Problem, answer: np.ndarray, truth: np.ndarray) -> float:
+    """Its largest error where one reads cells by the coordinates that it returns, which have the first axis fastest."""
+    return float(np.abs(answer.reshape([len(axis) for axis in problem.axes]).T.ravel() - truth).max())
 
 
-def _package(problem: Problem) -> Callable[[], np.ndarray]:
-    """The cells are origin + αᵢu + βⱼv for the rows i it walks forwards: it starts one step before the first β."""
-    (first, second), side = problem.axes, len(problem.axes[0])
-    if len(second) != side:
-        raise ValueError(f"loss-landscapes measures square grids, got {side}×{len(second)}")
-    steps = [side * (axis[-1] - axis[0]) / (side - 1) for axis in problem.axes]  # of `side` steps, the last not taken
-    corner = first[0], second[0] - steps[1] / side
-    ends = (corner, (corner[0] + steps[0], corner[1]), (corner[0], corner[1] + steps[1]))
-    start, one, two = (_module(problem, _point(problem, end)) for end in ends)
-    x, labels = _batch(problem)
-    metric = Loss(torch.nn.functional.cross_entropy, x, labels)
-
-    def call() -> np.ndarray:
-        # A copy: it leaves the model it is given somewhere else.
-        return loss_landscapes.planar_interpolation(start, one, two, metric, steps=side, deepcopy_model=True).ravel()
-
-    return call
-
-
-def _mapped(problem: Problem) -> Callable[[], np.ndarray]:
-    module = _module(problem, problem.origin)
-    x, labels = _batch(problem)
-    origin, *directions = (_state(tree) for tree in (problem.origin, *problem.directions))
-    first, second = (torch.tensor(axis) for axis in problem.axes)
-
-    def risk(a: Any, b: Any) -> Any:
-        u, v = directions
-        params = {name: origin[name] + a * u[name] + b * v[name] for name in origin}
-        output = torch.func.functional_call(module, _named(problem, params), (x,))
-        return torch.nn.functional.cross_entropy(output, labels)
-
-    def call() -> np.ndarray:
-        with torch.no_grad():
-            row = torch.func.vmap(risk, in_dims=(None, 0))
-            return torch.cat([row(a, second) for a in first]).numpy()
-
-    return call
-
-
-def _point(problem: Problem, position: Sequence[float]) -> dict[str, dict[str, np.ndarray]]:
-    """origin + a·u + b·v, rounded once."""
-    (u, v), (a, b) = problem.directions, position
+def on_threads(
+    peers: Peers | None, by: str, contestant: str, problem: Any, threads: Sequence[int] = (), **options: Any
+) -> dict[str, Call]:
+    """A contestant on so many threads: by default on one, and on as many as there are cores. None without peers."""
+    if peers is None:
+        return {}
+    numbers = threads or sorted({1, usable_cores()}, reverse=True)
     return {
-        layer: {
-            name: (leaf + float(a) * u[layer][name].astype(np.float64) + float(b) * v[layer][name]).astype(np.float32)
-            for name, leaf in weights.items()
-        }
-        for layer, weights in problem.origin.items()
+        f"{by}, {number} thread{'s' * (number > 1)}": peers.prepare(contestant, problem, number, **options)
+        for number in numbers
     }
 
 
-def _module(problem: Problem, params: dict[str, dict[str, np.ndarray]]) -> Any:
-    """The network as `torch.nn.Sequential` with these weights."""
-    module = torch.nn.Sequential(*(_torch_layer(kind, params.get(name)) for kind, name in problem.network.layers))
-    module.load_state_dict(_named(problem, _state(params)))
-    return module
+def read(calls: Mapping[str, Call], of: Callable[[dict[str, np.ndarray]], Any]) -> dict[str, Call]:
+    """The same calls, whose answers are what `of` makes of the arrays that come back."""
+
+    def call(own: Call) -> Reported:
+        reported = own()
+        return replace(reported, answer=of(reported.answer))
+
+    return {by: partial(call, own) for by, own in calls.items()}
 
 
-def _torch_layer(kind: str, weights: Any) -> Any:
-    shape = weights["kernel"].shape if weights else ()
-    match kind:
-        case "dense":
-            return torch.nn.Linear(*shape)
-        case "conv":
-            return torch.nn.Conv2d(*shape[2:], kernel_size=shape[0], padding="same")
-        case "tanh":
-            return torch.nn.Tanh()
-        case "relu":
-            return torch.nn.ReLU()
-        case "pool":
-            return torch.nn.MaxPool2d(2)
-        case "flatten":
-            return torch.nn.Sequential(_ChannelsLast(), torch.nn.Flatten())
-    raise ValueError(f"layer {kind!r} is not written in PyTorch here")
+def _arrays(calls: Mapping[str, Call]) -> dict[str, Call]:
+    return read(calls, lambda arrays: arrays["answer"])
 
 
-def _state(params: dict[str, dict[str, np.ndarray]]) -> dict[tuple[str, str], Any]:
-    """PyTorch's tensors: kernels (in, out) as (out, in), (height, width, in, out) as (out, in, height, width)."""
-    axes = {1: (0,), 2: (1, 0), 4: (3, 2, 0, 1)}
-    names = {"kernel": "weight", "bias": "bias"}
-    return {
-        (layer, names[name]): torch.tensor(np.ascontiguousarray(leaf.transpose(axes[leaf.ndim])))
-        for layer, weights in params.items()
-        for name, leaf in weights.items()
-    }
+def _perceptron(network: Any, name: str, params: Any, data: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Of an `ls.mlp`."""
+    if (network.output, network.loss) != ("softmax", "cross_entropy"):
+        raise ValueError(
+            f"`network` is {network}; the peers measure cross-entropy of a softmax: make it by "
+            'ls.mlp(sizes, output="softmax", loss="cross_entropy")'
+        )
+    hidden = [("dense", layer) for layer in params]
+    layers = [part for own in hidden for part in (own, (network.activation, ""))][:-1]
+    kernels = {layer: {"kernel": own["W"], "bias": own["b"]} for layer, own in params.items()}
+    return {"layers": layers}, _under(name, kernels) | _batch(data)
 
 
-def _named(problem: Problem, state: dict[tuple[str, str], Any]) -> dict[str, Any]:
-    """The tensors under the names they have in `torch.nn.Sequential`: "0.weight"."""
-    places = {name: place for place, (_, name) in enumerate(problem.network.layers) if name}
-    return {f"{places[layer]}.{name}": tensor for (layer, name), tensor in state.items()}
+def _under(name: str, tree: Any) -> dict[str, Any]:
+    """Kernels before biases, as the peers list them."""
+    return {f"{name}/{layer}/{of}": own[of] for layer, own in tree.items() for of in ("kernel", "bias")}
 
 
-def _batch(problem: Problem) -> tuple[Any, Any]:
-    x, labels = problem.data
-    x = np.ascontiguousarray(np.moveaxis(x, -1, 1)) if x.ndim == 4 else x
-    return torch.tensor(x), torch.tensor(labels, dtype=torch.int64)
+def _batch(data: Any) -> dict[str, Any]:
+    return dict(zip(("x", "labels"), data, strict=True))
 
 
-if not MISSING:
+def _as_tree(arrays: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+    """The params of an `ls.mlp`."""
+    layers = dict.fromkeys(key.split("/")[0] for key in arrays)
+    return {layer: {"W": arrays[f"{layer}/kernel"], "b": arrays[f"{layer}/bias"]} for layer in layers}
 
-    class _ChannelsLast(torch.nn.Module):
-        """Images in the order of JAX, so that `flatten` means the same."""
 
-        def forward(self, x: Any) -> Any:
-            return x.permute(0, 2, 3, 1)
+def _storable(array: Any) -> np.ndarray:
+    """NumPy keeps no bfloat16 in files: float32 holds its numbers."""
+    array = np.asarray(array)
+    return array.astype(np.float32) if array.dtype.kind == "V" else array
+
+
+def _end(process: Any) -> None:
+    """It ends when there is nothing more to be asked."""
+    with contextlib.suppress(BrokenPipeError):  # it has ended, before it was asked all
+        process.stdin.close()
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    process.stdout.close()

@@ -13,14 +13,15 @@ import numpy as np
 
 from benchmarks.problems.networks import Network, Problem
 
+NAME = "plain loop"
 TOGETHER = 8  # cells of `lax.map` with a batch size
 
 
-def loops(problem: Problem) -> dict[str, Callable[[], np.ndarray]]:
-    """Contestants: the risk of every cell, (cells,), in float32 at the highest precision of products."""
-    network, cells = problem.network, jnp.asarray(problem.cells)
+def loops(problem: Problem, where: Any = None) -> dict[str, Callable[[], np.ndarray]]:
+    """Contestants: the risk of every cell, (cells,), in float32 at the highest precision of products, on a device."""
+    network = problem.network
+    cells, *arrays = jax.device_put((problem.cells, problem.data, problem.origin, problem.directions), where)
     rows = cells.reshape(len(problem.axes[0]), -1, 2)
-    arrays = jax.tree.map(jnp.asarray, (problem.data, problem.origin, problem.directions))
     ways = {
         "cell by cell": (_map, (network, None, arrays, cells)),
         f"{TOGETHER} cells at a time": (_map, (network, TOGETHER, arrays, cells)),
@@ -31,7 +32,7 @@ def loops(problem: Problem) -> dict[str, Callable[[], np.ndarray]]:
         with jax.default_matmul_precision("highest"):
             return np.asarray(loop(*arguments)).reshape(-1)
 
-    return {f"plain JAX loop, {way}": partial(call, *what) for way, what in ways.items()}
+    return {f"{NAME}, {way}": partial(call, *what) for way, what in ways.items()}
 
 
 def truth(problem: Problem, every: int = 1, derivatives: bool = False) -> list[np.ndarray]:

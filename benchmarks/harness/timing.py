@@ -4,11 +4,13 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import jax
 import numpy as np
+
+from benchmarks.harness.cost import Cost, counted
 
 Name = TypeVar("Name")
 REST = 0.02  # seconds between two runs: the idle threads of one library go to sleep and do not spin under the next
@@ -25,6 +27,7 @@ class Timed:
     seconds: np.ndarray  # (repeats,)
     core_seconds: np.ndarray  # (repeats,)
     answer: Any
+    cost: Cost = field(default_factory=Cost)  # of the first call: compilation, memory
 
     @property
     def median(self) -> float:
@@ -32,22 +35,33 @@ class Timed:
         return float(np.median(self.seconds))
 
 
+@dataclass(frozen=True)
+class Reported:
+    """What a call returns that was timed where it ran, in another process: what it says counts, not the clock here."""
+
+    seconds: float
+    core_seconds: float
+    answer: Any
+    peak_bytes: int | None = None  # above what its process held before; None if unknown
+
+
 def race(contestants: Mapping[Name, Callable[[], Any]], repeats: int) -> dict[Name, Timed]:
     """Call every contestant once, then all of them in turn, `repeats` times."""
-    warm = {name: _timed(call) for name, call in contestants.items()}
+    warm = {name: _warm(call) for name, call in contestants.items()}
     timed = rounds(contestants, repeats)
-    return {name: replace(timed[name], first=first, answer=answer) for name, (first, _, answer) in warm.items()}
+    return {name: replace(timed[name], **found) for name, found in warm.items()}
 
 
 def rounds(contestants: Mapping[Name, Callable[[], Any]], repeats: int) -> dict[Name, Timed]:
     """The same where each call is new processes, so that there is nothing to warm up; the answers of all rounds."""
-    times: dict[Name, list[tuple[float, float, Any]]] = {name: [] for name in contestants}
+    times: dict[Name, list[Reported]] = {name: [] for name in contestants}
     for _ in range(repeats):
         for name, call in contestants.items():
             times[name].append(_timed(call))
 
-    def of(own: list[tuple[float, float, Any]]) -> Timed:
-        return Timed(own[0][0], np.array([t[0] for t in own]), np.array([t[1] for t in own]), [t[2] for t in own])
+    def of(own: list[Reported]) -> Timed:
+        seconds, cores = (np.array([getattr(t, name) for t in own]) for name in ("seconds", "core_seconds"))
+        return Timed(own[0].seconds, seconds, cores, [t.answer for t in own])
 
     return {name: of(own) for name, own in times.items()}
 
@@ -59,7 +73,7 @@ def ratio(of: Timed, to: Timed) -> float:
 
 def scaled(timed: Timed, factor: float) -> Timed:
     """The times of so many times the work."""
-    return Timed(factor * timed.first, factor * timed.seconds, factor * timed.core_seconds, timed.answer)
+    return Timed(factor * timed.first, factor * timed.seconds, factor * timed.core_seconds, timed.answer, timed.cost)
 
 
 def process(*command: str) -> Callable[[], None]:
@@ -73,11 +87,20 @@ def process(*command: str) -> Callable[[], None]:
     return call
 
 
-def _timed(call: Callable[[], Any]) -> tuple[float, float, Any]:
+def _warm(call: Callable[[], Any]) -> dict[str, Any]:
+    with counted() as cost:
+        found = _timed(call)
+    if found.peak_bytes is not None:
+        cost.peak_bytes = found.peak_bytes
+    return {"first": found.seconds, "answer": found.answer, "cost": cost}
+
+
+def _timed(call: Callable[[], Any]) -> Reported:
     time.sleep(REST)
     start, cores = time.perf_counter(), _core_seconds()
     answer = jax.block_until_ready(call())
-    return time.perf_counter() - start, _core_seconds() - cores, answer
+    seconds, core_seconds = time.perf_counter() - start, _core_seconds() - cores
+    return answer if isinstance(answer, Reported) else Reported(seconds, core_seconds, answer)
 
 
 def _core_seconds() -> float:

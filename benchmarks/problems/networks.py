@@ -65,10 +65,20 @@ class Problem:
         """Where `landscape` measures it."""
         return ls.Plane(self.origin, self.directions, names=NAMES)
 
-    def evaluate(self, quantities: Sequence[str] = ("risk",)) -> list[np.ndarray]:
+    def typed(self, dtype: Any) -> "Problem":
+        """The same in another dtype, integers excepted."""
+
+        def cast(leaf: np.ndarray) -> np.ndarray:
+            return leaf.astype(dtype) if np.issubdtype(leaf.dtype, np.floating) else leaf
+
+        parts = (self.data, self.origin, self.directions, self.axes)
+        return Problem(self.name, self.network, *jax.tree.map(cast, parts))
+
+    def evaluate(self, quantities: Sequence[str] = ("risk",), devices: Sequence[Any] | None = None) -> list[np.ndarray]:
         """`ls.evaluate`: each quantity's values, (cells, …)."""
         axes = dict(zip(NAMES, self.axes, strict=True))
-        surface = ls.evaluate(self.objective, self.plane, axes, quantities=quantities, progress=False)
+        options: dict[str, Any] = {"quantities": quantities, "devices": devices, "progress": False}
+        surface = ls.evaluate(self.objective, self.plane, axes, **options)
         arrays = (surface[name].transpose(*NAMES, ...).values for name in quantities)
         return [array.reshape(-1, *array.shape[2:]) for array in arrays]
 

@@ -35,7 +35,7 @@ class Sizes:
 
 
 FULL = Sizes((512, 10**6), 8, 16, ((32, 10_000), (128, 10_000), (512, 10_000)), judged=True)
-QUICK = Sizes((16, 3000), 4, 4, ((8, 100),), judged=False)
+SMOKE = Sizes((16, 3000), 4, 4, ((8, 100),), judged=False)
 
 
 def run(sizes: Sizes, repeats: int, progress: Progress) -> Report:
@@ -77,7 +77,7 @@ def _large(sizes: Sizes, c: c_loop.CLoop, repeats: int) -> tuple[list[Row], list
     right = numpy_loop.grid(replace(grid, w=grid.w[::every], b=grid.b[::every]).cells, grid.x, grid.y, True)
     rows = []
     for by, times in timed.items():
-        columns = {"nanoseconds": times.median / grid.work * 1e9}
+        columns = {"nanoseconds": times.median / grid.losses * 1e9}
         columns |= {"share_of_c": ratio(times, timed["C float32"])} if c else {}
         if "compressed" in by:
             answer = times.answer.reshape(2, cells, cells)[:, ::every, ::every].reshape(2, -1)
@@ -102,7 +102,7 @@ def _small(grid: Grid, repeats: int) -> tuple[list[Row], list[Target]]:
     rows = []
     for by, times in timed.items():
         columns = report.errors(by_default.answer, exact.answer, *TOLERANCE["float32"]) if times is by_default else {}
-        columns["nanoseconds"] = times.median / grid.work * 1e9
+        columns["nanoseconds"] = times.median / grid.losses * 1e9
         rows.append(report.row(f"{grid.name}: risk and gradient norm", by, times, **columns))
     return rows, [Target(f"{grid.name}, time over that of exact=True", ratio(by_default, exact), 1.05, "×")]
 
@@ -121,7 +121,7 @@ def _squares(sizes: Sizes, repeats: int) -> list[Row]:
         times = race({"": _evaluation(grid, dtype, **SQUARES)}, repeats)[""]
         answer = times.answer.reshape(2, cells, cells)[:, ::every, ::every].reshape(2, -1)
         columns = report.errors(answer, right, *TOLERANCE[dtype])
-        columns["nanoseconds"] = times.median / grid.work * 1e9
+        columns["nanoseconds"] = times.median / grid.losses * 1e9
         name = f"{grid.name}: risk and gradient norm of squared errors"
         rows.append(report.row(name, f"JAX {dtype}, compressed", times, **columns))
     return rows

@@ -70,7 +70,7 @@ FULL = Sizes(
     judged=True,
     images=Images(512, (8, 16), tolerances=(1e-2, 1e-3), largest=65),
 )
-QUICK = Sizes(digits=(6, 40), steps=20, tolerances=(1e-1, 1e-2), sides=(5, 7, 13), points=12, judged=False)
+SMOKE = Sizes(digits=(6, 40), steps=20, tolerances=(1e-1, 1e-2), sides=(5, 7, 13), points=12, judged=False)
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class Sizes:
 
 
 FULL = Sizes((64, 32, 10), 200, 100, 1200, 50, looped=20, part=240, product=2048, judged=True)
-QUICK = Sizes((64, 3, 10), 4, 2, 100, 25, looped=2, part=3, product=64, judged=False)
+SMOKE = Sizes((64, 3, 10), 4, 2, 100, 25, looped=2, part=3, product=64, judged=False)
 
 
 class Problem(NamedTuple):

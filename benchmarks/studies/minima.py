@@ -43,7 +43,7 @@ class Sizes:
 
 
 FULL = Sizes(10_000, 200, 100, 50, (1e-4, 1e-6), (100_000, 20), judged=True)
-QUICK = Sizes(40, 12, 10, 3, (1e-2,), (200, 3), judged=False)
+SMOKE = Sizes(40, 12, 10, 3, (1e-2,), (200, 3), judged=False)
 
 
 def run(sizes: Sizes, repeats: int, progress: Progress) -> Report:

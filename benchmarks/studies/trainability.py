@@ -45,7 +45,7 @@ class Sizes:
 
 
 FULL = Sizes(128, 500, 32, 2048)
-QUICK = Sizes(6, 30, 4, 64, judged=False)
+SMOKE = Sizes(6, 30, 4, 64, judged=False)
 WHOLE = Sizes(512, 500, 32, 2048)
 
 
@@ -87,7 +87,7 @@ def run(sizes: Sizes, repeats: int, progress: Progress) -> Report:
     return Report("trainability", asdict(sizes), [*rows, *others], targets, notes, where)
 
 
-whole = SimpleNamespace(run=run, FULL=WHOLE, QUICK=QUICK, REPEATS=1)
+whole = SimpleNamespace(run=run, FULL=WHOLE, SMOKE=SMOKE, REPEATS=1)
 
 
 def losses(params: Any, batch: Any) -> jax.Array:

@@ -1,11 +1,12 @@
 """Curvature of a trained network: extreme eigenvalues, spectral density, and a map of the extremes over a plane.
 
 All see the same digits, weights and loss, in float32. Eigenpairs are judged by products in float64, densities by the
-exact moments tr H/p and ‖H‖²_F/p, maps by eigenvalues in float64 on some of the cells. Products are also timed alone.
+exact moments tr H/p and ‖H‖²_F/p, maps by eigenvalues in float64 on some of the cells. All of it takes products at
+least: they are also timed alone, in a compiled loop.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,11 +18,15 @@ from jax.flatten_util import ravel_pytree
 
 import landscape as ls
 from benchmarks.contestants import curvature_peers
-from benchmarks.contestants.curvature_peers import AS_IS, LANDSCAPER, PYHESSIAN, Quadratures
+from benchmarks.contestants.curvature_peers import AS_IS, PYHESSIAN, Quadratures
+from benchmarks.contestants.peers import LANDSCAPER, Peers
 from benchmarks.harness import report
-from benchmarks.harness.environment import busy, environment
-from benchmarks.harness.report import Progress, Report, Row, Target
+from benchmarks.harness.asked import Asked
+from benchmarks.harness.case import Part, floor, gather
+from benchmarks.harness.limits import Work
+from benchmarks.harness.report import Report, Row, Target
 from benchmarks.harness.timing import Timed, race, ratio, scaled
+from benchmarks.harness.ways import Way, computing
 from benchmarks.problems.trained import NAMES, Exact, Pairs, Problem, trained
 
 REPEATS = 5
@@ -33,7 +38,7 @@ EXTREMES = "hessian_min", "hessian_max"
 TOLERANCE = float(np.sqrt(np.finfo(np.float32).eps))  # of residuals beside the largest eigenvalue: the default of `ls`
 AGREE = 1e-4  # of an eigenvalue: with such a residual, one that is apart from others is right to far less
 OVER = {PYHESSIAN: 10, LANDSCAPER: 5}
-OVER_DENSITY, OVER_LOOP = 3, 1.5
+OVER_DENSITY, OVER_LOOP, OVER_PRODUCTS = 3, 1.5, 2
 
 
 @dataclass(frozen=True)
@@ -59,15 +64,8 @@ class Sizes:
 
 
 FULL = Sizes((64, 128, 10), 1797, 20, 2, 1e-2, (1e-7,), 3000, 50, (1, 10), 25, 16, (1e-2, 40), 2, 50, 2048, judged=True)
-QUICK = Sizes((64, 3, 10), 100, 2, 2, 1e-2, (1e-5,), 50, 8, (3,), 3, 2, (1e-2, 40), 1, 3, 64, judged=False)
-
-
-class Found(NamedTuple):
-    """What a part of the run adds to the report."""
-
-    rows: Sequence[Row] = ()
-    targets: Sequence[Target] = ()
-    notes: Sequence[str] = ()
+QUICK = replace(FULL, probes=(10,), side=7, looped=4, repeats=1)
+SMOKE = Sizes((64, 3, 10), 100, 2, 2, 1e-2, (1e-5,), 50, 8, (3,), 3, 2, (1e-2, 40), 1, 3, 64, judged=False)
 
 
 class Map(NamedTuple):
@@ -78,31 +76,44 @@ class Map(NamedTuple):
     products: np.ndarray
 
 
-def run(sizes: Sizes, repeats: int, progress: Progress) -> Report:
-    """Measure everything; `progress` is told what is being measured."""
-    where = environment()
-    problem = trained(sizes.layers, sizes.examples, sizes.epochs)
-    parts = {"eigenpairs": _eigenpairs, "spectral density": _density, "products": _products, "map": _map}
-    found: list[Found] = []
-    for name, part in parts.items():
-        progress(name)
-        with jax.default_matmul_precision("highest"):
-            found.append(part(problem, sizes, repeats))
-    rows = [row for part in found for row in part.rows]
-    targets = [target for part in found for target in part.targets]
-    notes = [*curvature_peers.MISSING.values(), *(note for part in found for note in part.notes)]
-    if sizes.judged:
-        return Report("curvature", asdict(sizes), rows, targets, [*notes, *busy(where)], where)
-    return Report("curvature", asdict(sizes), rows, [], [*notes, "these sizes are too small to judge speed by"], where)
+def run(sizes: Sizes, asked: Asked) -> Report:
+    """Measure everything in float32: on each device, the first of them beside the other tools."""
+    devices = asked.devices if "float32" in asked.dtypes else []
+    parts = [
+        partial(_on, Way(backend, "float32"), part, sizes, asked, asked.tools if backend == devices[0] else None)
+        for backend in devices
+        for part in (_eigenpairs, _density, _products, _map)
+    ]
+    return gather("curvature", sizes, parts, asked)
 
 
-def _eigenpairs(problem: Problem, sizes: Sizes, repeats: int) -> Found:
+def _on(way: Way, part: Callable[..., Part], sizes: Sizes, asked: Asked, process: Peers | None) -> Part:
+    """A part on one device; its rows say on which, and what the machine needs at least for as many products."""
+    asked.progress(f"{part.__name__.strip('_')} on {way.backend}")
+    with computing(way), jax.default_matmul_precision("highest"):
+        problem = trained(sizes.layers, sizes.examples, sizes.epochs)
+        found = part(problem, sizes, asked.repeats or REPEATS, process)
+    return found._replace(rows=[_placed(row, way, sizes) for row in found.rows])
+
+
+def _placed(row: Row, way: Way, sizes: Sizes) -> Row:
+    if row.by.startswith((PYHESSIAN, LANDSCAPER)):
+        way = way._replace(backend="torch")
+    named = replace(row, by=f"{way.by}, {row.by}", backend=way.backend, dtype=way.dtype)
+    if row.evaluations is None:
+        return named
+    needed = row.evaluations * Work(products=_operations(sizes))
+    return replace(named, bound=floor(needed, way), binding="products")
+
+
+def _eigenpairs(problem: Problem, sizes: Sizes, repeats: int, process: Peers | None = None) -> Part:
     """The largest eigenvalues, beside power iteration with deflation: as it comes, and with tolerances."""
     title = f"top {sizes.top} of the Hessian, {problem.title}"
     ours = {PAIRS: TOLERANCE, LOOSELY: sizes.loose}
     calls: dict[str, Callable[[], Pairs]] = {by: partial(_ours, problem, sizes.top, t) for by, t in ours.items()}
-    calls |= curvature_peers.eigenpairs(problem, sizes.top, sizes.tolerances, sizes.iterations)
-    timed = race(calls, repeats)
+    calls |= curvature_peers.eigenpairs(process, problem, sizes.top, sizes.tolerances, sizes.iterations)
+    timed = race(calls | {PRODUCT: _alone(problem, sizes)}, repeats)
+    product = scaled(timed.pop(PRODUCT), 1 / sizes.chained)
     right = Exact(problem).eigenvalues(problem.point, "LA", sizes.top)[::-1]
     rows = []
     for by, times in timed.items():
@@ -111,8 +122,20 @@ def _eigenpairs(problem: Problem, sizes: Sizes, repeats: int) -> Found:
         columns |= {"right": columns["right"] or by != PAIRS}  # of others the errors are shown, and no more
         rows.append(report.row(title, by, times, residual=residual, evaluations=times.answer.products, **columns))
     targets, notes = _faster(title, timed, {row.by: row.residual or 0.0 for row in rows})
+    targets.append(_over_products(f"{title}, {PAIRS}", timed[PAIRS], product, timed[PAIRS].answer.products))
     listed = ", ".join(f"{value:.6g}" for value in right)
-    return Found(rows, targets, [f"residual of eigenpairs: the largest ‖Hv − λv‖/λ₁ in float64; λ = {listed}", *notes])
+    return Part(rows, targets, [f"residual of eigenpairs: the largest ‖Hv − λv‖/λ₁ in float64; λ = {listed}", *notes])
+
+
+def _alone(problem: Problem, sizes: Sizes) -> Callable[[], Array]:
+    """Nothing but products, one after another."""
+    return partial(_chain(problem, sizes.chained), problem.point, jnp.ones_like(problem.point))
+
+
+def _over_products(title: str, times: Timed, product: Timed, count: int) -> Target:
+    """How near it comes to what its products take alone."""
+    claim = f"{title}: time over that of its {count} products in a compiled loop"
+    return Target(claim, ratio(times, product) / count, OVER_PRODUCTS, "×")
 
 
 def _faster(title: str, timed: dict[str, Timed], residuals: dict[str, float]) -> tuple[list[Target], list[str]]:
@@ -140,28 +163,32 @@ def _ours(problem: Problem, k: int, tolerance: float) -> Pairs:
     return Pairs(found.values, np.asarray(vectors), found.products)
 
 
-def _density(problem: Problem, sizes: Sizes, repeats: int) -> Found:
+def _density(problem: Problem, sizes: Sizes, repeats: int, process: Peers | None = None) -> Part:
     """Stochastic Lanczos quadrature with as many products and probes."""
     exact = Exact(problem).moments()
     rows, targets = [], []
     notes = [f"{problem.title}: tr H/p = {exact[0]:.4g}, ‖H‖²_F/p = {exact[1]:.4g}"]
-    notes += [said for said in [curvature_peers.broken(problem)] if said]
+    notes += [said for said in [curvature_peers.broken(process, problem)] if said]
     for probes in sizes.probes:
         title = f"spectral density, {sizes.steps} products, {probes} probe{'s' * (probes > 1)}, {problem.title}"
-        peers = curvature_peers.densities(problem, sizes.steps, probes)
-        timed = race({DENSITY: partial(_quadratures, problem, sizes, probes)} | peers, repeats)
-        fastest = min(peers, key=lambda by: timed[by].median, default="")
+        others = curvature_peers.densities(process, problem, sizes.steps, probes)
+        calls = {DENSITY: partial(_quadratures, problem, sizes, probes), PRODUCT: _alone(problem, sizes)} | others
+        timed, count = race(calls, repeats), probes * sizes.steps
+        product = scaled(timed.pop(PRODUCT), 1 / sizes.chained)
+        targets.append(_over_products(f"{title}, {DENSITY}", timed[DENSITY], product, count))
+        fastest = min(others, key=lambda by: timed[by].median, default="")
         for by, times in timed.items():
             moments = _moments(times.answer)
             error = np.abs(moments.mean(axis=0) - exact)
-            rows.append(report.row(title, by, times, relative_error=float(np.max(error / np.abs(exact)))))
+            columns = {"relative_error": float(np.max(error / np.abs(exact))), "evaluations": count}
+            rows.append(report.row(title, by, times, **columns))
             if probes > 1 and by in (DENSITY, fastest):
                 off = error / (moments.std(axis=0, ddof=1) / np.sqrt(probes))
                 notes.append(f"{title}, {by}: the moments are {off[0]:.1f} and {off[1]:.1f} standard errors off")
         if fastest:
             speed = ratio(timed[fastest], timed[DENSITY])
             targets.append(Target(f"{title}: time of {fastest}, over", speed, OVER_DENSITY, "×", more=True))
-    return Found(rows, targets, notes)
+    return Part(rows, targets, notes)
 
 
 def _moments(found: Quadratures) -> np.ndarray:
@@ -175,7 +202,7 @@ def _quadratures(problem: Problem, sizes: Sizes, probes: int) -> Quadratures:
     return Quadratures(found.nodes, found.weights)
 
 
-def _products(problem: Problem, sizes: Sizes, repeats: int) -> Found:
+def _products(problem: Problem, sizes: Sizes, repeats: int, process: Peers | None = None) -> Part:
     """One product with a vector, by everybody; and in a compiled loop, which calls nothing from Python."""
     title = f"one product, {problem.title}"
     matrix = jnp.ones((sizes.product, sizes.product))
@@ -185,7 +212,7 @@ def _products(problem: Problem, sizes: Sizes, repeats: int) -> Found:
         calls[by] = partial(_chain(problem, sizes.chained), problem.point, jnp.asarray(block))
     for by, at in curvature_peers.compiled(problem.loss).items():
         calls[f"{by}, a call each"] = partial(at(problem.point), jnp.asarray(vectors[0]))
-    calls |= curvature_peers.products(problem, vectors[0])
+    calls |= curvature_peers.products(process, problem, vectors[0])
     timed = race(calls | {"peak": partial(jax.jit(jnp.matmul), matrix, matrix)}, 4 * repeats)
     best = 2 * sizes.product**3 / timed.pop("peak").seconds.min()
     for by, number in ((PRODUCT, 1), (f"{PRODUCT}, 2 vectors at a time", 2)):
@@ -196,7 +223,7 @@ def _products(problem: Problem, sizes: Sizes, repeats: int) -> Found:
         f"a product takes {_operations(sizes) / 1e6:.0f} MFLOP beside what the params alone need; of the fastest"
         f" repeats, and as a share of the {best / 1e9:.0f} GFLOP/s of a product of matrices: {listed}"
     ]
-    return Found([report.row(title, by, times) for by, times in timed.items()], [], notes)
+    return Part([report.row(title, by, times, evaluations=1) for by, times in timed.items()], [], notes)
 
 
 def _chain(problem: Problem, count: int) -> Callable[[Array, Array], Array]:
@@ -222,14 +249,14 @@ def _operations(sizes: Sizes) -> float:
     return 2.0 * sizes.examples * (2 * inputs * hidden + 6 * hidden * outputs)
 
 
-def _map(problem: Problem, sizes: Sizes, repeats: int) -> Found:
+def _map(problem: Problem, sizes: Sizes, repeats: int, process: Peers | None = None) -> Part:
     """The extreme eigenvalues in every cell, beside eigsh in one after another, with the same tolerance and tuned."""
     axis, cells = np.linspace(-1, 1, sizes.side, dtype=np.float32), sizes.side**2
     title = f"extreme eigenvalues, {sizes.side}×{sizes.side} cells, {problem.title}"
     places = np.linspace(0, cells - 1, sizes.looped).astype(int)
     points = jnp.stack([problem.at(float(axis[i // sizes.side]), float(axis[i % sizes.side])) for i in places])
     calls: dict[str, Callable[[], Any]] = {MAP: partial(_surface, problem, axis)}
-    calls[PRODUCT] = partial(_chain(problem, sizes.chained), problem.point, jnp.ones_like(problem.point))
+    calls[PRODUCT] = _alone(problem, sizes)
     for by, at in curvature_peers.compiled(problem.loss).items():
         calls[f"{EIGSH}, {by}"] = partial(curvature_peers.ends, at, points, TOLERANCE)
         calls[f"{EIGSH}, {by}, {TUNED}"] = partial(curvature_peers.ends, at, points, *sizes.tuned)
@@ -246,11 +273,11 @@ def _map(problem: Problem, sizes: Sizes, repeats: int) -> Found:
             whole = scaled(times, cells / len(places))
             timed[by] = times = replace(whole, first=whole.median + once)
             found = chosen = _looped(problem, points, times.answer)
-        per_cell = times.median / cells * 1e3
-        rows.append(report.row(title, by, times, milliseconds=per_cell, **_judged(chosen, right)))
+        columns = {"milliseconds": times.median / cells * 1e3, "evaluations": round(cells * found.products.mean())}
+        rows.append(report.row(title, by, times, **columns, **_judged(chosen, right)))
         notes.append(_floor(f"{title}, {by}", float(found.products.mean()), cells, product, times))
     target, note = _against_loops(title, sizes, timed)
-    return Found(rows, [target], [*notes, note])
+    return Part(rows, [target], [*notes, note])
 
 
 def _against_loops(title: str, sizes: Sizes, timed: dict[str, Timed]) -> tuple[Target, str]:

@@ -1,31 +1,32 @@
-"""The neuron: its risk and gradient on grids, a sweep of penalties, Adam from many starts, and the time to start.
+"""The neuron: its risk and gradient on grids, exact and compressed, and a sweep of penalties, by every backend.
 
-Every answer goes through the public functions of `landscape` and is compared with NumPy float64.
+Every answer of `landscape` goes through its public functions; all are compared with NumPy float64.
 """
 
-import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
-import jax
+import jax.numpy as jnp
 import numpy as np
-import optax
 
 import landscape as ls
-from benchmarks.contestants import c_loop, numpy_loop
-from benchmarks.harness import report
-from benchmarks.harness.environment import busy, environment
-from benchmarks.harness.report import Progress, Report, Row, Target
-from benchmarks.harness.timing import process, race, ratio
+from benchmarks.contestants import c_loop, numpy_loop, peers
+from benchmarks.harness.asked import Asked, torch
+from benchmarks.harness.case import Case, Part, gather, measure
+from benchmarks.harness.limits import Work
+from benchmarks.harness.report import Report, Target
+from benchmarks.harness.timing import ratio
+from benchmarks.harness.ways import Way, computing, device
 
 RISK, GRADIENT = ("risk",), ("risk", "risk_gradient_norm")
-# Relative, absolute. float32 rounds z = w·x + b, up to 50 here, in its 7th digit, and so exp(z) in its 5th.
-TOLERANCE = {"float32": (2e-5, 2e-6), "float64": (1e-12, 1e-14)}
+# Relative, absolute. z = w·x + b is up to 50 here; float32 rounds it in its 7th digit, and so exp(z) in its 5th, and
+# bfloat16 in its 3rd: a loss may be off by 50·2⁻⁸, and where losses are small by as much of themselves.
+TOLERANCE = {"float32": (2e-5, 2e-6), "float64": (1e-12, 1e-14), "bfloat16": (0.1, 0.2)}
 REPEATS = 9
-RATE, STRENGTH = 0.1, 0.1  # of Adam, and of the penalty beside it
+REFERENCE, OURS, C = Way("numpy", "float64"), Way("jax-cpu", "float32"), Way("c", "float32")
+COMPRESSED = "compressed"
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,12 @@ class Sizes:
 
     grids: tuple[tuple[int, int, int], ...]  # (cells along w, cells along b, examples)
     penalties: int
-    starts: int
-    steps: int
     judged: bool  # whether the targets are about these sizes
 
 
-FULL = Sizes(((512, 512, 256), (256, 256, 4096)), penalties=20, starts=1000, steps=500, judged=True)
-QUICK = Sizes(((12, 10, 32),), penalties=3, starts=5, steps=20, judged=False)
+FULL = Sizes(((512, 512, 256), (256, 256, 4096)), penalties=20, judged=True)
+QUICK = Sizes(((512, 512, 256),), penalties=20, judged=True)
+SMOKE = Sizes(((12, 10, 32),), penalties=3, judged=False)
 
 
 @dataclass(frozen=True)
@@ -56,45 +56,35 @@ class Grid:
     def name(self) -> str:
         return f"{len(self.w)}×{len(self.b)} cells, {len(self.x)} examples"
 
-    @property
+    @cached_property
     def cells(self) -> np.ndarray:
         """(w, b) of every cell, (cells, 2), b fastest."""
         return np.stack([c.ravel() for c in np.meshgrid(self.w, self.b, indexing="ij")], axis=1)
 
     @property
-    def work(self) -> int:
-        """Losses in the grid."""
+    def losses(self) -> int:
+        """In all cells."""
         return len(self.w) * len(self.b) * len(self.x)
 
+    @property
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What a loop over cells takes."""
+        return self.cells, self.x, self.y
 
-def run(sizes: Sizes, repeats: int, progress: Progress) -> Report:
-    """Measure everything; `progress` is told what is being measured."""
-    c = c_loop.compile_c()
-    where = environment(c.compiler)  # before the work: its load average is the machine's own
-    rows: list[Row] = []
-    targets: list[Target] = []
+    @cached_property
+    def truth(self) -> np.ndarray:
+        """Risk and gradient norm in float64, (2, cells)."""
+        return numpy_loop.grid(*self.arrays, True)
+
+
+def run(sizes: Sizes, asked: Asked) -> Report:
+    """Measure everything that was asked for."""
+    parts: list[Callable[[], Part]] = []
     for shape in sizes.grids:
         grid = make_grid(*shape)
-        for quantities in (RISK, GRADIENT):
-            progress(f"{grid.name}: {_named(quantities)}")
-            _add(rows, targets, _on_grid(grid, quantities, c, repeats))
-        progress(f"{grid.name}: {sizes.penalties} penalties")
-        _add(rows, targets, _sweep(grid, sizes.penalties, repeats))
-    progress(f"{sizes.starts} starts of Adam")
-    _add(rows, targets, _descent(sizes.starts, sizes.steps, repeats))
-    progress("starting up")
-    _add(rows, targets, _starting(repeats))
-    notes = [] if c else [f"C: {c.compiler}"]
-    if not sizes.judged:
-        targets, notes = [], [*notes, "these sizes are too small to judge speed by"]
-    else:
-        notes += busy(where)
-    return Report("neuron", asdict(sizes), rows, targets, notes, where)
-
-
-def _add(rows: list[Row], targets: list[Target], found: tuple[Sequence[Row], Sequence[Target]]) -> None:
-    rows.extend(found[0])
-    targets.extend(found[1])
+        parts += [partial(_on_grid, grid, quantities, asked) for quantities in (RISK, GRADIENT)]
+        parts.append(partial(_sweep, grid, sizes.penalties, asked))
+    return gather("neuron", sizes, parts, asked)
 
 
 def make_grid(along_w: int, along_b: int, examples: int) -> Grid:
@@ -106,49 +96,58 @@ def make_grid(along_w: int, along_b: int, examples: int) -> Grid:
     return Grid(x, y, w, b)
 
 
-def _on_grid(grid: Grid, quantities: tuple[str, ...], c: c_loop.CLoop, repeats: int) -> tuple[list[Row], list[Target]]:
-    """Risk, with or without the gradient's norm: NumPy, JAX in both precisions, C."""
+def work(grid: Grid, quantities: tuple[str, ...]) -> Work:
+    """A loss is max(m, 0) + log1p(e) of e = exp(−|m|), m = ±(w·x + b); a slope is (1 or e)/(1 + e), added to two sums.
+
+    Read once are examples and axes, written once is a number for each cell and quantity.
+    """
     gradient = quantities == GRADIENT
-    contestants = {
-        "NumPy float64": partial(numpy_loop.grid, grid.cells, grid.x, grid.y, gradient),
-        "JAX float32": _evaluation(grid, quantities, "float32"),
-        "JAX float64": _evaluation(grid, quantities, "float64"),
-    }
-    if c:
+    written = 4 * len(quantities) * len(grid.cells)
+    return Work(exp=grid.losses, log=grid.losses, other=(12 if gradient else 6) * grid.losses, bytes=written)
+
+
+def _on_grid(grid: Grid, quantities: tuple[str, ...], asked: Asked) -> Part:
+    """Risk, with or without the gradient's norm: all examples in all cells, but for the rows `compressed`."""
+    gradient, count = quantities == GRADIENT, len(quantities)
+    calls: dict[Way, Callable[[], Any]] = {REFERENCE: lambda: numpy_loop.grid(*grid.arrays, gradient)[:count]}
+    for backend in asked.devices:
+        for dtype in asked.dtypes:
+            calls[Way(backend, dtype)] = _evaluation(Way(backend, dtype), grid, quantities)
+        way = Way(backend, "float32", COMPRESSED)
+        calls[way] = _evaluation(way, grid, quantities, exact=False)
+    if asked.wants(C.backend, C.dtype):
         function = "risk_and_gradient" if gradient else "risk"
-        contestants["C float32"] = partial(c.run, function, grid.cells, grid.x, grid.y)
-    timed = race(contestants, repeats)
-    numpy = timed["NumPy float64"]
-    rows = []
-    for by, times in timed.items():
-        answer, right = (t.answer[: len(quantities)] for t in (times, numpy))
-        columns = {} if times is numpy else report.errors(answer, right, *TOLERANCE[by.split()[-1]])
-        columns |= {"nanoseconds": times.median / grid.work * 1e9, "times_numpy": ratio(numpy, times)}
-        columns |= {"share_of_c": ratio(times, timed["C float32"])} if c else {}
-        rows.append(report.row(f"{grid.name}: {_named(quantities)}", by, times, **columns))
-    if gradient:
-        speed = ratio(numpy, timed["JAX float32"])
-        return rows, [Target(f"{_named(quantities)}, {grid.name}, speed over NumPy's", speed, 8, "×", more=True)]
-    if not c:
-        return rows, []
-    share = ratio(timed["JAX float32"], timed["C float32"])
-    return rows, [Target(f"{_named(quantities)}, {grid.name}, time over the C loop's", share, 1.5, "×")]
+        calls[C] = lambda: c_loop.compile_c().run(function, *grid.arrays)[:count]
+    for dtype in asked.dtypes:
+        others = peers.grids(asked.tools, *grid.arrays, gradient, dtype)
+        calls |= torch(peers.read(others, lambda answer: answer[:count]), dtype)
+    title = f"{grid.name}: {_named(quantities)}"
+    truth, needed = grid.truth[:count], work(grid, quantities)
+    case = Case(title, calls, lambda way: truth, TOLERANCE, lambda way: needed, losses=grid.losses)
+    timed, rows = measure(case, asked, REPEATS)
+    if OURS not in timed or C not in timed:
+        return Part(rows)
+    return Part(rows, [Target(f"{title}, time over the C loop's", ratio(timed[OURS], timed[C]), 1.2, "×")])
 
 
-def _evaluation(grid: Grid, quantities: tuple[str, ...], dtype: str, penalties: Any = None) -> Callable[[], np.ndarray]:
+def _evaluation(
+    way: Way,
+    grid: Grid,
+    quantities: tuple[str, ...],
+    penalties: Mapping[str, ls.Penalty] | None = None,
+    exact: bool = True,
+) -> Callable[[], np.ndarray]:
     """`ls.evaluate` on the grid: the quantities, (quantities, cells); in a sweep the objectives, (penalties, cells)."""
-    x64 = dtype == "float64"
-    with jax.enable_x64(x64):
+    dtype = jnp.dtype(way.dtype)
+    with computing(way):
         objective = ls.neuron(grid.x.astype(dtype), grid.y.astype(dtype))
         plane = ls.axes_plane(objective.params, "w", "b")
 
     def call() -> np.ndarray:
-        with jax.enable_x64(x64):
+        with computing(way):
             axes = {"w": grid.w.astype(dtype), "b": grid.b.astype(dtype)}
-            asked = {"quantities": quantities, "penalties": penalties, "progress": False}
-            surface = ls.evaluate(
-                objective, plane, axes, **asked, exact=True
-            )  # all examples in all cells, as the others
+            options: dict[str, Any] = {"penalties": penalties, "progress": False, "devices": [device(way.backend)]}
+            surface = ls.evaluate(objective, plane, axes, quantities=quantities, exact=exact, **options)
         if penalties is not None:
             return surface.objective.values.reshape(len(penalties), -1)
         return np.stack([surface[name].values.ravel() for name in quantities])
@@ -156,68 +155,27 @@ def _evaluation(grid: Grid, quantities: tuple[str, ...], dtype: str, penalties: 
     return call
 
 
-def _sweep(grid: Grid, count: int, repeats: int) -> tuple[list[Row], list[Target]]:
-    """A sweep of l2 penalties beside a single one."""
+def _sweep(grid: Grid, count: int, asked: Asked) -> Part:
+    """A sweep of l2 penalties beside a single one, with the gradient's norm."""
     every = {f"λ={strength:.3g}": ls.l2(float(strength)) for strength in np.geomspace(1e-3, 1, count)}
-    last = dict(list(every.items())[-1:])
-    sweeps = {"1 penalty": last, f"{count} penalties": every}
-    timed = race({name: _evaluation(grid, GRADIENT, "float32", swept) for name, swept in sweeps.items()}, repeats)
-    cells = np.asarray(grid.cells, np.float64)
-    risk, unit = numpy_loop.grid(cells, grid.x, grid.y, False)[0], (cells**2).sum(axis=1)
-    rows = []
-    for name, times in timed.items():
-        right = [risk + penalty.strength * unit for penalty in sweeps[name].values()]
-        columns = report.errors(times.answer, right, *TOLERANCE["float32"])
-        rows.append(report.row(f"{grid.name}: {_named(GRADIENT)}", f"JAX float32, {name}", times, **columns))
-    one, many = timed.values()
-    return rows, [Target(f"{count} penalties, {grid.name}, time over that of one", ratio(many, one), 1.15, "×")]
+    sweeps = {f"{len(sweep)} penalties": sweep for sweep in (dict(list(every.items())[-1:]), every)}
+    ways = [Way(backend, "float32", setting) for backend in asked.devices for setting in sweeps]
+    unit = np.square(grid.cells, dtype=np.float64).sum(axis=1)
 
+    def truth(way: Way) -> np.ndarray:
+        return np.stack([grid.truth[0] + penalty.strength * unit for penalty in sweeps[way.setting].values()])
 
-def _descent(starts: int, steps: int, repeats: int) -> tuple[list[Row], list[Target]]:
-    """Adam on the pair from many starts; every step of every run is recorded, as it is by default."""
-    pair = ls.neuron(*ls.datasets.pair(), penalty=ls.l2(STRENGTH))
-    optimizer = optax.adam(RATE)
-    from_where = np.random.default_rng(1).uniform(-5, 5, (starts, 2)).astype(np.float32)
-    tree = {"w": from_where[:, 0], "b": from_where[:, 1]}
+    def needed(way: Way) -> Work:  # written too: value, objective and its gradient's norm of each penalty
+        return work(grid, GRADIENT) + Work(bytes=4 * 3 * len(sweeps[way.setting]) * len(grid.cells))
 
-    def call(record_every: int) -> np.ndarray:
-        run = ls.descend(pair, optimizer, tree, steps, record_every=record_every, progress=False)
-        return np.stack([np.asarray(run.params[name])[:, -1] for name in ("w", "b")], axis=1)
-
-    x, y = (np.asarray(a, np.float64) for a in pair.data)
-    timed = race(
-        {
-            "NumPy float64": partial(numpy_loop.adam, from_where, x, y, STRENGTH, RATE, steps),
-            "JAX float32": partial(call, 1),
-            "JAX float32, last step recorded": partial(call, steps),
-        },
-        repeats,
-    )
-    numpy, rows = timed["NumPy float64"], []
-    title = f"{starts} starts × {steps} Adam steps"
-    for by, times in timed.items():
-        columns = {} if times is numpy else report.errors(times.answer, numpy.answer, 1e-3, 1e-3)
-        rows.append(report.row(title, by, times, times_numpy=ratio(numpy, times), **columns))
-    return rows, [Target(f"{title} after compilation", timed["JAX float32"].median, 0.05, "s")]
-
-
-def _starting(repeats: int) -> tuple[list[Row], list[Target]]:
-    """Whole processes: `landscape --help`, and importing `landscape` to use beside importing what it stands on."""
-    python = sys.executable
-    script = Path(python).with_name("landscape")
-    asked = [str(script)] if script.exists() else [python, "-m", "landscape"]
-    commands = {
-        "landscape --help": (*asked, "--help"),
-        "import landscape; landscape.evaluate": (python, "-c", "import landscape; landscape.evaluate"),
-        "import jax, optax": (python, "-c", "import jax, optax"),
-    }
-    timed = race({name: process(*command) for name, command in commands.items()}, repeats)
-    help_, ours, base = timed.values()
-    rows = [report.row(name, "a new process", times) for name, times in timed.items()]
-    return rows, [
-        Target("landscape --help", help_.median, 0.15, "s"),
-        Target("import landscape; landscape.evaluate, time over `import jax, optax`", ratio(ours, base), 1.3, "×"),
-    ]
+    title = f"{grid.name}: {_named(GRADIENT)}, a sweep"
+    calls = {way: _evaluation(way, grid, GRADIENT, sweeps[way.setting]) for way in ways}
+    timed, rows = measure(Case(title, calls, truth, TOLERANCE, needed), asked, REPEATS)
+    one, many = (OURS._replace(setting=setting) for setting in sweeps)
+    if one not in timed:
+        return Part(rows)
+    claim = f"{count} penalties, {grid.name}, time over that of one"
+    return Part(rows, [Target(claim, ratio(timed[many], timed[one]), 1.15, "×")])
 
 
 def _named(quantities: tuple[str, ...]) -> str:

@@ -4,7 +4,7 @@ All see the same weights, directions, data and cells, in float32 on all cores, a
 answer is compared with float64.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from benchmarks.problems.networks import Problem
 from benchmarks.workloads import memory_mapped
 
 REPEATS = 5
-OURS, PLAIN = "landscape", "plain JAX loop"
+OURS, PLAIN = "landscape", plain_loop.NAME
 TOLERANCE = 1e-5, 1e-6  # relative and absolute, of a risk in float32
 DERIVATIVES = "risk", "slope", "plane_hessian"
 CHECKED = 100  # cells, where the truth is slow
@@ -71,30 +71,37 @@ class Found(NamedTuple):
 def run(sizes: Sizes, repeats: int, progress: Progress) -> Report:
     """Measure everything; `progress` is told what is being measured."""
     where = environment()
-    digits = _digits(*sizes.digits)
-    parts = {
-        "a wide perceptron": partial(_wide, *sizes.wide, repeats),
-        "a perceptron on digits": partial(_against_all, digits, repeats, over_package=8),
-        "its slopes and Hessians": partial(_derivatives, digits, repeats),
-        "a convolutional network": partial(_images, *sizes.images, repeats),
-        "a network where nothing hoists": partial(_nothing_hoists, *sizes.squared, repeats),
-        "linear models": partial(_linear, *sizes.linear, repeats),
-        "a data set on disk": partial(_on_disk, *sizes.on_disk, repeats),
-    }
-    found = []
-    for name, part in parts.items():
-        progress(name)
-        found.append(part())
+    with peers.started() as process:
+        parts = _parts(sizes, repeats, process)
+        found = []
+        for name, part in parts.items():
+            progress(name)
+            found.append(part())
     rows, targets, notes = ([item for part in found for item in part[i]] for i in range(3))
-    notes = [*([peers.MISSING] if peers.MISSING else []), *notes]
+    notes = [*([f"skipped: {peers.missing()}"] if peers.missing() else []), *notes]
     if sizes.judged:
         return Report("planes", asdict(sizes), rows, targets, [*notes, *busy(where)], where)
     return Report("planes", asdict(sizes), rows, [], [*notes, "these sizes are too small to judge speed by"], where)
 
 
-def _wide(inputs: int, hidden: int, examples: int, side: int, repeats: int) -> Found:
+def _parts(sizes: Sizes, repeats: int, process: peers.Peers | None) -> dict[str, Callable[[], Found]]:
+    digits = _digits(*sizes.digits)
+    return {
+        "a wide perceptron": partial(_wide, *sizes.wide, repeats, process),
+        "a perceptron on digits": partial(_against_all, digits, repeats, process, over_package=8),
+        "its slopes and Hessians": partial(_derivatives, digits, repeats),
+        "a convolutional network": partial(_images, *sizes.images, repeats, process),
+        "a network where nothing hoists": partial(_nothing_hoists, *sizes.squared, repeats),
+        "linear models": partial(_linear, *sizes.linear, repeats),
+        "a data set on disk": partial(_on_disk, *sizes.on_disk, repeats),
+    }
+
+
+def _wide(
+    inputs: int, hidden: int, examples: int, side: int, repeats: int, process: peers.Peers | None = None
+) -> Found:
     problem = networks.perceptron(f"MLP {inputs}-{hidden}-10", networks.noise(examples, inputs), hidden, side)
-    return _against_all(problem, repeats, over_plain=10, over_package=15)
+    return _against_all(problem, repeats, process, over_plain=10, over_package=15)
 
 
 def _digits(hidden: int, examples: int, side: int, first: str = "dense") -> Problem:
@@ -103,9 +110,11 @@ def _digits(hidden: int, examples: int, side: int, first: str = "dense") -> Prob
     return networks.perceptron(name, networks.digits(examples), hidden, side, first)
 
 
-def _images(channels: tuple[int, int], examples: int, side: int, repeats: int) -> Found:
+def _images(
+    channels: tuple[int, int], examples: int, side: int, repeats: int, process: peers.Peers | None = None
+) -> Found:
     problem = networks.convolutional(networks.digits(examples, images=True), channels, side)
-    return _against_all(problem, repeats, over_plain=2)
+    return _against_all(problem, repeats, process, over_plain=2)
 
 
 def _nothing_hoists(hidden: int, examples: int, side: int, repeats: int) -> Found:
@@ -119,10 +128,14 @@ def _nothing_hoists(hidden: int, examples: int, side: int, repeats: int) -> Foun
 
 
 def _against_all(
-    problem: Problem, repeats: int, over_plain: float | None = None, over_package: float | None = None
+    problem: Problem,
+    repeats: int,
+    process: peers.Peers | None = None,
+    over_plain: float | None = None,
+    over_package: float | None = None,
 ) -> Found:
     """The risk by everybody; at least so many times faster than the fastest plain loop, and than loss-landscapes."""
-    timed = race(_ours(problem) | plain_loop.loops(problem) | peers.contestants(problem), repeats)
+    timed = race(_ours(problem) | plain_loop.loops(problem) | peers.planes(process, problem), repeats)
     truth, targets = plain_loop.truth(problem)[0], []
     for opponent, limit in ((PLAIN, over_plain), (peers.PACKAGE, over_package)):
         by = _fastest(timed, opponent)
@@ -157,15 +170,23 @@ def _rows(problem: Problem, timed: dict[str, Timed], truth: np.ndarray, every: i
 
 
 def _walked(problem: Problem, timed: dict[str, Timed], truth: np.ndarray) -> list[str]:
-    """What is wrong in the answer of loss-landscapes."""
-    by = _fastest(timed, peers.PACKAGE)
-    if not by:
-        return []
-    off, moved = peers.off_by_one(problem, timed[by].answer, truth)
-    return [
-        f"{problem.name}: loss-landscapes samples every second row of cells one step off, errors up to {off:.1e}"
-        f" ({moved:.1e} once moved by that step); its errors above are those of the other rows"
-    ]
+    """What is wrong in the answers of loss-landscapes and Landscaper."""
+    notes, by = [], _fastest(timed, peers.PACKAGE)
+    if by:
+        off, moved = peers.off_by_one(problem, timed[by].answer, truth)
+        notes.append(
+            f"{problem.name}: loss-landscapes samples every second row of cells one step off, errors up to {off:.1e}"
+            f" ({moved:.1e} once moved by that step); its errors above are those of the other rows"
+        )
+    by = next((by for by in timed if by.startswith(peers.LANDSCAPER) and peers.RESCALED not in by), "")
+    if by:
+        noise, others = peers.noisy(timed[by].answer, truth)
+        elsewhere = peers.swapped(problem, timed[by].answer, truth)
+        notes.append(
+            f"{problem.name}: Landscaper adds noise to its largest loss ({noise:.1e} off; other cells {others:.1e})"
+            f" and gives its losses coordinates of other cells (up to {elsewhere:.1e} off, read by them)"
+        )
+    return notes
 
 
 def _derivatives(problem: Problem, repeats: int) -> Found:

@@ -10,8 +10,8 @@ import subprocess
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -19,8 +19,10 @@ import numpy as np
 
 from benchmarks.contestants import plain_loop
 from benchmarks.harness import report
-from benchmarks.harness.environment import busy, environment, usable_cores
-from benchmarks.harness.report import Progress, Report, Row, Target
+from benchmarks.harness.asked import Asked
+from benchmarks.harness.case import Part, gather
+from benchmarks.harness.environment import usable_cores
+from benchmarks.harness.report import Report, Row, Target
 from benchmarks.harness.timing import Timed, ratio, rounds
 from benchmarks.problems.networks import Problem
 from benchmarks.workloads.store_process import ask, every, perceptron, timed
@@ -56,7 +58,8 @@ FULL = Sizes(
     paper=(10_000, 64),
     judged=True,
 )
-QUICK = Sizes(
+QUICK = replace(FULL, tiles=(128, 1797, 48, 8), devices=(1, 2), dealt=(128, 1797, 32, 8), sides=(500,), many=2000)
+SMOKE = Sizes(
     tiles=(6, 40, 4, 8),
     devices=(1, 2),
     dealt=(6, 40, 4, 8),
@@ -88,26 +91,29 @@ class Found(NamedTuple):
     costs: Mapping[str, float] = {}
 
 
-def run(sizes: Sizes, repeats: int, progress: Progress) -> Report:
-    """Measure everything; `progress` is told what is being measured."""
-    where = environment()
-    parts = {
+def run(sizes: Sizes, asked: Asked) -> Report:
+    """Measure everything, on the CPU in float32: nothing where these were not asked for."""
+    if not asked.wants("jax-cpu", "float32"):
+        return gather("scaling", sizes, [], asked)
+    repeats = asked.repeats or REPEATS
+    costs: dict[str, float] = {}
+
+    def told(name: str, part: Callable[[], Found]) -> Part:
+        asked.progress(name)
+        found = part()
+        costs.update(found.costs)
+        rows = [replace(row, backend="jax-cpu", dtype="float32") for row in found.rows]
+        return Part(rows, found.targets, found.notes)
+
+    parts: dict[str, Callable[[], Found]] = {
         "processes": partial(_processes, sizes.tiles, repeats),
         "the store's share": partial(_overhead, sizes.tiles, repeats),
         "devices": partial(_devices, sizes.dealt, sizes.devices, repeats),
         "memory": partial(_memory, sizes.sides, sizes.parts),
         f"a store of {sizes.many} tiles": partial(_many, sizes.many, repeats),
     }
-    found = []
-    for name, part in parts.items():
-        progress(name)
-        found.append(part())
-    rows, targets, notes = ([item for part in found for item in part[i]] for i in range(3))
-    costs = Costs(**{name: cost for part in found for name, cost in part.costs.items()})
-    notes.append(_estimated(costs, *sizes.paper))
-    if sizes.judged:
-        return Report("scaling", asdict(sizes), rows, targets, [*notes, *busy(where)], where)
-    return Report("scaling", asdict(sizes), rows, [], [*notes, "these sizes are too small to judge speed by"], where)
+    calls = [partial(told, name, part) for name, part in parts.items()]
+    return gather("scaling", sizes, [*calls, lambda: Part(notes=[_estimated(Costs(**costs), *sizes.paper)])], asked)
 
 
 def estimate(costs: Costs, tiles: int, hosts: int) -> float:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import jax
 
 from landscape import _cost, _trees
 from landscape.objectives import footprint
-from landscape.objectives.objective import Objective
+from landscape.objectives.objective import Losses, Objective
 
 
 class Plan(NamedTuple):
@@ -31,14 +32,20 @@ def plan(objective: Objective, grid: tuple[int, int], memory: int | None, steps:
     """
     limit = _cost.budget(memory)
     own = sum(leaf.nbytes for leaf in jax.tree.leaves(_trees.floating(objective.params)))
-    shapes = _trees.shapes(objective.params), _trees.shapes(objective.data)
+    computed, work = _costs(objective.traced_losses, _trees.shapes(objective.params), _trees.shapes(objective.data))
     # Beside what risk and gradient compute on the way: params, gradient, and what an optimizer keeps.
-    runs = max(1, limit // (footprint.computed(objective.traced_losses, *shapes) + 6 * own))
+    runs = max(1, limit // (computed + 6 * own))
     if parts:
         runs = min(runs, max(VECTORIZED, STORED_WORK // (steps * objective.n)), -(-grid[0] * grid[1] // parts))
     starts = _evenly(grid[1], runs)
-    work = _cost.count(footprint.traced(objective.traced_losses, *shapes)).weighted
     return Plan((_evenly(grid[0], max(1, runs // starts)), starts), own, limit, work)
+
+
+@lru_cache(maxsize=256)
+def _costs(losses: Losses, params: _trees.Shapes, data: _trees.Shapes) -> tuple[int, float]:
+    """Of risk and gradient of one point: bytes that are computed on the way, operations of a fused loop."""
+    traced = footprint.traced(losses, params, data)
+    return footprint.computed(losses, params, data), _cost.count(traced).weighted
 
 
 def _evenly(count: int, most: int) -> int:

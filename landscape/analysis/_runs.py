@@ -121,19 +121,18 @@ class Tracer:
         segments = _segments(program, runs)
         same = f"{segments} {jax.__version__} {__version__}"  # beside the problem, for runs to be gone on with
         states, records, done, first = _begun(program, inputs, initial, halfway.load(same))
-        for every, count in segments[first:]:
+        for every, count, last in segments[first:]:
             batches = None if order is None else order[done : done + every * count].reshape(count, every, -1)
-            states, part = _steps.advance(program._replace(record_every=every), count, inputs, states, batches)
+            states, part = _steps.advance(program._replace(record_every=every), count, last, inputs, states, batches)
             records.append(_together.on_host(part))  # waits for it: the bar tells the truth, and a stop comes here
             done, first = done + every * count, first + 1
             self._advanced(tile, done / runs.steps)
             halfway.keep(same, lambda states=states, done=done, first=first: _packed(states, records, done, first))
-        records.append(jax.tree.map(lambda leaf: leaf[:, :, None], _steps.measure_all(program, inputs, states)))
-        return _joined(_together.on_host(records))
+        return jax.tree.map(lambda leaf: np.moveaxis(leaf, 0, 2), _joined(records))
 
 
-def _segments(program: Program, runs: Runs) -> list[tuple[int, int]]:
-    """(steps of a block, blocks) of each compiled call."""
+def _segments(program: Program, runs: Runs) -> list[tuple[int, int, bool]]:
+    """(steps of a block, blocks, whether it is the last) of each compiled call."""
     every, plan = program.record_every, runs.plan
     count = math.prod(plan.block)
     whole, rest = divmod(runs.steps, every)
@@ -141,8 +140,8 @@ def _segments(program: Program, runs: Runs) -> list[tuple[int, int]]:
     share = (program.batch_size or program.num_examples) / program.num_examples
     work = max(1.0, plan.work * (every * share + 1) * count)  # of a block of steps, and of what is measured between
     segment = max(1, min(int(SEGMENT_WORK / work), plan.memory // kept))
-    blocks = [(every, min(segment, whole - i)) for i in range(0, whole, segment)]
-    return [*blocks, (rest, 1)] if rest else blocks
+    blocks = [(every, min(segment, whole - i)) for i in range(0, whole, segment)] + [(rest, 1)] * (rest > 0)
+    return [(*block, i == len(blocks)) for i, block in enumerate(blocks, 1)]
 
 
 def _begun(program: Program, inputs: Inputs, initial: Params, kept: Any) -> tuple[State, list[Any], int, int]:
@@ -164,7 +163,7 @@ def _packed(states: State, records: list[Any], done: int, calls: int) -> dict[st
 
 
 def _joined(records: list[Any]) -> Any:
-    return jax.tree.map(lambda *parts: np.concatenate(parts, axis=2), *records)
+    return records[0] if len(records) == 1 else jax.tree.map(lambda *parts: np.concatenate(parts), *records)
 
 
 def _rows(tree: Params, rows: np.ndarray) -> Params:

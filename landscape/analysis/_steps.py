@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from landscape import _trees
+from landscape import _jaxprs, _trees
 from landscape._trees import Params
 from landscape.analysis import optimizers as _optimizers
 from landscape.analysis.optimizers import Optimizer, Slope
@@ -30,6 +30,7 @@ class Program(NamedTuple):
     num_examples: int
     record_every: int
     penalized: bool = True  # False where all penalties are 0, which would take a fifth of a small network's time
+    kinked: bool = True  # False where all α are 0: |θ| takes a neuron as long as all the rest of a step
 
 
 class Inputs(NamedTuple):
@@ -48,64 +49,124 @@ class State(NamedTuple):
     params: Params
     optimizer: Any
     alive: Array
+    common: Any = None  # leaves of the optimizer's state that all runs share, taken out of it: its counters of steps
 
 
-def _over_runs(function: Callable[..., Any]) -> Callable[..., Any]:
-    """vmap f(inputs, state) over starts and over penalties; the data, the chart and what follows are shared."""
+EACH = State._make([0, 0, 0, None])  # the axes of states: what is common has none
 
-    def mapped(inputs: Inputs, states: Any, *shared: Any) -> Any:
-        def one_penalty(coefficients: tuple[Params, Params], states: Any) -> Any:
-            return jax.vmap(lambda state: function(inputs._replace(coefficients=coefficients), state, *shared))(states)
+
+def _over_runs(function: Callable[..., Any], axes: Any) -> Callable[..., Any]:
+    """vmap f(inputs, state) over penalties and starts; the data, the chart and what follows are shared.
+
+    axes: where the results have the penalties' axis, before that of the starts.
+    """
+
+    def mapped(inputs: Inputs, states: State, *shared: Any) -> Any:
+        def one_penalty(coefficients: tuple[Params, Params], states: State) -> Any:
+            def one(state: State) -> Any:
+                return function(inputs._replace(coefficients=coefficients), state, *shared)
+
+            return jax.vmap(one, (EACH,), axes)(states)
 
         if len(jax.tree.leaves(inputs.coefficients)[0]) == 1:  # a vmap over one makes products of a small network slow
-            return _added(one_penalty(*_taken((inputs.coefficients, states))))
-        return jax.vmap(one_penalty)(inputs.coefficients, states)
+            found = one_penalty(*_along(jnp.squeeze, (0, EACH), (inputs.coefficients, states)))
+            return _along(jnp.expand_dims, axes, found)
+        return jax.vmap(one_penalty, (0, EACH), axes)(inputs.coefficients, states)
 
     return mapped
 
 
-def penalized(coefficients: tuple[Params, Params]) -> bool:
-    """Whether any of the penalties with these α and β is more than 0."""
+def _along(function: Callable[[Array, int], Array], axes: Any, tree: Any) -> Any:
+    """function(leaf, axis) of the leaves with an axis; `axes` as vmap takes them."""
+
+    def each(axis: int | None, part: Any) -> Any:
+        return part if axis is None else jax.tree.map(lambda leaf: function(leaf, axis), part)
+
+    return jax.tree.map(each, axes, tree, is_leaf=_is_none)
+
+
+def penalized(coefficients: Any) -> bool:
+    """Whether any of the penalties with these α and β, or with these α, is more than 0."""
     return any(np.any(np.asarray(leaf)) for leaf in jax.tree.leaves(coefficients))
-
-
-def _taken(tree: Any) -> Any:
-    """What the leaves (1, …) hold."""
-    return jax.tree.map(lambda leaf: leaf[0], tree)
-
-
-def _added(tree: Any) -> Any:
-    """The inverse: leaves (1, …)."""
-    return jax.tree.map(lambda leaf: leaf[None], tree)
 
 
 @partial(jax.jit, static_argnames="program")
 def start(program: Program, inputs: Inputs, initial: Params) -> State:
     """The states before the first step, leaves (P, S, …)."""
+    first = jax.tree.map(lambda leaf: leaf[0], (inputs.coefficients, initial))
+    common = _common(program, inputs._replace(coefficients=first[0]), first[1])
 
     def begin(params: Params) -> State:
-        return State(params, _optimizers.init(program.optimizer, params), jnp.asarray(True))
+        whole = _optimizers.init(program.optimizer, params)
+        own = jax.tree.map(lambda shared, leaf: None if shared else leaf, common, whole)
+        shared = jax.tree.map(lambda shared, leaf: leaf if shared else None, common, whole)
+        # With dtypes that hold: what comes back from a store has no weak ones.
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype), State(params, own, jnp.asarray(True), shared))
 
-    num_penalties = len(jax.tree.leaves(inputs.coefficients)[0])
-    # With dtypes that hold: what comes back from a store has no weak ones.
-    states = jax.tree.map(lambda leaf: jnp.asarray(leaf, leaf.dtype), jax.vmap(begin)(initial))
-    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (num_penalties, *leaf.shape)), states)
+    states, num_penalties = jax.vmap(begin, out_axes=EACH)(initial), len(jax.tree.leaves(inputs.coefficients)[0])
+    return _along(lambda leaf, _: jnp.broadcast_to(leaf, (num_penalties, *leaf.shape)), EACH, states)
 
 
-@partial(jax.jit, static_argnames=("program", "count"))
-def advance(program: Program, count: int, inputs: Inputs, states: State, batches: Array | None) -> tuple[State, Any]:
-    """`count` blocks: record, then `record_every` steps. Returns the states after, records (P, S, count, …)."""
+def _is_none(node: Any) -> bool:
+    return node is None
 
-    def run(inputs: Inputs, state: State, batches: Array | None) -> tuple[State, Any]:
-        return jax.lax.scan(partial(_block, program, inputs), state, batches, length=count)
 
-    return _over_runs(run)(inputs, states, batches)
+def _common(program: Program, inputs: Inputs, params: Params) -> Any:
+    """Which leaves of an optimizer's state depend on no params, in no step: a tree of booleans.
+
+    They are computed once for all runs: Adam's powers of its counter cost a neuron more than all the rest of a step.
+    """
+
+    def two(params: Params, optimizer: Any) -> Any:
+        objective = partial(_objective, program, inputs, inputs.data)
+        slope = slope_at(program, inputs, params, inputs.data)[1]
+        moved = _optimizers.step(program.optimizer, params, optimizer, slope, inputs.coefficients, objective)
+        return _optimizers.init(program.optimizer, params), moved[1]
+
+    optimizer = _optimizers.init(program.optimizer, params)
+    traced = _jaxprs.flatten(two, (params, optimizer), _jaxprs.GROUPS)
+    count = len(jax.tree.leaves(params))
+    depending, own = set(traced.arguments[:count]), traced.arguments[count:]
+    while True:
+        reached = set(depending)
+        for node in traced.nodes:
+            if reached.intersection(filter(_jaxprs.is_value, node.inputs)):
+                reached.update(node.outputs)
+        found = {own[i % len(own)] for i, v in enumerate(traced.outputs) if _jaxprs.is_value(v) and v in reached}
+        if found <= depending:
+            return jax.tree.unflatten(jax.tree.structure(optimizer), [v not in depending for v in own])
+        depending |= found
+
+
+@partial(jax.jit, static_argnames=("program", "count", "last"))
+def advance(
+    program: Program, count: int, last: bool, inputs: Inputs, states: State, batches: Array | None
+) -> tuple[State, Any]:
+    """`count` blocks: record, then `record_every` steps; after the last of all, record once more.
+
+    Returns the states after, records (count, P, S, …): one array, which the caller need not copy.
+    """
+    block = _over_runs(partial(_block, program), (EACH, 0))
+
+    def one(carry: tuple[State, Any], read: tuple[Array, Array | None]) -> tuple[tuple[State, Any], None]:
+        states, records = carry
+        states, record = block(inputs, states, read[1])
+        return (states, _put(records, record, read[0])), None
+
+    shapes = jax.eval_shape(partial(measure_all, program), inputs, states)
+    records = jax.tree.map(lambda leaf: jnp.zeros((count + last, *leaf.shape), leaf.dtype), shapes)
+    (states, records), _ = jax.lax.scan(one, (states, records), (jnp.arange(count), batches))
+    return states, _put(records, measure_all(program, inputs, states), count) if last else records
+
+
+def _put(records: Any, record: Any, place: Array | int) -> Any:
+    return jax.tree.map(lambda all_, one: jax.lax.dynamic_update_index_in_dim(all_, one, place, 0), records, record)
 
 
 @partial(jax.jit, static_argnames="program")
 def measure_all(program: Program, inputs: Inputs, states: State) -> Any:
     """What is recorded of the states, leaves (P, S, …)."""
-    return _over_runs(lambda inputs, state: _measure(program, inputs, state)[0])(inputs, states)
+    return _over_runs(lambda inputs, state: _measure(program, inputs, state)[0], 0)(inputs, states)
 
 
 def _block(program: Program, inputs: Inputs, state: State, batches: Array | None) -> tuple[State, Any]:
@@ -125,7 +186,7 @@ def _block(program: Program, inputs: Inputs, state: State, batches: Array | None
 
 def _measure(program: Program, inputs: Inputs, state: State) -> tuple[dict[str, Any], Slope | None]:
     """(what is recorded here, the slope on the full data if it is also the next step's)."""
-    elsewhere = _optimizers.evaluation_point(state.optimizer, state.params)
+    elsewhere = _optimizers.evaluation_point(_whole(state), state.params)
     params = state.params if elsewhere is None else elsewhere
     risk, slope = slope_at(program, inputs, params, inputs.data)
     norm = _trees.norm(slope.gradient)
@@ -143,9 +204,19 @@ def slope_at(program: Program, inputs: Inputs, params: Params, batch: Batch) -> 
     risk, gradient = jax.value_and_grad(partial(_risk, program, inputs, batch))(params)
     if not program.penalized:
         return risk, Slope(gradient, risk, gradient)
+    objective = risk + _penalty(program, inputs, params).astype(risk.dtype)
     alpha, beta = inputs.coefficients
-    objective = risk + _penalties.value(alpha, beta, params).astype(risk.dtype)
-    return risk, Slope(gradient, objective, _penalties.subgradient(alpha, beta, params, gradient))
+    if program.kinked:
+        return risk, Slope(gradient, objective, _penalties.subgradient(alpha, beta, params, gradient))
+    smooth = jax.tree.map(lambda b, p, g: g.astype(b.dtype) + 2 * b * p.astype(b.dtype), beta, params, gradient)
+    return risk, Slope(gradient, objective, smooth)
+
+
+def _penalty(program: Program, inputs: Inputs, params: Params) -> Array:
+    alpha, beta = inputs.coefficients
+    if not program.kinked:
+        alpha = jax.tree.map(lambda a: np.zeros((), a.dtype), alpha)  # constants: XLA drops what they multiply
+    return _penalties.value(alpha, beta, params)
 
 
 def _risk(program: Program, inputs: Inputs, batch: Batch, params: Params) -> Array:
@@ -165,21 +236,32 @@ def total_weight(losses: Losses, params: Params, data: Batch) -> Array:
 def stepped(program: Program, inputs: Inputs, state: State, slope: Slope, batch: Batch) -> State:
     """The state after a step along a slope; as it is once something is not finite."""
 
-    def objective(params: Params) -> Array:
-        risk = _risk(program, inputs, batch, params)
-        if not program.penalized:
-            return risk
-        return risk + _penalties.value(*inputs.coefficients, params).astype(risk.dtype)
-
     def keep(new: Array, old: Array) -> Array:
         return jnp.where(alive, new, old)
 
     # 0·∞ and 0·NaN are NaN: the sum is finite where all entries are, and cheaper than a norm that cannot overflow.
     zeros = [jnp.sum(0 * leaf) for leaf in jax.tree.leaves(slope.gradient)]
     alive = state.alive & jnp.isfinite(slope.objective) & jnp.isfinite(_trees.total(zeros))
-    moved = _optimizers.step(program.optimizer, state.params, state.optimizer, slope, inputs.coefficients, objective)
-    params, optimizer = jax.tree.map(keep, moved, (state.params, state.optimizer))
-    return State(params, optimizer, alive)
+    objective, whole = partial(_objective, program, inputs, batch), _whole(state)
+    moved = _optimizers.step(program.optimizer, state.params, whole, slope, inputs.coefficients, objective)
+    params, optimizer = jax.tree.map(keep, moved, (state.params, whole))
+    if state.common is None:
+        return State(params, optimizer, alive)
+    own = jax.tree.map(lambda c, leaf: leaf if c is None else None, state.common, optimizer, is_leaf=_is_none)
+    common = jax.tree.map(lambda c, leaf: None if c is None else leaf, state.common, moved[1], is_leaf=_is_none)
+    return State(params, own, alive, common)
+
+
+def _whole(state: State) -> Any:
+    """The optimizer's state, with what is common."""
+    return state.optimizer if state.common is None else _trees.merged(state.optimizer, state.common)
+
+
+def _objective(program: Program, inputs: Inputs, batch: Batch, params: Params) -> Array:
+    risk = _risk(program, inputs, batch, params)
+    if not program.penalized:
+        return risk
+    return risk + _penalty(program, inputs, params).astype(risk.dtype)
 
 
 def first_step(program: Program, inputs: Inputs, params: Params) -> State:

@@ -6,7 +6,6 @@ import math
 import os
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import jax
@@ -93,7 +92,8 @@ def descend(
         inputs = _inputs(objective, penalties, record)
         grid = len(jax.tree.leaves(inputs.coefficients)[0]), len(jax.tree.leaves(initial)[0])
         same = objective.traced_losses, objective.reduction
-        every = record_every, _steps.penalized(inputs.coefficients)
+        alpha, _ = inputs.coefficients
+        every = record_every, _steps.penalized(inputs.coefficients), _steps.penalized(alpha)
         programs = [Program(*same, one, batch_size, objective.n, *every) for one in by_label.values()]
         plan = _blocks.plan(objective, grid, memory, steps, 0 if store is None else share.count)
         runs = Runs(objective, programs, inputs, initial, steps, key, plan)
@@ -123,6 +123,6 @@ def _in_memory(runs: Runs, devices: Sequence[Any], progress: bool | None) -> Map
 
 def _inputs(objective: Objective, penalties: Mapping[str, Penalty] | None, record: Chart | None) -> Inputs:
     sweep, _ = stacked(penalties_of(objective, penalties), _trees.floating(objective.params))
-    weight = jax.eval_shape(partial(_steps.total_weight, objective.traced_losses), objective.params, objective.data)
+    weight = _steps.total_weight.eval_shape(objective.traced_losses, objective.params, objective.data)
     unknown: Any = np.full((), np.nan, weight.dtype)  # a pass over the data, which a complete store does without
     return Inputs(objective.data, objective.params, unknown, (sweep.alpha, sweep.beta), record)

@@ -16,7 +16,7 @@ SHOWN = 3  # leaves that a message names; a model has hundreds
 
 def params_of(name: str, tree: Params) -> Params:
     """The tree with JAX arrays as leaves; raises as `checked` does."""
-    return jax.tree.map(jnp.asarray, checked(name, tree))
+    return jax.tree.map(_trees.as_array, checked(name, tree))
 
 
 def checked(name: str, tree: Params) -> Params:
@@ -115,7 +115,7 @@ def _as_floating(name: str, path: str, leaf: Any, like: Any) -> jax.Array:
     if not number:
         came = f"of dtype {leaf.dtype}" if hasattr(leaf, "dtype") else _checks.kind(leaf)
         raise TypeError(f"`{name}` leaf {path!r} is {came}; give real numbers.")
-    array, wide = jnp.asarray(leaf), _trees.wide(like)
+    array, wide = _trees.as_array(leaf), _trees.wide(like)
     return array if _trees.is_floating(array) and array.dtype.itemsize <= wide.itemsize else array.astype(wide)
 
 

@@ -1,6 +1,8 @@
 """What directions span: Gram–Schmidt on trees, and whether directions are zero, parallel or dependent."""
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -82,8 +84,9 @@ def lengths(origin: Params, directions: tuple[Params, ...]) -> list[float]:
 def _looked(origin: Params, directions: tuple[Params, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What `_look` finds of each leaf: (leaves, 1 + k), (leaves, k), (leaves, k, k). No square of these is 0 or inf."""
     leaves = [jax.tree.leaves(tree) for tree in (origin, *directions)]
+    look = _look if _is_large(leaves) else _look_here
     with jax.default_matmul_precision(None):  # nothing here depends on it, but another one would compile `_look` again
-        looked = jax.device_get([_look(*alike) for alike in zip(*leaves, strict=True)])
+        looked = jax.device_get([look(*alike) for alike in zip(*leaves, strict=True)])
     finite, peaks, products = zip(*looked, strict=True)
     return np.array(finite), np.array(peaks, np.float64), np.array(products, np.float64)
 
@@ -93,17 +96,31 @@ def _gram(shares: np.ndarray, products: np.ndarray) -> np.ndarray:
     return np.einsum("li,lij,lj->ij", shares, products, shares)
 
 
-@jax.jit
-def _look(origin: Array, *directions: Array) -> tuple[Array, Array, Array]:
+def _is_large(leaves: list[list[Array]]) -> bool:
+    """Whether looking at all entries takes longer than to compile what does, or they are spread over processes."""
+    every = [leaf for tree in leaves for leaf in tree]
+    return sum(leaf.nbytes for leaf in every) > _trees.COPIED or not all(leaf.is_fully_addressable for leaf in every)
+
+
+def _looking(xp: Any, origin: Any, *directions: Any) -> tuple[Any, Any, Any]:
     """Of one leaf: whether all is finite (1 + k,), the directions' largest entries (k,), ⟨dᵢ, dⱼ⟩ over these (k, k).
 
-    A program for each shape of leaf: one of the whole tree takes long to compile.
+    xp: NumPy, or JAX's. A program for each shape of leaf: one of the whole tree takes long to compile.
     """
     wide = [d.astype(_trees.wide(origin)) for d in directions]
-    peaks = [jnp.max(jnp.abs(d), initial=0.0) for d in wide]
-    units = [d / jnp.where(peak > 0, peak, jnp.ones_like(peak)) for d, peak in zip(wide, peaks, strict=True)]
-    products = jnp.stack([jnp.stack([jnp.sum(u * v) for v in units]) for u in units])
-    return jnp.stack([jnp.isfinite(d).all() for d in (origin, *wide)]), jnp.stack(peaks), products
+    peaks = [xp.max(xp.abs(d), initial=0.0) for d in wide]
+    units = [d / xp.where(peak > 0, peak, xp.ones_like(peak)) for d, peak in zip(wide, peaks, strict=True)]
+    products = xp.stack([xp.stack([xp.sum(u * v) for v in units]) for u in units])
+    return xp.stack([xp.isfinite(d).all() for d in (origin, *wide)]), xp.stack(peaks), products
+
+
+_look = jax.jit(partial(_looking, jnp))
+
+
+def _look_here(*leaves: Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`_looking` without compiling anything."""
+    with np.errstate(all="ignore"):  # of what is not finite the caller speaks
+        return _looking(np, *map(np.asarray, leaves))
 
 
 def _clearly_independent(cosines: np.ndarray) -> bool:

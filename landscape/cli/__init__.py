@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Any
 
+from landscape.cli import startup
 from landscape.tiles import stopping
 
 MISTAKE, INTERRUPTED, BROKEN_PIPE, TERMINATED = 2, 128 + signal.SIGINT, 128 + 13, 128 + signal.SIGTERM
@@ -32,8 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     args = None
     try:
-        with signals(), _short_warnings():
+        with signals(), _short_warnings(), startup.seldom_collecting():
             args = parser().parse_args(argv)
+            startup.settle_cache()
             status = _run(args)
             sys.stdout.flush()
             return status

@@ -19,7 +19,9 @@ _EXAMPLES = """examples:
 
 `landscape COMMAND --help` lists a command's options.
 Exit status: 0; 1 where a check fails; 2 for a mistake in what was asked; 130 or 143 after Ctrl-C or SIGTERM.
-With LANDSCAPE_TRACEBACK=1 in the environment a mistake is shown with the place in the code that found it."""
+With LANDSCAPE_TRACEBACK=1 in the environment a mistake is shown with the place in the code that found it.
+With JAX_COMPILATION_CACHE_DIR=FOLDER compiled programs are kept there, and the same command starts sooner the next
+time. Nothing bounds or empties the folder; nobody else should be able to write to it, since what it holds is run."""
 
 _OPTIMIZERS = "optimizers (η is the learning rate that NAME=η gives):\n" + "\n".join(
     f"  {name:<18} {what}" for name, what in specs.OPTIMIZERS.items()

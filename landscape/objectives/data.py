@@ -186,7 +186,7 @@ def as_data(data: Any) -> Batch:
         # What is mapped is not scanned: that would be a pass over it.
         if not is_mapped(leaf) and jnp.issubdtype(leaf.dtype, jnp.floating):
             _checks.finite(_labeled("data", name), np.asarray(leaf))
-    return jax.tree.map(lambda leaf: leaf if is_mapped(leaf) else jnp.asarray(leaf), data)
+    return jax.tree.map(lambda leaf: leaf if is_mapped(leaf) else _trees.as_array(leaf), data)
 
 
 def check_lengths(what: str, data: Batch) -> None:

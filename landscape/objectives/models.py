@@ -8,7 +8,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from landscape import _checks
+from landscape import _checks, _trees
 from landscape._trees import Params
 from landscape.objectives import activations
 from landscape.objectives.activations import Activation
@@ -105,10 +105,8 @@ def neuron(
     data = [_as_float(x), _as_float(y)]
     if weights is not None:
         data.append(_as_float(_checked_weights(weights, y)))
-    features = data[0] if x.ndim == 2 else data[0][:, None]
-    dtype = features.dtype
-    params = {"w": jnp.zeros(x.shape[1:], dtype), **({"b": jnp.zeros((), dtype)} if bias else {})}
-    columns = jnp.concatenate([features, jnp.ones_like(features[:, :1])], axis=1) if bias else features
+    dtype = data[0].dtype
+    params = {"w": np.zeros(x.shape[1:], dtype), **({"b": np.zeros((), dtype)} if bias else {})}
     return Objective(
         NeuronLosses(pointwise),
         tuple(data),
@@ -116,7 +114,7 @@ def neuron(
         penalty=Penalty() if penalty is None else penalty,
         reduction=reduction,
         predict=NeuronOutput(activations.activation(activation)),
-        structure=LinearModel(columns, data[1], pointwise, None if weights is None else data[2]),
+        structure=LinearModel(_columns(data[0], bias), data[1], pointwise, None if weights is None else data[2]),
     )
 
 
@@ -157,4 +155,13 @@ def _checked_weights(weights: ArrayLike, y: np.ndarray) -> np.ndarray:
 
 
 def _as_float(values: np.ndarray) -> Array:
-    return jnp.asarray(values, None if jnp.issubdtype(values.dtype, jnp.floating) else _checks.default_float())
+    floating = jnp.issubdtype(values.dtype, jnp.floating)
+    return _trees.as_array(values if floating else values.astype(_checks.default_float()))
+
+
+def _columns(x: Array, bias: bool) -> Array:
+    """The features x̃ (n, p): the inputs, and a column of ones for the bias. Of few examples nothing is compiled."""
+    xp = np if x.nbytes <= _trees.COPIED else jnp
+    features = xp.asarray(x).reshape(len(x), -1)
+    columns = xp.concatenate([features, xp.ones((len(x), 1), x.dtype)], axis=1) if bias else features
+    return _trees.as_array(columns)

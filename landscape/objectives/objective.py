@@ -304,7 +304,7 @@ def _checked_params(params: Params, prepare: Prepare | None) -> Params:
             )
         if jnp.iscomplexobj(leaf):
             raise TypeError(f"{described} complex; split it into a real and an imaginary part.")
-    params = jax.tree.map(jnp.asarray, params)
+    params = jax.tree.map(_trees.as_array, params)
     if not jax.tree.leaves(_trees.floating(params)):
         raise TypeError(
             f"`params` has no floating-point leaf ({_trees.layout(params)}), so nothing moves. Write 0.0 instead of 0."

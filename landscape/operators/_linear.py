@@ -12,9 +12,13 @@ from jax import Array
 
 from landscape import _trees
 from landscape._trees import Params
+from landscape.objectives import footprint
 from landscape.objectives.data import Batch, num_examples
 from landscape.objectives.objective import Losses, losses_and_weights, reduced
 from landscape.objectives.split import Split
+
+
+CACHED, NARROW = 2**20, 2**12  # bytes on the way to a gradient: of all examples, of one
 
 
 class Program(NamedTuple):
@@ -44,12 +48,11 @@ def linear(program: Program, inputs: Inputs) -> Callable[[Params], Params]:
     n = num_examples(inputs.data)
     if program.size >= n:
         apply, weight = _on_batch(program, inputs)
-        return lambda block: finished(program, inputs, block, _mapped(apply, block), weight)
+        return lambda block: finished(program, inputs, block, _mapped(program, inputs, apply, block), weight)
 
     def part(first: Array | int, size: int, block: Params) -> tuple[Params, Array]:
         cut = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, first, size), inputs.data)
-        apply, weight = _on_batch(program, inputs._replace(data=cut))
-        return _mapped(apply, block), weight
+        return share(program, inputs._replace(data=cut), block)
 
     def times(block: Params) -> Params:
         def add(i: Array, sums: Any) -> Any:
@@ -74,17 +77,34 @@ def times(program: Program, inputs: Inputs, block: Params) -> Params:
 
 
 @partial(jax.jit, static_argnames="program")
+def product(program: Program, inputs: Inputs, vector: Params) -> Params:
+    """That with a single vector: one call, where adding an axis and taking it away took a call for each leaf."""
+    block = jax.tree.map(lambda own, v: jnp.asarray(v, _trees.wide(own))[None], inputs.moving, vector)
+    return jax.tree.map(lambda leaf: leaf[0], linear(program, inputs)(block))
+
+
+@partial(jax.jit, static_argnames="program")
 def share(program: Program, inputs: Inputs, block: Params) -> tuple[Params, Array]:
     """(Σ wᵢBᵢv, Σ wᵢ) of one batch."""
     apply, weight = _on_batch(program, inputs)
-    return _mapped(apply, block), weight
+    return _mapped(program, inputs, apply, block), weight
 
 
-def _mapped(apply: Callable[[Params], Params], block: Params) -> Params:
+def _mapped(program: Program, inputs: Inputs, apply: Callable[[Params], Params], block: Params) -> Params:
     """apply to each of a block's vectors; to a single one without a batch dimension, which would slow its products."""
     if jax.tree.leaves(block)[0].shape[0] == 1:
         return jax.tree.map(lambda leaf: leaf[None], apply(jax.tree.map(lambda leaf: leaf[0], block)))
-    return jax.vmap(apply)(block)
+    return jax.lax.map(apply, block) if _one_by_one(program, inputs) else jax.vmap(apply)(block)
+
+
+def _one_by_one(program: Program, inputs: Inputs) -> bool:
+    """Whether vectors are better multiplied one after another: on a CPU, where what several compute leaves its cache,
+    unless what one computes of an example is so narrow that several make better products of matrices.
+    """
+    if jax.default_backend() != "cpu":
+        return False
+    shapes = _trees.shapes(inputs.params), _trees.shapes(inputs.data)
+    return footprint.computed(program.losses, *shapes) > max(CACHED, NARROW * num_examples(inputs.data))
 
 
 def finished(program: Program, inputs: Inputs, block: Params, total: Params, weight: Array) -> Params:

@@ -79,6 +79,9 @@ class Curvature:
         """
         moving = self.inputs.moving
         given = _parts.vector_like(moving, vector)
+        if self.resident:
+            with jax.default_matmul_precision(PRECISION):
+                return _linear.product(self.program, self.inputs, given)
         block = jax.tree.map(lambda own, v: jnp.asarray(v, _trees.wide(own))[None], moving, given)
         return jax.tree.map(lambda leaf: leaf[0], self.times(block))
 

@@ -74,9 +74,10 @@ def whole(
     used: so many cells are wanted, the first ones; all by default. The arrays end with the tile's shape.
     """
     grid = _grid(measures, positions, _padded(plan, positions))
-    cell = per_cell(measures, chart, data, plan.hoist, grid.dtype)
+    cell = per_cell(measures, chart, data, plan.hoist, grid[0].dtype)
 
-    def values(coordinates: Array, _: None) -> dict[str, Array]:
+    def values(at: tuple[Array, ...], _: None) -> dict[str, Array]:
+        coordinates = jnp.stack(at)
         return _variables(measures, plan, chart, data, sweep, coordinates, cell.sums(cell.terms, coordinates))
 
     return _on_tile(_over_cells(values, grid, None, plan.in_flight, used), measures, sweep, positions)
@@ -104,11 +105,11 @@ def steps(
 
     def through(i: Array, sums: Sums) -> Sums:
         batch = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, i * size, size), data)
-        cell = per_cell(measures, chart, batch, plan.hoist, grid.dtype)
+        cell = per_cell(measures, chart, batch, plan.hoist, grid[0].dtype)
         first = fresh & (i == batches[0])
 
-        def values(coordinates: Array, before: Sums) -> Sums:
-            new = cell.sums(cell.terms, coordinates)
+        def values(at: tuple[Array, ...], before: Sums) -> Sums:
+            new = cell.sums(cell.terms, jnp.stack(at))
             both = tuple(m.merge(a, b) for m, a, b in zip(parts, before, new, strict=True))
             return jax.tree.map(lambda n, m: jnp.where(first, n, m), new, both)
 
@@ -135,8 +136,8 @@ def finish(
 ) -> dict[str, Array]:
     """{variable: array} of a tile, from the sums over all data; `data` are given where curvature reads them again."""
 
-    def values(coordinates: Array, sums: Sums) -> dict[str, Array]:
-        return _variables(measures, plan, chart, data, sweep, coordinates, sums)
+    def values(at: tuple[Array, ...], sums: Sums) -> dict[str, Array]:
+        return _variables(measures, plan, chart, data, sweep, jnp.stack(at), sums)
 
     grid = _grid(measures, positions, jax.tree.leaves(sums)[0].shape[-1])
     out = _over_cells(values, grid, sums, plan.in_flight, used)
@@ -149,46 +150,55 @@ def _padded(plan: Plan, positions: tuple[Any, ...]) -> int:
     return cells + -cells % plan.in_flight
 
 
-def _grid(measures: Measures, positions: tuple[Array, ...], cells: int) -> Array:
-    """Coordinates of so many cells (cells, k) in the chart's order, the last one repeated."""
+def _grid(measures: Measures, positions: tuple[Array, ...], cells: int) -> tuple[Array, ...]:
+    """Coordinates of so many cells, each (cells,), in the chart's order; the last cell is repeated."""
     if positions[0].ndim == 2:  # scattered points
-        grid = jnp.asarray(positions[0])
+        along = list(jnp.asarray(positions[0]).T)
     else:
-        grid = jnp.stack([c.reshape(-1) for c in jnp.meshgrid(*positions, indexing="ij")], axis=1)
-        grid = grid[:, jnp.asarray(measures.order)]
-    return jnp.concatenate([grid, jnp.broadcast_to(grid[-1:], (cells - len(grid), grid.shape[1]))])
+        every = jnp.meshgrid(*positions, indexing="ij")
+        along = [every[i].reshape(-1) for i in measures.order]
+    return tuple(jnp.concatenate([c, jnp.broadcast_to(c[-1:], cells - len(c))]) for c in along)
 
 
 def _over_cells(
-    values: Callable[[Array, Any], Any], grid: Array, sums: Any, flying: int, used: Array | None = None
+    values: Callable[[tuple[Array, ...], Any], Any],
+    grid: tuple[Array, ...],
+    sums: Any,
+    flying: int,
+    used: Array | None = None,
 ) -> Any:
     """values(coordinates, sums) of every cell, `flying` of them vmapped at a time; arrays end with the cells.
 
     used: of so many, and what fills up the last chunk; of the others 0.
     """
-    mapped = jax.vmap(values, in_axes=(0, -1), out_axes=-1) if flying > 1 else _one_by_one(values)
+    mapped = jax.vmap(values, in_axes=-1, out_axes=-1) if flying > 1 else _one_by_one(values)
+    cells = len(grid[0])
+
+    def chunk(tree: Any, i: Any) -> Any:
+        return jax.tree.map(lambda a: jax.lax.dynamic_slice_in_dim(a, i * flying, flying, axis=-1), tree)
 
     # Not lax.map: it would stack the chunks in front, and putting the cells last then copies everything once more.
-    def fill(i: Array, filled: Any) -> Any:
-        at = i * flying
-        source = filled if alike else sums
-        here = jax.tree.map(lambda s: jax.lax.dynamic_slice_in_dim(s, at, flying, axis=-1), source)
-        new = mapped(jax.lax.dynamic_slice_in_dim(grid, at, flying), here)
-        return jax.tree.map(lambda f, n: jax.lax.dynamic_update_slice_in_dim(f, n, at, axis=-1), filled, new)
+    # The next chunk's coordinates are carried: XLA's CPU backend computes one number at a time in a loop that both
+    # reads and writes where an index says.
+    def fill(i: Array, carried: tuple[tuple[Array, ...], Any]) -> tuple[tuple[Array, ...], Any]:
+        coordinates, filled = carried
+        new = mapped(coordinates, chunk(filled if alike else sums, i))
+        put = partial(jax.lax.dynamic_update_slice_in_dim, start_index=i * flying, axis=-1)
+        return chunk(grid, i + 1), jax.tree.map(put, filled, new)
 
-    one = jax.tree.map(lambda s: s[..., :flying], sums)
-    shapes = jax.eval_shape(mapped, grid[:flying], one)
+    first = chunk(grid, 0)
+    shapes = jax.eval_shape(mapped, first, chunk(sums, 0))
     alike = jax.tree.structure(shapes) == jax.tree.structure(sums)  # sums to sums: in place
-    empty = sums if alike else jax.tree.map(lambda v: jnp.zeros((*v.shape[:-1], len(grid)), v.dtype), shapes)
-    chunks = len(grid) // flying if used is None else (used + flying - 1) // flying
-    return jax.lax.fori_loop(0, chunks, fill, empty)
+    empty = sums if alike else jax.tree.map(lambda v: jnp.zeros((*v.shape[:-1], cells), v.dtype), shapes)
+    chunks = cells // flying if used is None else (used + flying - 1) // flying
+    return jax.lax.fori_loop(0, chunks, fill, (first, empty))[1]
 
 
-def _one_by_one(values: Callable[[Array, Any], Any]) -> Callable[[Array, Any], Any]:
+def _one_by_one(values: Callable[[tuple[Array, ...], Any], Any]) -> Callable[[tuple[Array, ...], Any], Any]:
     """As if vmapped over one cell, without the dimension, which products and loops run slower with."""
 
-    def mapped(coordinates: Array, sums: Any) -> Any:
-        one = values(coordinates[0], jax.tree.map(lambda s: s[..., 0], sums))
+    def mapped(coordinates: tuple[Array, ...], sums: Any) -> Any:
+        one = values(*jax.tree.map(lambda s: s[..., 0], (coordinates, sums)))
         return jax.tree.map(lambda v: v[..., None], one)
 
     return mapped

@@ -9,7 +9,7 @@ from landscape import _cost
 
 # Measured on CPU (benchmarks/): the values of one operation over all cells in flight. Smaller, and starting the threads
 # costs more than the work; larger gains nothing. An accelerator wants far more cells to fill it.
-CHUNK_BYTES = {"cpu": 2**23}
+CHUNK_BYTES = {"cpu": 2**22}
 # What is computed once a batch is read in every cell: fastest out of a core's own cache (2 MiB here and there).
 TERMS_BYTES = {"cpu": 3 * 2**19}
 MANY = 64  # cells, from which on this pays for running sums between the batches

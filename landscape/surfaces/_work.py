@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import jax
@@ -61,7 +60,7 @@ class Work:
         shapes = ((size, *p.shape[1:]) for size, p in zip(task.tile_shape, task.positions, strict=True))
         positions = tuple(np.zeros(s, p.dtype) for s, p in zip(shapes, task.positions, strict=True))
         with self._settings.on(None):
-            values = _values_of(task, plan, positions)
+            values = _values_of(task, plan, positions, self._used(0))
         named = _dataset.named(_dataset.shapes(values), tuple(task.axes), self._swept, "split" in self._tiling.dims)
         return _dataset.expanded(named, task.measures.units)
 
@@ -80,7 +79,7 @@ class Work:
     def _fitting(self, tile: int, task: Task, split: int, halfway: Halfway) -> Mapping[str, np.ndarray]:
         """The tile with as many cells in flight as fit."""
         positions = self._tiling.take(dict(zip(task.axes, task.positions, strict=True)), tile)
-        used = self._tiling.cells(tile) if EVALUATION in task.axes else None  # of a list, which may be short
+        used = self._used(tile)
         while True:
             plan = self.plans[split]
             try:
@@ -98,15 +97,22 @@ class Work:
                     if self.plans[split] == plan:  # else another device has found out
                         self.plans[split] = plan._replace(in_flight=plan.in_flight // 2)
 
+    def _used(self, tile: int) -> int | None:
+        """The points of a list that a tile holds, which may be short; None: a grid's tile is full."""
+        return self._tiling.cells(tile) if EVALUATION in self._tasks[0].axes else None
 
-def _values_of(task: Task, plan: Plan, positions: tuple[np.ndarray, ...]) -> dict[str, jax.ShapeDtypeStruct]:
+
+def _values_of(
+    task: Task, plan: Plan, positions: tuple[np.ndarray, ...], used: int | None
+) -> dict[str, jax.ShapeDtypeStruct]:
     """Shapes and dtypes of a tile's values, traced."""
     if plan.batch_size >= task.n:
         everything = _data.first_batch(task.data)
-        return jax.eval_shape(partial(_cells.whole, task.measures, plan), task.chart, everything, task.sweep, positions)
+        # With all arguments, as a tile has them: what is traced here is then what is compiled there.
+        return _cells.whole.eval_shape(task.measures, plan, task.chart, everything, task.sweep, positions, used)
     sums = jax.eval_shape(lambda: _cells.no_sums(task.cost, plan, positions))
     again = _data.first_batch(task.data) if task.measures.curved is not None else None
-    return jax.eval_shape(partial(_cells.finish, task.measures, plan), task.chart, task.sweep, positions, sums, again)
+    return _cells.finish.eval_shape(task.measures, plan, task.chart, task.sweep, positions, sums, again, used)
 
 
 def _through(

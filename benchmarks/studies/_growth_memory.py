@@ -1,0 +1,45 @@
+"""What a call needs beside its compilation, which in a first call hides everything smaller."""
+
+import contextlib
+import ctypes
+import gc
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from benchmarks.harness.cost import counted
+
+TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of mallopt(3)
+SMALL, LARGE = 2**17, 2**25  # bytes: where glibc's thresholds begin, and where its own adjustment of them ends
+
+
+def peak_bytes(call: Callable[[], Any]) -> int | None:
+    """Memory at the peak of a call whose program is compiled, above what was held before; None where nobody knows."""
+    with _returned_at_once():
+        call()  # whatever was kept for reuse goes back when it is freed
+        gc.collect()  # a data set with its cycles would be freed halfway
+        _trim()
+        with counted() as cost:
+            call()
+    return cost.peak_bytes
+
+
+@contextlib.contextmanager
+def _returned_at_once() -> Iterator[None]:
+    """Have memory go back to the system once it is freed: reused, it would not be seen. Only glibc can do so."""
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "mallopt"):
+        yield
+        return
+    library.mallopt(MMAP_THRESHOLD, SMALL)
+    library.mallopt(TRIM_THRESHOLD, SMALL)
+    try:
+        yield
+    finally:
+        library.mallopt(MMAP_THRESHOLD, LARGE)
+        library.mallopt(TRIM_THRESHOLD, 2 * LARGE)
+
+
+def _trim() -> None:
+    library = ctypes.CDLL(None)
+    if hasattr(library, "malloc_trim"):
+        library.malloc_trim(0)
