@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from benchmarks.harness.compare import compare_command
 from benchmarks.harness.readme import report_command
 from benchmarks.harness.report import Report
 from benchmarks.harness.ways import BACKENDS, DTYPES
-from benchmarks.studies import compression, growth, interpolation, many_starts, minima, trainability
+from benchmarks.studies import compression, growth, growth_figure, interpolation, many_starts, minima, trainability
 from benchmarks.workloads import curvature, descent, latency, neuron, planes, scaling
 
 RESULTS = Path(__file__).parent / "results"
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             found = _measured(name, options.size, asked)
             print(report.markdown(found))
             if folder is not None:
-                print(f"\nWritten: {report.write(found, folder)}")
+                _keep(found, folder)
             print(flush=True)
             wrong |= not all(row.right for row in found.rows if row.is_ours)
     return int(wrong)
@@ -80,7 +81,15 @@ def _measured(name: str, size: str, asked: Asked) -> Report:
         return workload.run(getattr(workload, size), asked)
     study = STUDIES[name]
     repeats = asked.repeats or (1 if size == "SMOKE" else study.REPEATS)
-    return study.run(getattr(study, size), repeats, asked.progress)
+    return replace(study.run(getattr(study, size), repeats, asked.progress), name=name)
+
+
+def _keep(found: Report, folder: Path) -> None:
+    path = report.write(found, folder)
+    print(f"\nWritten: {path}")
+    if found.name == "growth":
+        growth_figure.save(path, path.with_suffix(".png"))
+        print(f"Written: {path.with_suffix('.png')}")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,11 +11,13 @@ import pytest
 import landscape as ls
 from benchmarks.contestants import curvature_peers, peers
 from benchmarks.contestants.curvature_peers import AS_IS, LANDSCAPER, PYHESSIAN
-from benchmarks.harness import report, timing
+from benchmarks.harness import case, report, timing
+from benchmarks.harness.asked import Asked
 from benchmarks.problems import trained
 from benchmarks.problems.trained import Exact, Pairs
 from benchmarks.workloads import curvature
 
+ALONE = Asked(("jax-cpu",), ("float32",), 1, lambda line: None)
 PARTS = "_eigenpairs", "_density", "_products", "_map"
 
 
@@ -29,7 +31,7 @@ def as_users_write():
 @pytest.fixture(scope="module")
 def problem():
     """Of 235 params."""
-    sizes = curvature.QUICK
+    sizes = curvature.SMOKE
     return trained.trained(sizes.layers, sizes.examples, sizes.epochs)
 
 
@@ -38,12 +40,6 @@ def matrix(problem):
     """Its Hessian, in float64."""
     with jax.enable_x64(True):
         return np.asarray(jax.jit(jax.hessian(problem.loss))(jnp.asarray(np.asarray(problem.point), jnp.float64)))
-
-
-@pytest.fixture
-def alone(monkeypatch):
-    """Without the peers."""
-    monkeypatch.setattr(peers, "missing", lambda: "nobody there")
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +51,10 @@ def process():
         yield process
 
 
-def test_a_quick_run_has_right_answers_and_says_who_is_absent(monkeypatch, alone, problem):
+def test_a_tiny_run_has_right_answers(monkeypatch, problem):
     monkeypatch.setattr(curvature, "trained", lambda *sizes: problem)
-    found = curvature.run(curvature.QUICK, 1, lambda line: None)
-    by = [row.by for row in found.rows]
+    found = curvature.run(curvature.SMOKE, ALONE)
+    by = [row.by.removeprefix("jax-cpu float32, ") for row in found.rows]
     loops = [f"{curvature.EIGSH}, {way}{how}" for way in ("jvp of grad", "linearized") for how in ("", ", tuned")]
     assert by[:4] == [curvature.PAIRS, curvature.LOOSELY, curvature.DENSITY, curvature.PRODUCT]
     assert by[-5:] == [curvature.MAP, *loops]
@@ -67,7 +63,7 @@ def test_a_quick_run_has_right_answers_and_says_who_is_absent(monkeypatch, alone
     assert residuals[0] < curvature.TOLERANCE and residuals[1] < 1e-2
     assert (residuals[-5:] < 1.1 * curvature.TOLERANCE).all()
     printed = report.markdown(found)
-    for said in ("skipped: nobody there", "standard errors off", "products a cell", "too small"):
+    for said in ("standard errors off", "products a cell", "too small"):
         assert said in printed
 
 
@@ -75,9 +71,9 @@ def test_sizes_that_are_judged_have_targets(monkeypatch, problem):
     monkeypatch.setattr(curvature, "trained", lambda *sizes: problem)
     for part in PARTS:
         target = report.Target(part, 1.0, 2.0, "×", more=True)
-        monkeypatch.setattr(curvature, part, lambda *of, target=target: curvature.Found([], [target]))
-    monkeypatch.setattr(curvature, "busy", lambda where: ["busy"])
-    found = curvature.run(replace(curvature.QUICK, judged=True), 1, lambda line: None)
+        monkeypatch.setattr(curvature, part, lambda *of, target=target: case.Part([], [target]))
+    monkeypatch.setattr(case, "busy", lambda where: ["busy"])
+    found = curvature.run(replace(curvature.SMOKE, judged=True), ALONE)
     assert [target.claim for target in found.targets] == list(PARTS) and found.notes[-1] == "busy"
 
 
@@ -130,7 +126,7 @@ def test_a_compiled_loop_of_products_ends_at_the_largest_eigenvalue(problem, mat
 
 def test_operations_are_those_of_the_products(problem):
     """As XLA counts them for one product but for what is no product of matrices."""
-    sizes = replace(curvature.QUICK, layers=(64, 32, 10))
+    sizes = replace(curvature.SMOKE, layers=(64, 32, 10))
     network = ls.mlp(sizes.layers, activation="tanh", output="softmax", loss="cross_entropy")
     larger = replace(problem, network=network, params=network.init(jax.random.key(0)))
     at, vector = jax.jit(lambda point: jax.linearize(jax.grad(larger.loss), point)[1]), jnp.ones_like(larger.point)

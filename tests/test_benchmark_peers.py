@@ -146,7 +146,7 @@ def test_the_same_problem_is_written_once(fake):
 
 @pytest.mark.parametrize("at_once", [True, False])
 def test_what_a_peer_raises_is_an_answer(fake, at_once):
-    with pytest.raises(PeerError, match="^raises: ArithmeticError: no pivot$"):
+    with pytest.raises(PeerError, match=r"^raises: ArithmeticError: no pivot$"):
         fake.prepare("raises", numbers(0), at_once=at_once)()
     np.testing.assert_array_equal(fake.prepare("double", numbers(1), loud=False)().answer["answer"], [2])
 

@@ -1,5 +1,7 @@
 """Compile nothing: what is rebuilt, or has other numbers of the same shapes, runs the code that is there."""
 
+import itertools
+
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -87,12 +89,13 @@ def test_descend_compiles_once(compilations):
     """The same optimizer object: objective, penalty and starts may have other values."""
     sgd, prox = optax.sgd(0.1), ls.proximal_gradient(0.1)
     start = {"w": jnp.float32(0.0), "b": jnp.float32(0.0)}
-    for optimizer in (sgd, prox):
-        ls.descend(neuron(penalty=ls.l2(0.1)), optimizer, start, 7)
+    for optimizer, penalty in itertools.product((sgd, prox), (ls.l2(0.1), ls.l1(0.1))):  # |θ| makes another program
+        ls.descend(neuron(penalty=penalty), optimizer, start, 7)
     with compilations() as tally:
         other = {"w": jnp.float32(1.0), "b": jnp.float32(-2.0)}
         for optimizer in (sgd, prox, ls.proximal_gradient(0.1)):  # the last is equal by value
             ls.descend(neuron(seed=4, penalty=ls.l1(0.7)), optimizer, other, 7)
+            ls.descend(neuron(seed=6, penalty=ls.l2(0.3)), optimizer, other, 7)
             ls.descend(neuron(seed=5), optimizer, other, 7, penalties=ls.elastic_net(0.1, 0.2))
     assert tally.count == 0
 

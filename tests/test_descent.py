@@ -107,6 +107,44 @@ def test_many_starts_are_many_single_runs():
             assert_close(together.params["w"][j, i], alone.params["w"], eps=4, scale=1.0)
 
 
+COUNTING = {  # optimizers with counters: of steps, which all runs share; of what happens to each run, which they do not
+    "adam with a schedule": (optax.adam(optax.cosine_decay_schedule(0.3, 15)), 2),
+    "noise": (optax.noisy_sgd(0.1, key=0), 2),  # counter and key
+    "three gradients a step": (optax.MultiSteps(optax.adam(0.1), 3).gradient_transformation(), None),
+    "a plateau of its own": (optax.chain(optax.adam(0.1), optax.contrib.reduce_on_plateau(patience=1)), 1),
+    "steps refused": (optax.apply_if_finite(optax.adam(0.1), 3), 0),
+}
+
+
+@pytest.mark.lenient("optax's Adam raises a float32 to an int32 power")
+@pytest.mark.parametrize("name", COUNTING)
+def test_counters_are_shared_by_those_runs_alone_that_may_share_them(name):
+    """Many runs, one of which soon stops, are as many single ones; Adam's counter is one number."""
+    optimizer, shared = COUNTING[name]
+    objective = ls.function(lambda p: jnp.log(p["u"]) + p["u"] ** 2, {"u": 1.0})  # no number below 0
+    starts = {"u": np.array([2.0, -1.0, 0.75], np.float32)}
+    together = ls.descend(objective, optimizer, starts, STEPS, penalties={"a": ls.l2(0.1), "b": ls.l2(0.5)})
+    assert not together.data.finite[:, 1].any()
+    for i, start in enumerate(starts["u"]):
+        alone = ls.descend(objective, optimizer, {"u": start}, STEPS, penalties=ls.l2(0.5))
+        assert_close(together.params["u"][1, i], alone.params["u"], eps=64, scale=1.0)
+    inputs = _steps.Inputs(None, objective.params, jnp.float32(1), ({"u": jnp.zeros(1)}, {"u": jnp.zeros(1)}), None)
+    program = _steps.Program(objective.traced_losses, "mean", optimizer, None, 1, 1)
+    common = jax.tree.leaves(_steps.start(program, inputs, starts).common)
+    assert all(leaf.ndim == 0 for leaf in common)
+    assert shared is None or len(common) == shared
+
+
+def test_without_an_l1_penalty_the_paths_are_the_same():
+    """Beside l1 the subgradient has its kinks; alone, l2 is differentiated as it is: also where w is exactly 0."""
+    starts = STARTS | {"w": np.array([1.0, 0.0, -3.0], np.float32)}
+    beside = ls.descend(PAIR, SGD, starts, STEPS, penalties={"l2": ls.l2(0.3), "l1": ls.l1(0.1)})
+    alone = ls.descend(PAIR, SGD, starts, STEPS, penalties=ls.l2(0.3))
+    for name in ("risk", "objective", "gradient_norm"):
+        assert_close(beside.data[name][0], alone.data[name].to_numpy(), eps=4, scale=1.0)
+    assert_close(beside.params["w"][0], alone.params["w"], eps=4, scale=1.0)
+
+
 def test_a_mapping_of_penalties_replaces_the_objectives_own():
     """They are not added."""
     ridge = PAIR.with_penalty(ls.l2(5.0))

@@ -211,7 +211,7 @@ def test_cells_that_are_not_finite_stay_and_are_flagged():
     surface = ls.evaluate(objective, ls.axes_plane(objective.params, "u", "v"), axes, penalties={"λ=1": ls.l2(1.0)})
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         expected = np.log(axes["u"])[:, None] + np.exp(axes["v"]).astype("f4").astype("f8")[None]
-    expected[1, 2] = surface.risk[1, 2]  # −∞ + exp(1000): NaN, or −∞ where XLA puts exp's last product and the sum in one
+    expected[1, 2] = surface.risk[1, 2]  # −∞ + exp(1000): NaN, or −∞ where exp's last product and the sum are one
     assert not np.isfinite(expected[1, 2])
     assert_close(surface.risk, expected, scale=1.0)
     assert surface.finite.dtype == bool

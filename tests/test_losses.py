@@ -88,6 +88,16 @@ def test_three_derivatives_of_cross_entropy(z, label, dtype):
         )
 
 
+def test_going_backward_a_slope_of_cross_entropy_ends_in_a_division_that_changes_nothing():
+    """By a number that is 1 but not known to be; the slope is the residual to the last bit, for all z."""
+    z = jnp.array([-jnp.inf, -100.0, -3.0, -0.0, 0.0, 1e-6, 20.0, jnp.inf, jnp.nan], jnp.float32)
+    for label in (0.0, 0.3, 1.0):
+        y = jnp.full_like(z, label)
+        slope = jax.grad(lambda z, y=y: CROSS_ENTROPY(z, y).sum())
+        assert jax.make_jaxpr(slope)(z).eqns[-1].primitive.name == "div"
+        assert np.array_equal(slope(z), ls.activation("sigmoid").residual(z, y), equal_nan=True)
+
+
 @pytest.mark.parametrize("label", [0.0, 1.0, 0.25])
 @pytest.mark.parametrize("name", ["identity", "sigmoid", "tanh", "softplus"])
 def test_two_derivatives_of_squared_errors_at_zero(name, label, dtype):

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from jax.flatten_util import ravel_pytree
 
 import landscape as ls
+from landscape.operators import _linear
 from tests import problems, spectra
 from tests.architectures import ARCHITECTURES
 
@@ -276,6 +277,22 @@ def test_an_operator_is_linear_and_symmetric(seed):
         np.testing.assert_allclose(flat(both), 2 * flat(operator(u)) - 3 * flat(operator(v)), atol=1e-12)
         np.testing.assert_allclose(flat(v) @ flat(operator(u)), flat(u) @ flat(operator(v)), atol=1e-12)
         assert operator.size == 24 and operator.name == "Hessian"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_vectors_one_after_another_are_vectors_together(monkeypatch, x64, kind):
+    """What a CPU does where a product is large; in batches too, the last of which is smaller."""
+    objective = network("float64", penalty=ls.l2(0.1))
+    block = jax.tree.map(lambda leaf: jnp.arange(3.0 * leaf.size).reshape(3, *leaf.shape), objective.params)
+    for batch_size in (None, 5):
+        operator = ls.curvature(objective, objective.params, kind=kind, batch_size=batch_size)
+        together = _linear.linear(operator.program, operator.inputs)(block)
+        with monkeypatch.context() as large:
+            large.setattr(_linear, "CACHED", 0)
+            large.setattr(_linear, "NARROW", 0)
+            assert _linear._one_by_one(operator.program, operator.inputs) == (jax.default_backend() == "cpu")
+            after = _linear.linear(operator.program, operator.inputs)(block)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12), together, after)
 
 
 def test_vectors_like_the_params_or_like_the_chosen_leaves():

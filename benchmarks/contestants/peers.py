@@ -63,6 +63,8 @@ class Peers:
             raise RuntimeError(missing())
         # Their environment has nothing of ours on its path.
         own = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        # By default threads spin where they wait for each other: up to 90 times as long, where others need the cores.
+        own.setdefault("OMP_WAIT_POLICY", "passive")
         with contextlib.ExitStack() as stack:
             self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             self._said = stack.enter_context((self._folder / "stderr").open("w+", errors="replace"))

@@ -10,10 +10,7 @@ from typing import Any
 
 import jax
 
-PACKAGES = (
-    *("jax", "jaxlib", "numpy", "scipy", "optax", "xarray", "jax-landscape"),
-    *("torch", "loss-landscapes", "pyhessian", "landscaper"),
-)
+PACKAGES = (*("jax", "jaxlib", "numpy", "scipy", "optax", "xarray", "jax-landscape"),)
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "XLA_FLAGS")
 BUSY = 0.25  # of the cores, by others
 

@@ -26,7 +26,7 @@ class Fit(NamedTuple):
         return self.fixed + self.scale * np.asarray(sizes, float) ** self.exponent
 
     def __str__(self) -> str:
-        return f"{self.exponent:.2f} ± {self.error:.2f}"
+        return f"{self.exponent:z.2f} ± {self.error:.2f}"
 
 
 class Curve(NamedTuple):

@@ -23,6 +23,7 @@ from benchmarks.studies._growth_questions import Call, Question
 REPEATS = 5
 AGREE = 2e-4  # of a risk in float32, through many layers and over a million examples
 TWICE = 2.0  # what the data take themselves
+MEASURED = "times in exponents are core times; memory is that of a call whose program is compiled"
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def run(sizes: Sizes, repeats: int, progress: Progress) -> Report:
     growing = {
         question: found[question.title] for question in asked if not question.title.startswith((FULL_GRID, PLANE))
     }
-    notes = [*_notes(growing), *_exponential(found, sizes.full_side)]
+    notes = [*_notes(growing), *_exponential(found, sizes.full_side), MEASURED]
     if not sizes.judged:
         return Report("growth", asdict(sizes), rows, [], [*notes, "too small to judge growth by"], where)
     return Report("growth", asdict(sizes), rows, list(_targets(growing)), [*notes, *busy(where)], where)

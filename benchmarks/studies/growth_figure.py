@@ -108,7 +108,7 @@ def _panel(axes: Axes, curve: Curve, letter: str, unseen: int) -> Axes:
 def _exponent(axes: Axes, what: str, fit: Fit) -> None:
     """In a corner, under whatever is measured."""
     place = {"time": (0.04, 0.965, "left", "top"), "memory": (0.97, 0.035, "right", "bottom")}[what]
-    text = rf"{what} $\propto n^{{{fit.exponent:.2f}\pm{fit.error:.2f}}}$"
+    text = rf"{what} $\propto n^{{{fit.exponent:z.2f}\pm{fit.error:.2f}}}$"
     look: dict[str, Any] = {"color": LOOKS[what].color, "fontsize": 7.5, "ha": place[2], "va": place[3], "zorder": 1}
     ground = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
     axes.text(*place[:2], text, transform=axes.transAxes, bbox=ground, **look)

@@ -1,28 +1,35 @@
-"""Planes of networks: `landscape` beside the loop one writes in JAX oneself, and beside other tools.
+"""Planes of networks: `landscape` on every device and in every dtype, the loop one writes oneself, other tools.
 
-All see the same weights, directions, data and cells, in float32 on all cores, and take turns in one process. Every
-answer is compared with float64.
+All see the same weights, directions, data and cells, on all cores, and take turns. Every answer is compared with
+float64.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.contestants import peers, plain_loop
+from benchmarks.contestants import numpy_loop, peers, plain_loop
 from benchmarks.harness import report
-from benchmarks.harness.environment import busy, environment
-from benchmarks.harness.report import Progress, Report, Row, Target
-from benchmarks.harness.timing import Timed, race, ratio
+from benchmarks.harness.asked import Asked, torch
+from benchmarks.harness.case import Case, Part, floor, gather, measure, measure_all
+from benchmarks.harness.limits import Work
+from benchmarks.harness.report import Report, Target
+from benchmarks.harness.timing import Timed, ratio
+from benchmarks.harness.ways import Way, computing, device
 from benchmarks.problems import networks
+from benchmarks.problems.network_work import work
 from benchmarks.problems.networks import Problem
 from benchmarks.workloads import memory_mapped
 
 REPEATS = 5
-OURS, PLAIN = "landscape", plain_loop.NAME
-TOLERANCE = 1e-5, 1e-6  # relative and absolute, of a risk in float32
+OURS = Way("jax-cpu", "float32")
+PLAIN = plain_loop.NAME
+# Relative and absolute, of a mean over examples. bfloat16 has 8 bits, in weights, products and losses.
+TOLERANCE = {"float32": (1e-5, 1e-6), "float64": (1e-12, 1e-13), "bfloat16": (0.05, 0.05)}
 DERIVATIVES = "risk", "slope", "plane_hessian"
 CHECKED = 100  # cells, where the truth is slow
 
@@ -50,6 +57,15 @@ FULL = Sizes(
     judged=True,
 )
 QUICK = Sizes(
+    wide=(784, 256, 2000, 9),
+    digits=(128, 1797, 25),
+    images=((16, 32), 512, 9),
+    squared=(128, 1797, 11),
+    linear=((100, 1000), 500, (21, 51)),
+    on_disk=(100_000, 64, 21),
+    judged=True,
+)
+SMOKE = Sizes(
     wide=(20, 6, 30, 3),
     digits=(6, 40, 4),
     images=((2, 3), 20, 3),
@@ -60,48 +76,24 @@ QUICK = Sizes(
 )
 
 
-class Found(NamedTuple):
-    """What a part of the run adds to the report."""
-
-    rows: Sequence[Row] = ()
-    targets: Sequence[Target] = ()
-    notes: Sequence[str] = ()
-
-
-def run(sizes: Sizes, repeats: int, progress: Progress) -> Report:
-    """Measure everything; `progress` is told what is being measured."""
-    where = environment()
-    with peers.started() as process:
-        parts = _parts(sizes, repeats, process)
-        found = []
-        for name, part in parts.items():
-            progress(name)
-            found.append(part())
-    rows, targets, notes = ([item for part in found for item in part[i]] for i in range(3))
-    notes = [*([f"skipped: {peers.missing()}"] if peers.missing() else []), *notes]
-    if sizes.judged:
-        return Report("planes", asdict(sizes), rows, targets, [*notes, *busy(where)], where)
-    return Report("planes", asdict(sizes), rows, [], [*notes, "these sizes are too small to judge speed by"], where)
-
-
-def _parts(sizes: Sizes, repeats: int, process: peers.Peers | None) -> dict[str, Callable[[], Found]]:
+def run(sizes: Sizes, asked: Asked) -> Report:
+    """Measure everything that was asked for."""
     digits = _digits(*sizes.digits)
-    return {
-        "a wide perceptron": partial(_wide, *sizes.wide, repeats, process),
-        "a perceptron on digits": partial(_against_all, digits, repeats, process, over_package=8),
-        "its slopes and Hessians": partial(_derivatives, digits, repeats),
-        "a convolutional network": partial(_images, *sizes.images, repeats, process),
-        "a network where nothing hoists": partial(_nothing_hoists, *sizes.squared, repeats),
-        "linear models": partial(_linear, *sizes.linear, repeats),
-        "a data set on disk": partial(_on_disk, *sizes.on_disk, repeats),
-    }
+    parts: list[Callable[[], Part]] = [
+        partial(_wide, *sizes.wide, asked),
+        partial(_against_all, digits, asked, over_package=8, over_floor=2),
+        partial(_derivatives, digits, asked),
+        partial(_images, *sizes.images, asked),
+        partial(_nothing_hoists, *sizes.squared, asked),
+        partial(_linear, *sizes.linear, asked),
+        partial(_on_disk, *sizes.on_disk, asked),
+    ]
+    return gather("planes", sizes, parts, asked)
 
 
-def _wide(
-    inputs: int, hidden: int, examples: int, side: int, repeats: int, process: peers.Peers | None = None
-) -> Found:
+def _wide(inputs: int, hidden: int, examples: int, side: int, asked: Asked) -> Part:
     problem = networks.perceptron(f"MLP {inputs}-{hidden}-10", networks.noise(examples, inputs), hidden, side)
-    return _against_all(problem, repeats, process, over_plain=10, over_package=15)
+    return _against_all(problem, asked, over_plain=10, over_package=15, over_floor=2)
 
 
 def _digits(hidden: int, examples: int, side: int, first: str = "dense") -> Problem:
@@ -110,66 +102,101 @@ def _digits(hidden: int, examples: int, side: int, first: str = "dense") -> Prob
     return networks.perceptron(name, networks.digits(examples), hidden, side, first)
 
 
-def _images(
-    channels: tuple[int, int], examples: int, side: int, repeats: int, process: peers.Peers | None = None
-) -> Found:
+def _images(channels: tuple[int, int], examples: int, side: int, asked: Asked) -> Part:
     problem = networks.convolutional(networks.digits(examples, images=True), channels, side)
-    return _against_all(problem, repeats, process, over_plain=2)
+    return _against_all(problem, asked, over_plain=2)
 
 
-def _nothing_hoists(hidden: int, examples: int, side: int, repeats: int) -> Found:
+def _nothing_hoists(hidden: int, examples: int, side: int, asked: Asked) -> Part:
     """Weights that enter squared: not affine, so all is to be done in every cell, and no worse than by the loop."""
     problem = _digits(hidden, examples, side, "squared")
-    timed = race(_ours(problem) | plain_loop.loops(problem), repeats)
+    timed, rows = measure(_case(problem, _ours(problem, asked) | _loops(problem, asked)), asked, REPEATS)
     plain = _fastest(timed, PLAIN)
-    claim = f"{problem.title}, nothing to hoist, time over that of {plain}"
-    rows = _rows(problem, timed, plain_loop.truth(problem)[0])
-    return Found(rows, [Target(claim, ratio(timed[OURS], timed[plain]), 1.05, "×")])
+    if OURS not in timed or plain is None:
+        return Part(rows)
+    claim = f"{problem.title}, nothing to hoist, time over that of the {plain.setting}"
+    return Part(rows, [Target(claim, ratio(timed[OURS], timed[plain]), 1.05, "×")])
 
 
 def _against_all(
     problem: Problem,
-    repeats: int,
-    process: peers.Peers | None = None,
+    asked: Asked,
     over_plain: float | None = None,
     over_package: float | None = None,
-) -> Found:
-    """The risk by everybody; at least so many times faster than the fastest plain loop, and than loss-landscapes."""
-    timed = race(_ours(problem) | plain_loop.loops(problem) | peers.planes(process, problem), repeats)
-    truth, targets = plain_loop.truth(problem)[0], []
-    for opponent, limit in ((PLAIN, over_plain), (peers.PACKAGE, over_package)):
-        by = _fastest(timed, opponent)
-        if by and limit:
-            claim = f"{problem.title}, speed over that of {by}"
-            targets.append(Target(claim, ratio(timed[by], timed[OURS]), limit, "×", more=True))
-    return Found(_rows(problem, timed, truth), targets, _walked(problem, timed, truth))
+    over_floor: float | None = None,
+) -> Part:
+    """The risk by everybody: speed over the fastest loop and package, time over that of the nonlinearity alone."""
+    calls = _ours(problem, asked) | _loops(problem, asked) | numpy_loop.planes(problem)
+    calls |= torch(peers.planes(asked.tools, problem))
+    case = _case(problem, calls)
+    timed, rows = measure(case, asked, REPEATS)
+    targets: list[Target] = []
+    if OURS in timed:
+        for opponent, limit in ((PLAIN, over_plain), (peers.PACKAGE, over_package)):
+            by = _fastest(timed, opponent)
+            if by and limit:
+                claim = f"{problem.title}, speed over that of {by.by}"
+                targets.append(Target(claim, ratio(timed[by], timed[OURS]), limit, "×", more=True))
+        if over_floor:
+            least = floor(Work(tanh=work(problem).tanh), OURS)
+            claim = f"{problem.title}, time over that of its tanh alone"
+            targets.append(Target(claim, timed[OURS].median / least, over_floor, "×"))
+    return Part(rows, targets, _walked(problem, timed, np.asarray(case.truth(OURS))))
 
 
-def _ours(problem: Problem) -> dict[str, Any]:
-    return {OURS: lambda: problem.evaluate()[0]}
+def _ours(problem: Problem, asked: Asked) -> dict[Way, Callable[[], Any]]:
+    ways = [Way(backend, dtype) for backend in asked.devices for dtype in asked.dtypes]
+    return {way: partial(_first, _evaluation(problem, way)) for way in ways}
 
 
-def _fastest(timed: dict[str, Timed], opponent: str) -> str:
-    """Of the ways in which an opponent ran, the one of least median; "" where it did not."""
-    ways = [by for by in timed if by.startswith(opponent)]
-    return min(ways, key=lambda by: timed[by].median, default="")
+def _first(evaluated: Callable[[], list[np.ndarray]]) -> np.ndarray:
+    return evaluated()[0]
 
 
-def _rows(problem: Problem, timed: dict[str, Timed], truth: np.ndarray, every: int = 1) -> list[Row]:
-    """Times per cell, how many times faster than the opponents' fastest, errors (the truth is of every so manyth)."""
-    cells = len(problem.cells)
-    plain, package = (_fastest(timed, opponent) for opponent in (PLAIN, peers.PACKAGE))
-    rows = []
-    for by, times in timed.items():
-        where = peers.right(problem)[::every] if by.startswith(peers.PACKAGE) else slice(None)
-        columns = report.errors(times.answer[::every][where], truth[where], *TOLERANCE)
-        columns |= {"times_plain": ratio(timed[plain], times)} if plain else {}
-        columns |= {"times_peer": ratio(timed[package], times)} if package else {}
-        rows.append(report.row(problem.title, by, times, milliseconds=times.median / cells * 1e3, **columns))
-    return rows
+def _evaluation(problem: Problem, way: Way, quantities: tuple[str, ...] = ("risk",)) -> Callable[[], list[np.ndarray]]:
+    typed = problem.typed(jnp.dtype(way.dtype))
+
+    def call() -> list[np.ndarray]:
+        with computing(way):
+            return typed.evaluate(quantities, [device(way.backend)])
+
+    return call
 
 
-def _walked(problem: Problem, timed: dict[str, Timed], truth: np.ndarray) -> list[str]:
+def _loops(problem: Problem, asked: Asked) -> dict[Way, Callable[[], Any]]:
+    return {
+        Way(backend, "float32", name): call
+        for backend in asked.devices
+        for name, call in plain_loop.loops(problem, device(backend)).items()
+    }
+
+
+def _case(problem: Problem, calls: Mapping[Way, Callable[[], Any]], every: int = 1) -> Case:
+    """The risk in all cells, or, where the truth is slow, compared in every so manyth."""
+    truth, needed, count = plain_loop.truth(problem, every)[0], work(problem), len(problem.cells)
+
+    def of(way: Way) -> np.ndarray:
+        return truth
+
+    return Case(
+        problem.title, calls, of, TOLERANCE, lambda way: needed, cells=count, reads=partial(_read, problem, every)
+    )
+
+
+def _read(problem: Problem, every: int, way: Way, answer: Any) -> np.ndarray:
+    """What is compared of an answer, or of the truth: of loss-landscapes the cells that it measures where it should."""
+    values = np.asarray(answer)
+    compared = values if len(values) != len(problem.cells) else values[::every]
+    return compared[peers.right(problem)[::every]] if way.setting.startswith(peers.PACKAGE) else compared
+
+
+def _fastest(timed: Mapping[Way, Timed], opponent: str) -> Way | None:
+    """Of the ways in which an opponent ran on the CPU, the one of least median; None where it did not."""
+    ways = [way for way in timed if way.setting.startswith(opponent) and way.backend in ("jax-cpu", "torch")]
+    return min(ways, key=lambda way: timed[way].median, default=None)
+
+
+def _walked(problem: Problem, timed: Mapping[Way, Timed], truth: np.ndarray) -> list[str]:
     """What is wrong in the answers of loss-landscapes and Landscaper."""
     notes, by = [], _fastest(timed, peers.PACKAGE)
     if by:
@@ -178,7 +205,7 @@ def _walked(problem: Problem, timed: dict[str, Timed], truth: np.ndarray) -> lis
             f"{problem.name}: loss-landscapes samples every second row of cells one step off, errors up to {off:.1e}"
             f" ({moved:.1e} once moved by that step); its errors above are those of the other rows"
         )
-    by = next((by for by in timed if by.startswith(peers.LANDSCAPER) and peers.RESCALED not in by), "")
+    by = next((way for way in timed if way.setting.startswith(f"{peers.LANDSCAPER}, ") and not _rescaled(way)), None)
     if by:
         noise, others = peers.noisy(timed[by].answer, truth)
         elsewhere = peers.swapped(problem, timed[by].answer, truth)
@@ -189,58 +216,70 @@ def _walked(problem: Problem, timed: dict[str, Timed], truth: np.ndarray) -> lis
     return notes
 
 
-def _derivatives(problem: Problem, repeats: int) -> Found:
+def _rescaled(way: Way) -> bool:
+    return way.setting.endswith(peers.RESCALED)
+
+
+def _derivatives(problem: Problem, asked: Asked) -> Part:
     """Risk, in-plane slope and Hessian together, beside the risk alone."""
     title = f"{problem.title}: slopes and Hessians"
-    ways = {f"{OURS}, {', '.join(asked)}": asked for asked in (DERIVATIVES[:1], DERIVATIVES)}
-    timed = race({by: partial(problem.evaluate, asked) for by, asked in ways.items()}, repeats)
+    settings = {", ".join(names): names for names in (DERIVATIVES[:1], DERIVATIVES)}
     every = max(1, len(problem.cells) // CHECKED)
     truth = plain_loop.truth(problem, every, derivatives=True)
-    rows = []
-    for by, times in timed.items():
-        answer, wanted = (_flat(values) for values in ([v[::every] for v in times.answer], truth[: len(times.answer)]))
-        columns = report.errors(answer, wanted, 1e-4, 1e-5 * np.abs(wanted).max())
-        per_cell = times.median / len(problem.cells) * 1e3
-        rows.append(report.row(title, by, times, milliseconds=per_cell, **columns))
-    alone, together = timed.values()
-    return Found(rows, [Target(f"{title}, time over the risk alone", ratio(together, alone), 8, "×")])
+
+    def checked(evaluated: Callable[[], list[np.ndarray]]) -> np.ndarray:
+        return _flat([values[::every] for values in evaluated()])
+
+    ways = [Way(backend, "float32", setting) for backend in asked.devices for setting in settings]
+    calls = {way: partial(checked, _evaluation(problem, way, settings[way.setting])) for way in ways}
+    tolerance = {"float32": (1e-4, 1e-5 * max(np.abs(values).max() for values in truth))}
+    case = Case(
+        title, calls, lambda way: _flat(truth[: len(settings[way.setting])]), tolerance, cells=len(problem.cells)
+    )
+    timed, rows = measure(case, asked, REPEATS)
+    alone, together = (OURS._replace(setting=setting) for setting in settings)
+    if alone not in timed:
+        return Part(rows)
+    return Part(rows, [Target(f"{title}, time over the risk alone", ratio(timed[together], timed[alone]), 8, "×")])
 
 
-def _flat(arrays: Sequence[np.ndarray]) -> np.ndarray:
+def _flat(arrays: Any) -> np.ndarray:
     return np.concatenate([np.ravel(values) for values in arrays])
 
 
-def _linear(inputs: tuple[int, ...], examples: int, sides: tuple[int, int], repeats: int) -> Found:
+def _linear(inputs: tuple[int, ...], examples: int, sides: tuple[int, int], asked: Asked) -> Part:
     """The plane of a linear model is affine to the last: what a cell costs does not depend on the inputs' dimension.
 
     What a cell costs is the time of a large grid less that of a small one: the products are done once in either.
     """
-    grids = {(d, side): networks.linear(networks.noise(examples, d), side) for d in inputs for side in sides}
-    loops = plain_loop.loops(grids[inputs[-1], sides[0]])
-    calls = {(d, side, OURS): _ours(problem)[OURS] for (d, side), problem in grids.items()}
-    timed = race(calls | {(inputs[-1], sides[0], by): call for by, call in loops.items()}, repeats)
-    rows: list[Row] = []
-    for (d, side), problem in grids.items():
-        own = {by: times for (*grid, by), times in timed.items() if grid == [d, side]}
-        every = max(1, len(problem.cells) // CHECKED)
-        rows += _rows(problem, own, plain_loop.truth(problem, every)[0], every)
-    more = sides[1] ** 2 - sides[0] ** 2
-    small, large = ([timed[d, side, OURS].seconds for d in inputs] for side in sides)
-    costs = [float(np.median(b - a)) / more for a, b in zip(small, large, strict=True)]
+    grids = [(d, side) for d in inputs for side in sides]
+    cases = []
+    for d, side in grids:
+        problem = networks.linear(networks.noise(examples, d), side)
+        others = _loops(problem, asked) if (d, side) == (inputs[-1], sides[0]) else {}
+        cases.append(_case(problem, _ours(problem, asked) | others, max(1, len(problem.cells) // CHECKED)))
+    found, rows = measure_all(cases, asked, REPEATS)
+    if OURS not in found[0]:
+        return Part(rows)
+    times, more = dict(zip(grids, (timed[OURS].seconds for timed in found), strict=True)), sides[1] ** 2 - sides[0] ** 2
+    costs = [float(np.median(times[d, sides[1]] - times[d, sides[0]])) / more for d in inputs]
     listed = ", ".join(f"{cost * 1e6:.2f} µs with {d} inputs" for d, cost in zip(inputs, costs, strict=True))
     claim = f"linear models, cost of a cell with {inputs[-1]} inputs over that with {inputs[0]}"
-    return Found(rows, [Target(claim, costs[-1] / costs[0], 1.2, "×")], [f"linear models, one more cell: {listed}"])
+    return Part(rows, [Target(claim, costs[-1] / costs[0], 1.2, "×")], [f"linear models, one more cell: {listed}"])
 
 
-def _on_disk(examples: int, features: int, side: int, repeats: int) -> Found:
+def _on_disk(examples: int, features: int, side: int, asked: Asked) -> Part:
     """The risk of memory-mapped data, in a process of its own."""
-    found = memory_mapped.measure(examples, features, side, min(repeats, 3))
+    if not asked.wants(OURS.backend, OURS.dtype):
+        return Part()
+    asked.progress("a data set on disk")
+    found = memory_mapped.measure(examples, features, side, min(asked.repeats or REPEATS, 3))
     title = f"{found.name}, {examples} examples in a file of {found.file_bytes / 1e6:.0f} MB, {side}×{side} cells"
-    columns = report.errors(found.timed.answer, found.truth, *TOLERANCE)
+    columns = report.errors(found.timed.answer, found.truth, *TOLERANCE["float32"])
     columns |= {"milliseconds": found.timed.median / side**2 * 1e3, "passes": found.passes}
-    row = report.row(title, OURS, found.timed, peak_bytes=found.peak_bytes, **columns)
+    columns |= {"backend": OURS.backend, "dtype": OURS.dtype, "peak_bytes": found.peak_bytes}
     targets = [
         Target(f"{title}, passes over the data", found.passes, 1, ""),
         Target(f"{title}, memory of the process at its peak", found.peak_bytes / 1e9, 1, " GB"),
     ]
-    return Found([row], targets)
+    return Part([report.row(title, OURS.by, found.timed, **columns)], targets)

@@ -17,7 +17,6 @@ from landscape.objectives.data import Batch, num_examples
 from landscape.objectives.objective import Losses, losses_and_weights, reduced
 from landscape.objectives.split import Split
 
-
 CACHED, NARROW = 2**20, 2**12  # bytes on the way to a gradient: of all examples, of one
 
 

@@ -8,7 +8,8 @@ import jax
 from landscape import _cost
 
 # Measured on CPU (benchmarks/): the values of one operation over all cells in flight. Smaller, and starting the threads
-# costs more than the work; larger gains nothing. An accelerator wants far more cells to fill it.
+# costs more than the work; larger, and values leave the cache before the next operation reads them: twice as large
+# costs a neuron's gradient half as much again. An accelerator wants far more cells to fill it.
 CHUNK_BYTES = {"cpu": 2**22}
 # What is computed once a batch is read in every cell: fastest out of a core's own cache (2 MiB here and there).
 TERMS_BYTES = {"cpu": 3 * 2**19}
