@@ -13,7 +13,7 @@ NEURON := dark_minimum no_minimum bernoulli conventions o_rings
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv figures figures-all test test-slow lint bench bench-peers clean FORCE
+.PHONY: help venv figures figures-all test test-slow lint bench bench-full bench-peers clean FORCE
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -38,16 +38,12 @@ lint: $(READY) ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-bench: $(READY) ## Measure speed against NumPy, C, plain JAX and (after bench-peers) PyTorch
-	$(BIN)/python -m benchmarks neuron
-	$(BIN)/python -m benchmarks compression
-	$(BIN)/python -m benchmarks planes
-	$(BIN)/python -m benchmarks interpolation
-	$(BIN)/python -m benchmarks minima
-	$(BIN)/python -m benchmarks curvature
-	$(BIN)/python -m benchmarks many_starts
-	$(BIN)/python -m benchmarks trainability
-	$(BIN)/python -m benchmarks scaling
+bench: $(READY) ## Measure speed in a few minutes (beside PyTorch after bench-peers)
+	$(BIN)/python -m benchmarks --quick
+
+bench-full: $(READY) $(PEERS_READY) ## Measure everything, keep the results, write the README's tables from them
+	$(BIN)/python -m benchmarks all --full
+	$(BIN)/python -m benchmarks report
 
 bench-peers: $(PEERS_READY) ## Create .venv-peers with PyTorch and other tools, as pinned, to compare with
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contestants import peers
-from benchmarks.harness import report
 from benchmarks.harness.asked import Asked
-from benchmarks.harness.compare import compare_command
-from benchmarks.harness.readme import report_command
-from benchmarks.harness.report import Report
 from benchmarks.harness.ways import BACKENDS, DTYPES
+from benchmarks.reporting import report
+from benchmarks.reporting.compare import compare_command
+from benchmarks.reporting.readme import report_command
+from benchmarks.reporting.report import Report
 from benchmarks.studies import compression, growth, growth_figure, interpolation, many_starts, minima, trainability
 from benchmarks.workloads import curvature, descent, latency, neuron, planes, scaling
 
@@ -36,6 +36,7 @@ STUDIES: dict[str, Any] = {
     "trainability_whole": trainability.whole,
     "growth": growth,
 }
+REPEATS = {"QUICK": 3, "SMOKE": 1}  # in full, what each finds enough
 OTHERS: dict[str, Callable[[list[str]], int]] = {"compare": compare_command, "report": report_command}
 HELP = f"""\
 workloads (each by every backend and dtype, beside what the machine can do at best):
@@ -64,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = options.out or (RESULTS if options.size == "FULL" else None)
     wrong = False
     with peers.started() if "torch" in options.backends else nullcontext() as tools:
-        asked = Asked(options.backends, options.dtypes, options.repeats, _progress, tools)
+        repeats = options.repeats or REPEATS.get(options.size)
+        asked = Asked(options.backends, options.dtypes, repeats, _progress, tools)
         for name in names:
             found = _measured(name, options.size, asked)
             print(report.markdown(found))
@@ -80,8 +82,7 @@ def _measured(name: str, size: str, asked: Asked) -> Report:
         workload = WORKLOADS[name]
         return workload.run(getattr(workload, size), asked)
     study = STUDIES[name]
-    repeats = asked.repeats or (1 if size == "SMOKE" else study.REPEATS)
-    return replace(study.run(getattr(study, size), repeats, asked.progress), name=name)
+    return replace(study.run(getattr(study, size), asked.repeats or study.REPEATS, asked.progress), name=name)
 
 
 def _keep(found: Report, folder: Path) -> None:

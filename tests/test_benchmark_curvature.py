@@ -11,10 +11,11 @@ import pytest
 import landscape as ls
 from benchmarks.contestants import curvature_peers, peers
 from benchmarks.contestants.curvature_peers import AS_IS, LANDSCAPER, PYHESSIAN
-from benchmarks.harness import case, report, timing
+from benchmarks.harness import case, timing
 from benchmarks.harness.asked import Asked
 from benchmarks.problems import trained
 from benchmarks.problems.trained import Exact, Pairs
+from benchmarks.reporting import report
 from benchmarks.workloads import curvature
 
 ALONE = Asked(("jax-cpu",), ("float32",), 1, lambda line: None)

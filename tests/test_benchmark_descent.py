@@ -10,7 +10,7 @@ import pytest
 
 import landscape as ls
 from benchmarks.harness.asked import Asked
-from benchmarks.harness.limits import Work
+from benchmarks.machine.limits import Work
 from benchmarks.workloads import descent
 from benchmarks.workloads.descent import Problem
 

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.harness import report
+from benchmarks.reporting import report
 from benchmarks.studies import _growth_fit as fits
 from benchmarks.studies import _growth_grid as grids
 from benchmarks.studies import _growth_memory, growth

@@ -10,7 +10,8 @@ import pytest
 from scipy.interpolate import RegularGridInterpolator
 
 from benchmarks.__main__ import main
-from benchmarks.harness import report, timing
+from benchmarks.harness import timing
+from benchmarks.reporting import report
 from benchmarks.studies import interpolation
 from benchmarks.studies.interpolation import CHECKED, OURS, Answer
 

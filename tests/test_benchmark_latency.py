@@ -9,8 +9,8 @@ import numpy as np
 import optax
 import pytest
 
-from benchmarks.harness import report
 from benchmarks.harness.asked import Asked
+from benchmarks.reporting import report
 from benchmarks.workloads import latency
 
 SURFACE = "landscape", "landscape, empty cache of programs", "landscape, filled cache of programs"

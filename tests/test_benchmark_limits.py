@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from jax.profiler import ProfileData
 
-from benchmarks.harness import ceilings, device_time, limits, loops
-from benchmarks.harness.c_compiler import compile_source
-from benchmarks.harness.environment import usable_cores
-from benchmarks.harness.limits import Ceilings, Work
+from benchmarks.machine import ceilings, device_time, limits, loops
+from benchmarks.machine.c_compiler import compile_source
+from benchmarks.machine.environment import usable_cores
+from benchmarks.machine.limits import Ceilings, Work
 
 RATES = Ceilings("jax-cpu", "float32", products=100.0, exp=5.0, log=2.0, tanh=4.0, other=50.0, bandwidth=20.0)
 TINY = loops.Sizes(values=16, offsets=3, products=(32,), bytes=2**12)
@@ -101,8 +101,8 @@ def test_every_iteration_of_a_loop_is_in_what_it_returns(backend, dtype):
         made_loops = made(backend, dtype)
         for kind in ("exp", "log", "tanh", "other"):
             for n in (1, 2) if kind == "other" else (1, 70):
-                (loop,) = made_loops[kind]
-                assert loop.run(n) == pytest.approx(expected(backend, kind, n), rel=TOLERANCE[dtype]), (kind, n)
+                for loop in made_loops[kind]:
+                    assert loop.run(n) == pytest.approx(expected(backend, kind, n), rel=TOLERANCE[dtype]), (kind, n)
         (loop,) = made_loops["bandwidth"]  # x ← x + 0 + 1 + 2 + 3 + 4, on every core's part of x in C
         assert [loop.run(5), loop.run(5)] == [k * (usable_cores() if backend == "c" else 1) for k in (10, 20)]
         for loop in made_loops.get("products", ()):
@@ -116,9 +116,9 @@ def test_every_iteration_of_a_loop_is_in_what_it_returns(backend, dtype):
 def test_the_loops_of_accelerators_do_the_same():
     made_loops = loops.jax_loops(jax.devices("cpu")[0], "float32", TINY, None)
     for kind in ("exp", "log", "tanh", "other"):
-        (loop,) = made_loops[kind]
-        assert loop.run(70) == pytest.approx(expected("jax-gpu", kind, 70), rel=TOLERANCE["float32"])
-        assert loop.cores is None
+        for loop in made_loops[kind]:
+            assert loop.run(70) == pytest.approx(expected("jax-gpu", kind, 70), rel=TOLERANCE["float32"])
+            assert loop.cores is None
     assert [len(made_loops[kind]) for kind in ("products", "products_by_default", "bandwidth")] == [1, 1, 1]
 
 
@@ -196,7 +196,7 @@ def test_c_that_does_not_compile_says_so(monkeypatch):
     assert not reason
     monkeypatch.setattr(ceilings, "c_library", lambda: reason)
     with pytest.raises(ValueError, match=r"`backend` is 'c', and its loops could not be compiled here \(skipped: no C"):
-        ceilings.ceilings("c", "float64")
+        ceilings.ceilings.__wrapped__("c", "float64")  # whatever was measured before
 
 
 def plane(name: str, **lines: list[tuple[float, float]]) -> str:

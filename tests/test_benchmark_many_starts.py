@@ -5,7 +5,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 
-from benchmarks.harness import report
+from benchmarks.reporting import report
 from benchmarks.studies import many_starts
 
 

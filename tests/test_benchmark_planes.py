@@ -3,14 +3,19 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import jax
 import numpy as np
 import pytest
 
-from benchmarks.contestants import peers, plain_loop
-from benchmarks.harness import report, timing
+from benchmarks.contestants import plain_loop
+from benchmarks.harness import timing
+from benchmarks.harness.asked import Asked
+from benchmarks.harness.ways import Way
 from benchmarks.problems import networks
+from benchmarks.problems.network_work import work
+from benchmarks.reporting import report
 from benchmarks.workloads import memory_mapped, planes
 
 PARTS = ("_wide", "_against_all", "_derivatives", "_images", "_nothing_hoists", "_linear", "_on_disk")
@@ -29,76 +34,96 @@ def small():
     return networks.perceptron("small", networks.noise(12, 5), 4, 3)
 
 
+ALONE = Asked(("numpy", "jax-cpu"), repeats=1, progress=lambda line: None)
+FLOAT32 = replace(ALONE, dtypes=("float32",))
+
+
 def only(monkeypatch, *parts):
     """Leave the other parts of the run out."""
     for part in set(PARTS) - set(parts):
-        monkeypatch.setattr(planes, part, lambda *arguments, **options: planes.Found())
+        monkeypatch.setattr(planes, part, lambda *arguments, **options: planes.Part())
 
 
-def test_a_quick_run_prints_a_table_and_writes_json_with_small_errors(monkeypatch, tmp_path):
+def at(seconds, answer=None):
+    """A contestant's times."""
+    return timing.Timed(0.0, np.array([seconds]), np.array([seconds]), np.zeros(9) if answer is None else answer)
+
+
+def test_a_small_run_prints_a_table_and_writes_json_with_errors_and_bounds(monkeypatch, tmp_path):
     only(monkeypatch, "_against_all")
-    monkeypatch.setattr(peers, "missing", lambda: "PyTorch")
-    ran = planes.run(planes.QUICK, 1, lambda line: None)
+    ran = planes.run(planes.SMOKE, ALONE)
     report.write(ran, tmp_path)
-    printed = report.markdown(ran)
-    table = [line for line in printed.splitlines() if line.startswith("|")]
-    assert len({line.count("|") for line in table}) == 1
-    assert "plain loop ÷ this" in table[0] and "loss-landscapes ÷ this" not in table[0]
-    assert "skipped: PyTorch" in printed and "too small to judge" in printed
+    table = [line for line in report.markdown(ran).splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in table}) == 1 and "this ÷ bound" in table[0]
+    assert ran.targets == [] and any("too small to judge" in note for note in ran.notes)
     (path,) = tmp_path.iterdir()
     found = json.loads(path.read_text())
     assert path.name.startswith("planes-") and len(found["rows"]) == len(table) - 2
-    assert {row["by"].split(",")[0] for row in found["rows"]} == {planes.OURS, planes.PLAIN}
-    assert all(row["right"] and row["relative_error"] < 1e-5 for row in found["rows"])
+    by = {row["by"] for row in found["rows"]}
+    assert by >= {"numpy float32", "numpy float64", "jax-cpu float32", "jax-cpu float64", "jax-cpu bfloat16"}
+    assert len([name for name in by if planes.PLAIN in name]) == 3
+    limits = {"float32": 1e-5, "float64": 1e-12, "bfloat16": 0.05}
+    for row in found["rows"]:
+        assert row["right"] and row["relative_error"] < limits[row["dtype"]] and row["over_bound"] > 0, row
 
 
 def test_slopes_and_hessians_are_those_of_float64(small):
-    found = planes._derivatives(small, 1)
-    assert [row.by for row in found.rows] == ["landscape, risk", "landscape, risk, slope, plane_hessian"]
+    found = planes._derivatives(small, FLOAT32)
+    assert [row.by.partition(", ")[2] for row in found.rows] == ["risk", "risk, slope, plane_hessian"]
     assert all(row.right for row in found.rows)
     assert [target.limit for target in found.targets] == [8]
 
 
 def test_the_target_is_about_the_fastest_of_an_opponents_ways(monkeypatch, small):
-    def at(seconds):
-        return timing.Timed(0.0, np.array([seconds]), np.array([seconds]), np.zeros(9))
+    def peer(name):
+        return Way("torch", "float32", name)
 
-    times = {planes.OURS: at(1.0), f"{planes.PLAIN}, slow": at(50.0), f"{planes.PLAIN}, fast": at(12.0)}
-    times |= {"loss-landscapes, 2 threads": at(20.0), "loss-landscapes, 1 thread": at(30.0), "torch.func": at(2.0)}
-    monkeypatch.setattr(planes, "race", lambda contestants, repeats: times)
-    found = planes._against_all(small, 1, over_plain=10, over_package=15)
-    assert [(target.value, target.met) for target in found.targets] == [(12.0, True), (20.0, True)]
+    times = {planes.OURS: at(1.0)} | {
+        planes.OURS._replace(setting=f"{planes.PLAIN}, {name}"): at(seconds)
+        for name, seconds in (("slow", 50.0), ("fast", 12.0))
+    }
+    times |= {peer("loss-landscapes, 2 threads"): at(20.0), peer("loss-landscapes, 1 thread"): at(30.0)}
+    monkeypatch.setattr(planes, "measure", lambda case, asked, repeats: (times | {peer("torch.func"): at(2.0)}, []))
+    monkeypatch.setattr(planes, "floor", lambda work, way: 0.25)
+    found = planes._against_all(small, FLOAT32, over_plain=10, over_package=15, over_floor=2)
+    assert [(target.value, target.met) for target in found.targets] == [(12.0, True), (20.0, True), (4.0, False)]
     assert f"{planes.PLAIN}, fast" in found.targets[0].claim and "2 threads" in found.targets[1].claim
-    assert not any(row.right for row in found.rows)
-    assert {row.by: row.times_plain for row in found.rows}[planes.OURS] == 12.0
 
 
 def test_what_is_wrong_in_answers_of_others_is_noted(small):
-    def at(answer):
-        return timing.Timed(0.0, np.ones(1), np.ones(1), answer)
-
     truth = np.array([5.0, 1, 2, 3, 4, 0, 6, 7, 8])
     slipped = np.array([5.0, 1, 2, 0, 3, 4, 6, 7, 8])  # the second row, one step late
     noisy = truth + np.array([0, 0, 1e-6, 0, 0, 0, 0, 0, 0.25])
     answers = {"loss-landscapes, 1 thread": slipped, "Landscaper, 1 thread": noisy}
-    first, second = planes._walked(small, {by: at(answer) for by, answer in answers.items()}, truth)
+    timed = {Way("torch", "float32", name): at(1.0, answer) for name, answer in answers.items()}
+    first, second = planes._walked(small, timed, truth)
     assert "errors up to 4.0e+00 (0.0e+00 once moved" in first
     assert "(2.5e-01 off; other cells 1.0e-06)" in second and "up to 7.0e+00 off, read by them" in second
-    assert planes._walked(small, {planes.OURS: at(truth)}, truth) == []
+    assert planes._walked(small, {planes.OURS: at(1.0, truth)}, truth) == []
 
 
 def test_the_cost_of_a_linear_models_cell_is_that_of_one_more(monkeypatch):
-    def race(contestants, repeats):
-        def seconds(inputs, side, by):
-            return np.array([inputs + 2.0 * side**2])
+    def measure_all(cases, asked, repeats):
+        sizes = [(case.title, case.cells) for case in cases]
+        return [{planes.OURS: at(int(title.split()[1].split("-")[0]) + 2.0 * cells)} for title, cells in sizes], []
 
-        return {name: timing.Timed(0.0, seconds(*name), seconds(*name), np.zeros(name[1] ** 2)) for name in contestants}
-
-    monkeypatch.setattr(planes, "race", race)
-    monkeypatch.setattr(plain_loop, "truth", lambda problem, every: [np.zeros(len(problem.cells[::every]))])
-    found = planes._linear((3, 30), 8, (2, 3), 1)
+    monkeypatch.setattr(planes, "measure_all", measure_all)
+    found = planes._linear((3, 30), 8, (2, 3), FLOAT32)
     assert found.targets[0].value == pytest.approx(1)
     assert "2000000.00 µs with 30 inputs" in found.notes[0]
+
+
+def test_the_work_of_a_plane_is_counted_layer_by_layer(small):
+    """12 examples, 5-4-10, 9 cells: what is affine once for three trees, the rest in every cell."""
+    counted = work(small)
+    assert counted.products == 12 * 3 * 2 * 5 * 4 + 12 * 9 * 2 * 4 * 10
+    assert (counted.tanh, counted.exp, counted.log) == (12 * 9 * 4, 12 * 9 * 10, 12 * 9)
+    images = np.zeros((6, 8, 8, 1), np.float32), np.arange(6, dtype=np.int32)
+    counted = work(networks.convolutional(images, (2, 3), 4))
+    assert counted.products == 6 * 3 * 2 * 9 * 2 * 64 + 6 * 16 * (2 * 9 * 2 * 3 * 16 + 2 * 12 * 10)
+    assert counted.tanh == 0 and counted.bytes == 6 * 64 * 4 + 6 * 4 + 3 * 4 * (20 + 57 + 130) + 4 * 16
+    squares = networks.perceptron("s", networks.noise(12, 5), 4, 3, "squared")
+    assert work(squares).products == 12 * 9 * (2 * 5 * 4 + 2 * 4 * 10)  # nothing is affine
 
 
 def test_a_data_set_on_disk_is_read_once_and_its_process_measured():

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.harness import limits_figure, readme, report, section
-from benchmarks.harness.changes import pairs
-from benchmarks.harness.compare import compare, compare_command
-from benchmarks.harness.report import Report, Row, Target
 from benchmarks.harness.timing import race
+from benchmarks.reporting import limits_figure, readme, report, section
+from benchmarks.reporting.changes import pairs
+from benchmarks.reporting.compare import compare, compare_command
+from benchmarks.reporting.report import Report, Row, Target
 
 MACHINE = {
     **{"processor": "Abacus", "architecture": "wood", "usable_cores": 2, "memory_gib": 1.0, "devices": ["cpu: cpu"]},

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.harness import report, timing
+from benchmarks.harness import timing
 from benchmarks.harness.asked import Asked
+from benchmarks.reporting import report
 from benchmarks.workloads import scaling, store_process
 
 PARTS = ("_processes", "_overhead", "_devices", "_memory", "_many")

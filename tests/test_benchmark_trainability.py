@@ -6,7 +6,7 @@ import numpy as np
 import xarray
 
 import landscape as ls
-from benchmarks.harness import report
+from benchmarks.reporting import report
 from benchmarks.studies import trainability
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.contestants import c_loop, numpy_loop
-from benchmarks.harness import asked, cost, report, timing
+from benchmarks.harness import asked, cost, timing
 from benchmarks.harness.asked import Asked
-from benchmarks.harness.ways import DTYPES
+from benchmarks.reporting import report
 from benchmarks.workloads import neuron
 
 lenient = pytest.mark.lenient("optax's Adam raises a float32 to an int32 power")

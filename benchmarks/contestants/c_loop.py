@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness.c_compiler import compile_source
+from benchmarks.machine.c_compiler import compile_source
 
 SOURCE = r"""
 #include <math.h>

@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness.environment import usable_cores
 from benchmarks.harness.timing import Reported
+from benchmarks.machine.environment import usable_cores
 from benchmarks.problems import networks, trained
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from benchmarks.contestants import c_loop, peers
 from benchmarks.contestants.peers import Peers
-from benchmarks.harness.report import Progress
 from benchmarks.harness.ways import BACKENDS, DTYPES, Way, device
+from benchmarks.reporting.report import Progress
 
 Call = TypeVar("Call")
 

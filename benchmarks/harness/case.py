@@ -5,13 +5,14 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from benchmarks.contestants import c_loop
-from benchmarks.harness import ceilings, limits, report
 from benchmarks.harness.asked import Asked
-from benchmarks.harness.environment import busy, environment
-from benchmarks.harness.limits import Ceilings, Work
-from benchmarks.harness.report import Report, Row, Target
 from benchmarks.harness.timing import Timed, race
 from benchmarks.harness.ways import Way
+from benchmarks.machine import ceilings, limits
+from benchmarks.machine.environment import busy, environment
+from benchmarks.machine.limits import Ceilings, Work
+from benchmarks.reporting import report
+from benchmarks.reporting.report import Report, Row, Target
 
 
 @dataclass(frozen=True)

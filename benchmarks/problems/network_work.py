@@ -7,7 +7,7 @@ there on each cell has to combine them (two products and two sums a value), and 
 import math
 from dataclasses import dataclass
 
-from benchmarks.harness.limits import Work
+from benchmarks.machine.limits import Work
 from benchmarks.problems.networks import Problem
 
 TERMS = 3  # origin and two directions

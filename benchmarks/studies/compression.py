@@ -13,10 +13,10 @@ import numpy as np
 
 import landscape as ls
 from benchmarks.contestants import c_loop, numpy_loop
-from benchmarks.harness import report
-from benchmarks.harness.environment import busy, environment
-from benchmarks.harness.report import Progress, Report, Row, Target
 from benchmarks.harness.timing import race, ratio, scaled
+from benchmarks.machine.environment import busy, environment
+from benchmarks.reporting import report
+from benchmarks.reporting.report import Progress, Report, Row, Target
 from benchmarks.workloads.neuron import GRADIENT, TOLERANCE, Grid, make_grid
 
 REPEATS = 5

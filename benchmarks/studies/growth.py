@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from benchmarks.harness import report
-from benchmarks.harness.environment import busy, environment
-from benchmarks.harness.report import Progress, Report, Row, Target
 from benchmarks.harness.timing import Timed, race
+from benchmarks.machine.environment import busy, environment
+from benchmarks.reporting import report
+from benchmarks.reporting.report import Progress, Report, Row, Target
 from benchmarks.studies import _growth_questions as questions
 from benchmarks.studies._growth_fit import Curve, Fit, curves, proportional
 from benchmarks.studies._growth_grid import FULL as FULL_GRID

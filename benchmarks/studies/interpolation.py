@@ -21,12 +21,12 @@ from scipy.interpolate import RectBivariateSpline, RegularGridInterpolator
 
 import landscape as ls
 from benchmarks.contestants import numpy_loop, plain_loop
-from benchmarks.harness import report
-from benchmarks.harness.environment import busy, environment
-from benchmarks.harness.report import Progress, Report, Row
 from benchmarks.harness.timing import Timed, race, ratio
+from benchmarks.machine.environment import busy, environment
 from benchmarks.problems import networks
 from benchmarks.problems.networks import NAMES, Network, Problem
+from benchmarks.reporting import report
+from benchmarks.reporting.report import Progress, Report, Row
 
 REPEATS = 3
 OURS = "ls.interpolate"

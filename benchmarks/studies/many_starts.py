@@ -16,10 +16,10 @@ import optax
 from jax import Array
 
 import landscape as ls
-from benchmarks.harness import report
-from benchmarks.harness.environment import busy, environment
-from benchmarks.harness.report import Progress, Report, Row, Target
 from benchmarks.harness.timing import Timed, race, ratio, scaled
+from benchmarks.machine.environment import busy, environment
+from benchmarks.reporting import report
+from benchmarks.reporting.report import Progress, Report, Row, Target
 from benchmarks.workloads import memory_mapped
 
 REPEATS = 3

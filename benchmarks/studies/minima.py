@@ -18,10 +18,10 @@ from scipy import optimize
 from scipy.special import expit
 
 import landscape as ls
-from benchmarks.harness import report
-from benchmarks.harness.environment import busy, environment
-from benchmarks.harness.report import Progress, Report, Row, Target
 from benchmarks.harness.timing import Timed, race, ratio, scaled
+from benchmarks.machine.environment import busy, environment
+from benchmarks.reporting import report
+from benchmarks.reporting.report import Progress, Report, Row, Target
 
 REPEATS = 3
 DIGITS = 40

@@ -19,10 +19,10 @@ import numpy as np
 import optax
 
 import landscape as ls
-from benchmarks.harness import report
-from benchmarks.harness.environment import busy, environment
-from benchmarks.harness.report import Progress, Report, Row, Target
 from benchmarks.harness.timing import race
+from benchmarks.machine.environment import busy, environment
+from benchmarks.reporting import report
+from benchmarks.reporting.report import Progress, Report, Row, Target
 
 REPEATS = 3
 WIDTH, EXAMPLES = 16, 16

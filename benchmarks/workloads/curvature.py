@@ -20,14 +20,14 @@ import landscape as ls
 from benchmarks.contestants import curvature_peers
 from benchmarks.contestants.curvature_peers import AS_IS, PYHESSIAN, Quadratures
 from benchmarks.contestants.peers import LANDSCAPER, Peers
-from benchmarks.harness import report
 from benchmarks.harness.asked import Asked
 from benchmarks.harness.case import Part, floor, gather
-from benchmarks.harness.limits import Work
-from benchmarks.harness.report import Report, Row, Target
 from benchmarks.harness.timing import Timed, race, ratio, scaled
 from benchmarks.harness.ways import Way, computing
+from benchmarks.machine.limits import Work
 from benchmarks.problems.trained import NAMES, Exact, Pairs, Problem, trained
+from benchmarks.reporting import report
+from benchmarks.reporting.report import Report, Row, Target
 
 REPEATS = 5
 PAIRS, DENSITY, MAP = "ls.top_eigenpairs", "ls.spectral_density", "ls.evaluate"
@@ -64,7 +64,7 @@ class Sizes:
 
 
 FULL = Sizes((64, 128, 10), 1797, 20, 2, 1e-2, (1e-7,), 3000, 50, (1, 10), 25, 16, (1e-2, 40), 2, 50, 2048, judged=True)
-QUICK = replace(FULL, probes=(10,), side=7, looped=4, repeats=1)
+QUICK = replace(FULL, probes=(1,), side=5, looped=3)
 SMOKE = Sizes((64, 3, 10), 100, 2, 2, 1e-2, (1e-5,), 50, 8, (3,), 3, 2, (1e-2, 40), 1, 3, 64, judged=False)
 
 

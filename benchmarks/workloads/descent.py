@@ -19,11 +19,11 @@ import landscape as ls
 from benchmarks.contestants import numpy_loop, peers
 from benchmarks.harness.asked import Asked, torch
 from benchmarks.harness.case import Case, Part, gather, measure
-from benchmarks.harness.limits import Work
-from benchmarks.harness.report import PLAIN, Report, Target
 from benchmarks.harness.timing import Timed, ratio
 from benchmarks.harness.ways import Way, computing, device
+from benchmarks.machine.limits import Work
 from benchmarks.problems import networks
+from benchmarks.reporting.report import PLAIN, Report, Target
 
 REPEATS = 7
 DTYPES = "float32", "float64"

@@ -22,12 +22,12 @@ import optax
 
 import landscape as ls
 from benchmarks.contestants import numpy_loop
-from benchmarks.harness import report
 from benchmarks.harness.asked import Asked
 from benchmarks.harness.case import Part, gather
-from benchmarks.harness.report import Report, Row, Target
 from benchmarks.harness.timing import Timed, ratio, rounds
 from benchmarks.harness.ways import Way, computing
+from benchmarks.reporting import report
+from benchmarks.reporting.report import Report, Row, Target
 
 REPEATS = 7
 TOLERANCE = 2e-5, 2e-6  # relative and absolute, of risks in float32

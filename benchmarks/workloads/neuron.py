@@ -15,10 +15,10 @@ import landscape as ls
 from benchmarks.contestants import c_loop, numpy_loop, peers
 from benchmarks.harness.asked import Asked, torch
 from benchmarks.harness.case import Case, Part, gather, measure
-from benchmarks.harness.limits import Work
-from benchmarks.harness.report import Report, Target
 from benchmarks.harness.timing import ratio
 from benchmarks.harness.ways import Way, computing, device
+from benchmarks.machine.limits import Work
+from benchmarks.reporting.report import Report, Target
 
 RISK, GRADIENT = ("risk",), ("risk", "risk_gradient_norm")
 # Relative, absolute. z = w·x + b is up to 50 here; float32 rounds it in its 7th digit, and so exp(z) in its 5th, and

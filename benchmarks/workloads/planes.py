@@ -13,16 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.contestants import numpy_loop, peers, plain_loop
-from benchmarks.harness import report
 from benchmarks.harness.asked import Asked, torch
 from benchmarks.harness.case import Case, Part, floor, gather, measure, measure_all
-from benchmarks.harness.limits import Work
-from benchmarks.harness.report import Report, Target
 from benchmarks.harness.timing import Timed, ratio
 from benchmarks.harness.ways import Way, computing, device
+from benchmarks.machine.limits import Work
 from benchmarks.problems import networks
 from benchmarks.problems.network_work import work
 from benchmarks.problems.networks import Problem
+from benchmarks.reporting import report
+from benchmarks.reporting.report import Report, Target
 from benchmarks.workloads import memory_mapped
 
 REPEATS = 5
@@ -57,9 +57,9 @@ FULL = Sizes(
     judged=True,
 )
 QUICK = Sizes(
-    wide=(784, 256, 2000, 9),
-    digits=(128, 1797, 25),
-    images=((16, 32), 512, 9),
+    wide=(784, 256, 2000, 7),
+    digits=(128, 1797, 15),
+    images=((16, 32), 512, 7),
     squared=(128, 1797, 11),
     linear=((100, 1000), 500, (21, 51)),
     on_disk=(100_000, 64, 21),

@@ -18,13 +18,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.contestants import plain_loop
-from benchmarks.harness import report
 from benchmarks.harness.asked import Asked
 from benchmarks.harness.case import Part, gather
-from benchmarks.harness.environment import usable_cores
-from benchmarks.harness.report import Report, Row, Target
 from benchmarks.harness.timing import Timed, ratio, rounds
+from benchmarks.machine.environment import usable_cores
 from benchmarks.problems.networks import Problem
+from benchmarks.reporting import report
+from benchmarks.reporting.report import Report, Row, Target
 from benchmarks.workloads.store_process import ask, every, perceptron, timed
 from landscape.tiles.store import open_store
 

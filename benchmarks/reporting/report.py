@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from benchmarks.harness.environment import machine_name
-from benchmarks.harness.tables import duration, number, quantity, table
 from benchmarks.harness.timing import Timed
+from benchmarks.machine.environment import machine_name
+from benchmarks.reporting.tables import duration, number, quantity, table
 
 Progress = Callable[[str], None]
 Made = TypeVar("Made")

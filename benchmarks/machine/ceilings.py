@@ -12,9 +12,9 @@ from typing import Any
 
 import jax
 
-from benchmarks.harness.environment import usable_cores
-from benchmarks.harness.limits import Ceilings
-from benchmarks.harness.loops import Loop, Sizes, c_library, c_loops, jax_loops, large_array, numpy_loops
+from benchmarks.machine.environment import usable_cores
+from benchmarks.machine.limits import Ceilings
+from benchmarks.machine.loops import Loop, Sizes, c_library, c_loops, jax_loops, large_array, numpy_loops
 
 ON_CPU, ACCELERATORS = ("jax-cpu", "c", "numpy"), ("jax-gpu", "jax-tpu")
 DTYPES = ("float32", "float64", "bfloat16")

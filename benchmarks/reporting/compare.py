@@ -5,11 +5,11 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.harness import tables
-from benchmarks.harness.changes import ONCE, SLOWER, Change, Comparison, Shift, differences, grown, judged, pairs
-from benchmarks.harness.changes import same_machine as on_one_machine
-from benchmarks.harness.environment import busy, machine_name
-from benchmarks.harness.report import Row
+from benchmarks.machine.environment import busy, machine_name
+from benchmarks.reporting import tables
+from benchmarks.reporting.changes import ONCE, SLOWER, Change, Comparison, Shift, differences, grown, judged, pairs
+from benchmarks.reporting.changes import same_machine as on_one_machine
+from benchmarks.reporting.report import Row
 
 HEAD = "workload", "by", "old", "new", "new ÷ old", "with its noise", "of core time", "verdict"
 EPILOG = f"""\

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import report
-from benchmarks.harness.environment import machine_name
-from benchmarks.harness.report import Report, Row
+from benchmarks.machine.environment import machine_name
+from benchmarks.reporting import report
+from benchmarks.reporting.report import Report, Row
 
 SLOWER = 1.05  # a ratio of times: what is nearer to 1 is nobody's concern, whatever the noise
 FEW = 5  # repeats; of fewer a resampled median says little, and the least and the most are taken

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
-from benchmarks.harness import limits_figure, report
-from benchmarks.harness.environment import machine_name
-from benchmarks.harness.report import Report
-from benchmarks.harness.section import PICTURE, STUDIES, WORKLOADS, processor, section
+from benchmarks.machine.environment import machine_name
+from benchmarks.reporting import limits_figure, report
+from benchmarks.reporting.report import Report
+from benchmarks.reporting.section import PICTURE, STUDIES, WORKLOADS, processor, section
 
 ROOT = Path(__file__).parents[2]
 README, RESULTS = ROOT / "README.md", ROOT / "benchmarks" / "results"

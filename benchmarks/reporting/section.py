@@ -5,9 +5,9 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from benchmarks.harness import limits_figure, tables
-from benchmarks.harness.environment import busy, machine_name
-from benchmarks.harness.report import Report, Row, stated
+from benchmarks.machine.environment import busy, machine_name
+from benchmarks.reporting import limits_figure, tables
+from benchmarks.reporting.report import Report, Row, stated
 
 WORKLOADS = "neuron", "planes", "descent", "curvature", "scaling", "latency"
 STUDIES = "compression", "interpolation", "minima", "many_starts", "trainability", "growth"

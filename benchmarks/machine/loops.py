@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.harness.c_compiler import Compiled, compile_source
-from benchmarks.harness.environment import usable_cores
+from benchmarks.machine.c_compiler import Compiled, compile_source
+from benchmarks.machine.environment import usable_cores
 from landscape.objectives.activations import log1p_exp
 
 STEP, STEPS = 2.0**-10, 64  # the argument moves by STEP from iteration to iteration and starts again after STEPS

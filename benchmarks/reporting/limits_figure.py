@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from benchmarks.harness.report import Report, Row
+from benchmarks.reporting.report import Report, Row
 from landscape.plot import style
 
 DPI = 220  # of 17.8 cm: sharp on paper, and small
