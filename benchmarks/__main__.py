@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -36,6 +37,7 @@ STUDIES: dict[str, Any] = {
     "trainability_whole": trainability.whole,
     "growth": growth,
 }
+INTERRUPTED = 130  # as shells say it
 REPEATS = {"QUICK": 3, "SMOKE": 1}  # in full, what each finds enough
 OTHERS: dict[str, Callable[[list[str]], int]] = {"compare": compare_command, "report": report_command}
 HELP = f"""\
@@ -62,19 +64,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
         names = [*WORKLOADS, *STUDIES]
     if options.size == "QUICK" and (only := [name for name in names if name in STUDIES]):
         _parser().error(f"{only[0]} is a study, which has no quick sizes: give --full (or --smoke)")
-    folder = options.out or (RESULTS if options.size == "FULL" else None)
+    folder = options.out or (RESULTS if options.size == "FULL" and _whole(options) else None)
+    if folder is not None:
+        _check_writable(folder)
+    try:
+        return _run(names, options, folder)
+    except KeyboardInterrupt:
+        print("\ninterrupted: what was finished is kept, the benchmark that was running is not", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _run(names: Sequence[str], options: argparse.Namespace, folder: Path | None) -> int:
+    """Measure, keep and print one after another: 0 if all answers of ours are right."""
     wrong = False
     with peers.started() if "torch" in options.backends else nullcontext() as tools:
         repeats = options.repeats or REPEATS.get(options.size)
         asked = Asked(options.backends, options.dtypes, repeats, _progress, tools)
         for name in names:
             found = _measured(name, options.size, asked)
+            kept = [] if folder is None else _keep(found, folder)
             print(report.markdown(found))
-            if folder is not None:
-                _keep(found, folder)
-            print(flush=True)
-            wrong |= not all(row.right for row in found.rows if row.is_ours)
+            print("\n".join(["", *kept, ""]), flush=True)
+            wrong |= not found.rows or not all(row.right for row in found.rows if row.ours)
     return int(wrong)
+
+
+def _whole(options: argparse.Namespace) -> bool:
+    """Whether nothing is left out, so that results may take the place of others that were kept."""
+    return (options.backends, options.dtypes, options.repeats) == (BACKENDS, DTYPES, None)
+
+
+def _check_writable(folder: Path) -> None:
+    """Before anything is measured."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        _parser().error(f"--out {folder}: nothing can be written there ({error.strerror}); give another folder")
 
 
 def _measured(name: str, size: str, asked: Asked) -> Report:
@@ -85,12 +112,13 @@ def _measured(name: str, size: str, asked: Asked) -> Report:
     return replace(study.run(getattr(study, size), asked.repeats or study.REPEATS, asked.progress), name=name)
 
 
-def _keep(found: Report, folder: Path) -> None:
-    path = report.write(found, folder)
-    print(f"\nWritten: {path}")
+def _keep(found: Report, folder: Path) -> list[str]:
+    """Write it: a line for each file."""
+    paths = [report.write(found, folder)]
     if found.name == "growth":
-        growth_figure.save(path, path.with_suffix(".png"))
-        print(f"Written: {path.with_suffix('.png')}")
+        paths.append(paths[0].with_suffix(".png"))
+        growth_figure.save(*paths)
+    return [f"Written: {path}" for path in paths]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -112,7 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     size = parser.add_mutually_exclusive_group()
     sizes = {
         "--quick": "a few minutes (the default); nothing is kept unless --out is given",
-        "--full": "the sizes that the README reports; results are kept in benchmarks/results",
+        "--full": "the sizes that the README reports; results are kept in benchmarks/results if all is measured",
         "--smoke": "tiny sizes: shows that everything runs",
     }
     for flag, text in sizes.items():
@@ -138,16 +166,15 @@ def _one_of(choices: Sequence[str]) -> Callable[[str], str]:
 
 def _list_of(choices: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
     def read(text: str) -> tuple[str, ...]:
-        return tuple(map(_one_of(choices), text.split(",")))
+        return tuple(_one_of(choices)(part.strip()) for part in text.split(","))
 
     return read
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} repeats; give 1 or more")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} repeats; give a number, 1 or more")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """`python -m landscape`: the command line."""
 
-from landscape.cli import main
+from landscape.cli import console
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(console())

@@ -6,11 +6,12 @@ import math
 import numpy as np
 import pytest
 
+from benchmarks.harness import memory
 from benchmarks.reporting import report
 from benchmarks.studies import _growth_fit as fits
 from benchmarks.studies import _growth_grid as grids
-from benchmarks.studies import _growth_memory, growth
 from benchmarks.studies import _growth_questions as questions
+from benchmarks.studies import growth
 from benchmarks.studies.growth_figure import draw, save
 
 SIZES = np.array([1, 4, 16, 64, 256, 1024, 4096])
@@ -131,7 +132,7 @@ def test_every_question_of_the_full_sizes_can_be_fitted():
 
 
 def test_memory_of_a_call_is_what_it_touches():
-    peak = _growth_memory.peak_bytes(lambda: np.ones(4_000_000))
+    peak = memory.peak_bytes(lambda: np.ones(4_000_000))
     if peak is None:
         pytest.skip("this system does not say")
     assert peak == pytest.approx(32e6, rel=0.1)

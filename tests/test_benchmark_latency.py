@@ -20,11 +20,11 @@ def test_a_tiny_run_gives_a_table_and_json_with_right_answers(tmp_path):
     asked = Asked(("jax-cpu",), ("float32",), 1, lambda line: None)
     found = latency.run(latency.SMOKE, asked)
     printed = report.markdown(found)
-    table = [line for line in printed.splitlines() if line.startswith("|")]
-    assert len({line.count("|") for line in table}) == 1 and "too small to judge" in printed
+    table = [line for line in printed.splitlines() if line.startswith("| ") and line[2:5] not in ("by ", "---")]
+    assert "too small to judge" in printed
     path = report.write(found, tmp_path)
     rows = json.loads(path.read_text())["rows"]
-    assert path.name.startswith("latency-") and len(rows) == len(table) - 2
+    assert path.name.startswith("latency-") and len(rows) == len(table)
     computed = [row for row in rows if row["absolute_error"] is not None]
     assert [row["by"] for row in computed[:3]] == list(SURFACE)
     assert [row["by"] for row in computed[3:]] == [

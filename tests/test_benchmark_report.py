@@ -2,6 +2,7 @@
 
 import json
 import math
+import subprocess
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.harness.timing import race
+from benchmarks.machine import environment
 from benchmarks.reporting import limits_figure, readme, report, section
 from benchmarks.reporting.changes import pairs
 from benchmarks.reporting.compare import compare, compare_command
@@ -21,7 +23,7 @@ MACHINE = {
 NAME = "abacus-wood-2-cores-cpu"
 STEADY = (0.98, 0.99, 1.0, 1.01, 1.02)
 RESTLESS = (0.5, 0.7, 1.0, 1.6, 2.5)
-NEWER = "backend", "dtype", "compiling", "bound", "binding", "over_bound", "peak_bytes", "seconds"
+NEWER = "backend", "dtype", "ours", "compiling", "bound", "binding", "over_bound", "peak_bytes", "seconds"
 
 
 def timed(seconds=STEADY, factor=1.0, workload="risk", by="jax-cpu float32", **columns) -> Row:
@@ -29,7 +31,8 @@ def timed(seconds=STEADY, factor=1.0, workload="risk", by="jax-cpu float32", **c
     own = tuple(factor * s for s in seconds)
     backend, dtype = by.split(",")[0].split()
     median = float(np.median(own))
-    known = {"backend": backend, "dtype": dtype, "seconds": own, "absolute_error": 1e-7} | columns
+    ours = backend.startswith("jax-") and report.PLAIN not in by
+    known = {"backend": backend, "dtype": dtype, "ours": ours, "seconds": own, "absolute_error": 1e-7} | columns
     return Row(workload, by, median, min(own), max(own), median, own[0], len(own), **known)
 
 
@@ -94,6 +97,152 @@ def test_a_file_that_holds_something_else_is_named(tmp_path, text):
     path.write_text(text)
     with pytest.raises(ValueError, match=r"else.json` holds no result of a benchmark"):
         report.read(path)
+
+
+def test_what_is_ours_is_kept_and_older_files_go_by_their_names(tmp_path):
+    rows = [timed(by=f"jax-cpu float32, {name}", ours=ours) for name, ours in (("eigsh", False), ("plain", True))]
+    path = kept(tmp_path, *rows, timed(by="numpy float64"))
+    assert [row.ours for row in report.read(path).rows] == [False, True, False]
+    content = json.loads(path.read_text())
+    for row in content["rows"]:
+        del row["ours"]
+    path.write_text(json.dumps(content))
+    assert [row.ours for row in report.read(path).rows] == [True, False, False]
+
+
+@pytest.mark.parametrize("broken", [(report.os, "replace"), (report.Path, "write_text")])
+def test_an_interruption_leaves_the_file_as_it_was(tmp_path, monkeypatch, broken):
+    path = kept(tmp_path, timed())
+    before = path.read_bytes()
+
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(*broken, stop)
+        kept(tmp_path, timed(factor=2))
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+    kept(tmp_path, timed(factor=2))
+    assert report.read(path).rows[0].median == 2 and list(tmp_path.iterdir()) == [path]
+
+
+# ---- printed
+
+
+def printed(*rows, targets=(), written="2026-01-02T03:04:05+00:00") -> list[str]:
+    """The lines of a report with these rows."""
+    return report.markdown(Report("neuron", {}, rows, targets, ["a note"], MACHINE, written)).splitlines()
+
+
+def cells(line: str) -> list[str]:
+    """Of a line of a table."""
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_a_table_for_each_workload_has_only_the_columns_that_it_fills():
+    first = timed(bound=0.5, binding="exp", compiling=0.3, peak_bytes=0, milliseconds=1.0, nanoseconds=2.0)
+    reference = timed(by="numpy float64", absolute_error=0.0, bound=1e-4, binding="exp", peak_bytes=2e6)
+    broken = timed(by="torch float32", absolute_error=0.5, right=False, relative_error=0.1)
+    other = timed((1.0,), workload="other", absolute_error=None, relative_error=1e-3, evaluations=49, over=True)
+    lines = printed(first, other, reference, broken, targets=[Target("fast", 2.0, 1.0, "×")])
+    assert lines[0] == "neuron: Abacus, 2 cores, 1.0 GiB; Python 3.11.7, jax 0.10.0 on cpu; 2026-01-02 03:04 UTC"
+    assert lines[1:4] == ["", "**risk** (bound by exp)", ""]
+    assert list(map(cells, lines[4:5] + lines[6:9])) == [
+        ["by", "median", "±", "core time", "compiling", "÷ bound", "memory", "largest error"],
+        ["jax-cpu float32", "1.00 s", "2%", "1.00 s", "300.0 ms", "2.00×", "< 1 MB", "1.0e-07"],
+        ["numpy float64", "1.00 s", "2%", "1.00 s", "", "10000×", "2 MB", "reference"],
+        ["torch float32", "1.00 s", "2%", "1.00 s", "", "", "", "WRONG: 5.0e-01"],
+    ]
+    assert lines[9:12] == ["", "**other**", ""]
+    assert list(map(cells, (lines[12], lines[14]))) == [
+        ["by", "median", "core time", "evaluations", "relative"],
+        ["jax-cpu float32", "over 1.00 s", "1.00 s", "over 49", "1.0e-03"],
+    ]
+    assert lines[15:] == ["", report.HOW_COMPARED, "", "- NOT met: fast: 2× (wanted ≤ 1×)", "- a note"]
+
+
+def test_what_bounds_is_a_column_where_it_is_not_the_same_for_all():
+    lines = printed(timed(bound=0.5, binding="exp"), timed(by="jax-cpu float64", bound=0.5, binding="log"))
+    assert lines[2] == "**risk**" and cells(lines[4])[5:6] == ["bound by"] and cells(lines[7])[5] == "log"
+
+
+def test_the_fastest_right_answer_of_ours_is_named_for_each_device():
+    rows = [
+        timed(),
+        timed(factor=0.6, by="jax-cpu float32, compressed", bound=0.4, binding="exp", absolute_error=2e-7),
+        timed(factor=0.2, by="jax-cpu bfloat16", right=False),
+        timed(factor=0.1, by="jax-cpu float32, further", over=True),
+        timed(factor=0.1, by="jax-gpu float32"),
+        timed(factor=0.01, by="jax-gpu float32, plain loop"),
+        timed(factor=0.01, by="c float32"),
+    ]
+    assert [line for line in printed(*rows) if line.startswith("use ")] == [
+        "use jax-gpu float32: the fastest right answer on the GPU, 100.0 ms, error 1e-07",
+        "use jax-cpu float32, compressed: the fastest right answer on the CPU, 600.0 ms, 1.50× the bound, error 2e-07",
+    ]
+
+
+@pytest.mark.parametrize(
+    "ways",
+    [
+        ["jax-cpu float32", "jax-gpu float32"],  # nothing to choose
+        ["jax-cpu float32", "jax-cpu float64, plain loop"],  # which is not ours
+        ["jax-cpu float32, risk", "jax-cpu float32, slope"],  # each does something else
+    ],
+)
+def test_nothing_is_named_where_no_ways_of_ours_were_compared(ways):
+    assert not [line for line in printed(*(timed(by=by) for by in ways)) if line.startswith("use ")]
+
+
+def test_a_report_without_rows_says_so_and_its_time_is_that_of_its_end():
+    empty = Report("neuron", {}, [], [], [], MACHINE)
+    lines = report.markdown(empty).splitlines()
+    assert "nothing was measured" in lines and report.HOW_COMPARED not in lines
+    assert lines[0].endswith(f"{empty.written[:16].replace('T', ' ')} UTC")
+
+
+# ---- where it ran
+
+
+def test_the_environment_has_what_times_depend_on(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    monkeypatch.setenv("HOME_OF_JAX_", "no")
+    monkeypatch.setattr(environment.sys, "argv", ["/somewhere/benchmarks/__main__.py", "neuron", "--full"])
+    found = json.loads(json.dumps(environment.environment()))
+    assert found["variables"].items() >= {"OMP_NUM_THREADS": "3", "JAX_PLATFORMS": "cpu"}.items()
+    assert "HOME_OF_JAX_" not in found["variables"] and found["command"] == ["__main__.py", "neuron", "--full"]
+    with environment.jax.default_matmul_precision("high"), environment.jax.enable_x64(True):
+        inside = environment.environment()
+    assert (inside["precision"]["jax_default_matmul_precision"], inside["x64"]) == ("high", True)
+    assert "'highest' unless a row says otherwise" in inside["precision"]["landscape"]
+    assert found["instructions"] in (None, *environment.INSTRUCTIONS)
+    assert environment.machine_name(MACHINE) == NAME
+
+
+def test_the_commit_is_dirty_once_a_tracked_file_other_than_results_is_changed(tmp_path):
+    assert environment._commit(tmp_path) is None
+
+    def git(*arguments):
+        who = ["-c", "user.name=n", "-c", "user.email=e"]
+        subprocess.run(["git", *who, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    results = tmp_path / "benchmarks" / "results"
+    results.mkdir(parents=True)
+    for path in (tmp_path / "code", results / "kept.json"):
+        path.write_text("1")
+    git("init")
+    assert environment._commit(tmp_path) is None  # nothing was committed
+    git("add", ".")
+    git("commit", "-m", "all")
+    commit = environment._commit(tmp_path)
+    (results / "kept.json").write_text("2")
+    assert commit and environment._commit(tmp_path) == commit
+    (tmp_path / "code").write_text("2")
+    assert environment._commit(tmp_path) == f"{commit}-dirty"
+    inner = tmp_path / "unpacked"
+    inner.mkdir()
+    assert environment._commit(inner) is None  # the checkout is somebody else's
 
 
 # ---- compared
@@ -168,6 +317,77 @@ def test_a_contestant_that_became_slower_is_told_and_fails_nothing(runs):
         kept(folder, timed(), timed(by="torch float32", factor=factor, right=factor == 1))
     assert verdicts(compare(*runs))["torch float32"] == "slower"
     assert compare_command([str(folder) for folder in runs]) == 0
+
+
+@pytest.mark.parametrize(
+    ("load", "cores", "by", "wanted"),
+    [
+        (2.0, 1.04, "jax-cpu float32", "in doubt (busy)"),
+        (2.0, 1.5, "jax-cpu float32", "slower"),  # it had more to do
+        (0.1, 1.04, "jax-cpu float32", "slower"),  # nobody else was there
+        (2.0, 0.0, "jax-cpu float32", "slower"),  # nobody knows
+        (2.0, 1.04, "jax-gpu float32", "slower"),  # the cores do not do its work
+    ],
+)
+def test_on_a_busy_machine_a_slower_row_that_took_no_more_core_time_is_in_doubt(runs, load, cores, by, wanted):
+    kept(runs[0], timed(by=by))
+    kept(runs[1], replace(timed(factor=1.5, by=by), core_time=cores), load_average=load)
+    assert verdicts(compare(*runs)) == {by: wanted}
+    assert compare_command([str(folder) for folder in runs]) == (wanted == "slower")
+
+
+def test_compile_time_and_memory_that_doubled_are_notes_and_fail_nothing(runs):
+    kept(runs[0], timed(compiling=1.0, peak_bytes=1e8), timed(by="jax-cpu float64", compiling=0.1, peak_bytes=1e6))
+    kept(runs[1], timed(compiling=2.0, peak_bytes=3e8), timed(by="jax-cpu float64", compiling=0.5, peak_bytes=9e7))
+    assert compare_command([str(folder) for folder in runs]) == 0
+    notes = [line for line in compare(*runs).splitlines() if line.startswith("- note")]
+    assert notes == [
+        "- note: risk, by jax-cpu float32; compile time 1.00 s, then 2.00 s; memory 100 MB, then 300 MB",
+    ]
+
+
+def test_a_row_of_ours_that_is_missing_fails(runs, capsys):
+    kept(runs[0], timed(), timed(by="jax-cpu float64"), timed(by="numpy float64"))
+    kept(runs[1], timed(), timed(by="numpy float64"))
+    assert compare_command([str(folder) for folder in runs]) == 1
+    assert capsys.readouterr().out.endswith("landscape's own rows: 1 within the noise, 1 missing\n")
+    assert compare_command([str(folder) for folder in reversed(runs)]) == 0
+
+
+def test_what_only_others_did_or_another_device_is_not_missing(runs, capsys):
+    kept(runs[0], timed(), timed(by="jax-gpu float32"), timed(by="torch float32"), devices=["gpu: Abacus X"])
+    kept(runs[1], timed())
+    assert compare_command([str(folder) for folder in runs]) == 0
+    assert "missing" not in capsys.readouterr().out
+
+
+def test_two_results_without_a_row_in_common_fail_in_one_line(runs, capsys):
+    kept(runs[0], *(timed(workload=f"old {i}") for i in range(3)))
+    kept(runs[1], timed(workload="new"))
+    assert compare_command([str(folder) for folder in runs]) == 1
+    out = capsys.readouterr().out
+    assert "- NO ROW IN COMMON: 3 before, 1 now. Compare runs of the same sizes\n" in out
+    assert "only in the" not in out and out.endswith("landscape's own rows: none in both\n")
+
+
+def test_what_only_one_environment_has_is_told(runs):
+    kept(runs[0], timed(), variables={"OMP_NUM_THREADS": "4"}, peers=None, commit="abc", command=["a"])
+    peers = {"python": "3.11.7", "versions": {"torch": "2.13", "gone": None}}
+    kept(runs[1], timed(), variables={"XLA_FLAGS": "f"}, peers=peers, x64=False, command=["b"])
+    assert [line for line in compare(*runs).splitlines() if line.startswith("- differs")] == [
+        "- differs: variables.OMP_NUM_THREADS: 4, then nothing",
+        "- differs: variables.XLA_FLAGS: nothing, then f",
+        "- differs: peers: nothing, then python 3.11.7, versions.torch 2.13",
+        "- differs: commit: abc, then nothing",
+        "- differs: x64: nothing, then False",
+    ]
+    assert f"## neuron: {NAME}, 2026-01-02 03:04 UTC, then 2026-01-02 03:04 UTC" in compare(*runs)
+
+
+def test_the_help_says_what_is_judged(capsys):
+    with pytest.raises(SystemExit):
+        compare_command(["--help"])
+    assert "Judged are the medians, and whether answers are right." in capsys.readouterr().out
 
 
 def test_another_machine_is_said_first_and_its_times_are_not_judged(runs, capsys):

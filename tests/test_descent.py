@@ -9,6 +9,7 @@ import optax
 import pytest
 
 import landscape as ls
+from landscape import _jaxprs
 from landscape.analysis import _blocks, _steps
 from landscape.objectives.data import Batches
 from tests import problems
@@ -133,6 +134,65 @@ def test_counters_are_shared_by_those_runs_alone_that_may_share_them(name):
     common = jax.tree.leaves(_steps.start(program, inputs, starts).common)
     assert all(leaf.ndim == 0 for leaf in common)
     assert shared is None or len(common) == shared
+
+
+CHANGING = {  # what a counter is at first, and after a step
+    "another dtype": (jnp.zeros((), jnp.int32), lambda c: (c + 1).astype(jnp.int16)),
+    "another shape": (jnp.zeros(1, jnp.int32), lambda c: c.sum() + 1),
+}
+
+
+@pytest.mark.lenient("a counter that changes its dtype")
+@pytest.mark.parametrize("name", CHANGING)
+def test_a_counter_may_change_its_dtype_or_shape(name):
+    """If JAX can undo it: steps of 1/1, 1/2, 1/3, … of −1 each."""
+    first, following = CHANGING[name]
+
+    def update(updates, state, params=None):
+        count = following(state["c"])
+        return jax.tree.map(lambda g: -jnp.ones_like(g) / count.astype(g.dtype), updates), {"c": count}
+
+    optimizer = optax.GradientTransformation(lambda params: {"c": first}, update)
+    run = ls.descend(PAIR, optimizer, STARTS, STEPS)
+    steps = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, STEPS + 1))])
+    assert_close(run.params["w"], STARTS["w"][:, None] - steps, eps=32, scale=4.0)
+
+
+def test_what_runs_share_is_found_once(monkeypatch):
+    """By tracing a step: not again for other starts, penalties or steps."""
+    traced, flatten = [], _jaxprs.flatten
+    monkeypatch.setattr(_jaxprs, "flatten", lambda *arguments: traced.append(1) or flatten(*arguments))
+    optimizer = optax.sgd(0.25)
+    ls.descend(PAIR, optimizer, STARTS, 4, penalties=ls.l2(0.1))
+    ls.descend(PAIR, optimizer, {name: leaf[:2] for name, leaf in STARTS.items()}, 3, penalties=ls.l2(0.2))
+    ls.descend(PAIR, optimizer, STARTS, 4, penalties={"a": ls.l2(0.1), "b": ls.l2(0.2)})
+    assert len(traced) == 1
+
+
+def test_a_long_run_is_as_few_programs_as_it_has_kinds_of_segments(monkeypatch):
+    """(steps that are recorded, kinds): equal segments are one program, whether the end is recorded or not."""
+    whole = {steps: ls.descend(PAIR, SGD, STARTS, steps) for steps in (2, 4, 5, 6)}
+    plan, advance, calls = _blocks.plan, _steps.advance, []
+
+    def short(*arguments):
+        """Two steps a segment."""
+        found = plan(*arguments)
+        return found._replace(memory=2 * found.block[0] * found.block[1] * found.params_bytes)
+
+    def counted(program, count, last, *arguments):
+        calls.append((program, count, last))
+        return advance(program, count, last, *arguments)
+
+    monkeypatch.setattr(_blocks, "plan", short)
+    monkeypatch.setattr(_steps, "advance", counted)
+    for steps, segments, kinds in ((2, 1, 1), (4, 2, 1), (5, 3, 2), (6, 3, 1)):
+        calls.clear()
+        run = ls.descend(PAIR, SGD, STARTS, steps)
+        assert (len(calls), len(set(calls))) == (segments, kinds)
+        assert run.data.equals(whole[steps].data)
+        assert jax.tree.all(jax.tree.map(np.array_equal, run.params, whole[steps].params))
+        values = run.data.risk.values
+        assert values.flags.c_contiguous and values.flags.writeable
 
 
 def test_without_an_l1_penalty_the_paths_are_the_same():

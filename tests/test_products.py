@@ -290,9 +290,23 @@ def test_vectors_one_after_another_are_vectors_together(monkeypatch, x64, kind):
         with monkeypatch.context() as large:
             large.setattr(_linear, "CACHED", 0)
             large.setattr(_linear, "NARROW", 0)
-            assert _linear._one_by_one(operator.program, operator.inputs) == (jax.default_backend() == "cpu")
+            assert _linear._is_large(operator.program, operator.inputs)
             after = _linear.linear(operator.program, operator.inputs)(block)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12), together, after)
+
+
+@pytest.mark.parametrize("platform, loops", [("cpu", 1), ("cuda", 0)])
+def test_vectors_go_one_after_another_by_what_it_is_compiled_for(monkeypatch, platform, loops):
+    """A CPU beside a GPU is not the default backend, and computes all the same what is on it."""
+    for name in ("CACHED", "NARROW"):
+        monkeypatch.setattr(_linear, name, 0)
+    objective = network()
+    operator = ls.curvature(objective, objective.params)
+    block = jax.tree.map(lambda leaf: jnp.ones((3, *leaf.shape), leaf.dtype), objective.params)
+    for default in ("cpu", "gpu"):
+        monkeypatch.setattr(jax, "default_backend", lambda default=default: default)
+        traced = jax.jit(_linear.linear(operator.program, operator.inputs)).trace(block)
+        assert traced.lower(lowering_platforms=(platform,)).as_text().count("stablehlo.while") == loops
 
 
 def test_vectors_like_the_params_or_like_the_chosen_leaves():

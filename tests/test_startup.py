@@ -23,9 +23,8 @@ from tests import problems
 PROCESS = """
 import atexit, gc, sys
 atexit.register(lambda: print("kept at exit:", gc.get_freeze_count() > 0))  # runs last: it was registered first
-from landscape.cli import main
-status = main(sys.argv[1:])
-import jax
+from landscape.cli import console
+console()
 """
 COUNTED = """
 import jax
@@ -49,8 +48,54 @@ def landscape(folder: Path, name: str, before: str = "", **environment: str) -> 
         text=True,
         check=True,
         cwd=folder,
-        env=clean | environment,
+        env=clean | {"JAX_PLATFORMS": "cpu"} | environment,
     )
+
+
+# What is open in a cycle is written when garbage is collected: when the interpreter ends.
+CYCLE = """
+class Log:
+    def __init__(self):
+        self.me, self.file = self, open("log.txt", "w")
+        self.file.write("precious")
+"""
+HOST = """
+import gc, os, sys
+from landscape.cli import main
+log = Log()
+before = gc.get_threshold()
+status = main(["status", "nowhere.zarr"])
+assert gc.get_threshold() == before and not gc.get_freeze_count()
+assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "1"  # as JAX sets it
+assert "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ
+sys.exit(status)
+"""
+OWN = """
+import landscape as ls
+
+log = Log()
+objective = ls.function(lambda p: p["x"] ** 2 + p["y"] ** 2, {"x": 0.0, "y": 0.0})
+"""
+
+
+def test_who_calls_the_command_line_from_python_finds_all_as_it_was(tmp_path):
+    """Environment, collector, and what is written when the interpreter ends."""
+    environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": "anywhere"}
+    for name in ("TF_CPP_MIN_LOG_LEVEL", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"):  # as JAX has set them here
+        environment.pop(name, None)
+    command = [sys.executable, "-c", CYCLE + HOST]
+    output = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert output.returncode == 2 and "Traceback" not in output.stderr
+    assert (tmp_path / "log.txt").read_text() == "precious"
+
+
+def test_what_an_objective_of_ones_own_has_open_is_written(tmp_path):
+    """No garbage is looked for in what was imported before it, and only there."""
+    (tmp_path / "own.py").write_text(CYCLE + OWN)
+    command = [sys.executable, "-m", "landscape", "surface", "--objective", "own:objective"]
+    grid = ["--axis", "x=-1:1:3", "--axis", "y=-1:1:3"]
+    subprocess.run([*command, *grid], capture_output=True, check=True, cwd=tmp_path)
+    assert (tmp_path / "log.txt").read_text() == "precious"
 
 
 def test_a_surface_is_one_program_and_a_cache_of_programs_changes_no_bit(tmp_path):
@@ -81,37 +126,61 @@ def test_a_cache_of_programs_that_cannot_be_written_fails_no_run(tmp_path):
 
 
 @pytest.fixture
-def before_jax(monkeypatch):
-    """As in a process that has not imported JAX."""
-    for name in ("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "TF_CPP_MIN_LOG_LEVEL", "JAX_COMPILATION_CACHE_DIR"):
-        monkeypatch.setenv(name, "")  # so that what the test sets is undone
-        monkeypatch.delenv(name)
-    monkeypatch.delitem(sys.modules, "jax")
+def settled(monkeypatch):
+    """`settle_cache` in another environment: what it set."""
+    names = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "TF_CPP_MIN_LOG_LEVEL"
+
+    def call(plugin=False, **environment):
+        with monkeypatch.context() as changed:
+            for name in (*names, "JAX_COMPILATION_CACHE_DIR", "JAX_PLATFORMS"):
+                changed.setenv(name, "")  # so that what is set is undone
+                changed.delenv(name)
+            for name, value in environment.items():
+                changed.setenv(name, value)
+            changed.setattr(startup, "_has_accelerator_plugin", lambda: plugin)
+            startup.settle_cache()
+            return tuple(os.environ.get(name) for name in names)
+
+    return call
 
 
-def test_a_cache_of_programs_is_asked_for(before_jax, monkeypatch):
-    startup.settle_cache()
-    assert "TF_CPP_MIN_LOG_LEVEL" not in os.environ
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "anywhere")
-    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")  # who wants to read it all
-    startup.settle_cache()
-    assert os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] == "0"
-    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"
+def test_a_cache_of_programs_is_asked_for(settled):
+    assert settled() == (None, None)
+    assert settled(JAX_COMPILATION_CACHE_DIR="anywhere") == ("0", "3")
+    assert settled(JAX_COMPILATION_CACHE_DIR="anywhere", TF_CPP_MIN_LOG_LEVEL="0") == ("0", "0")  # to read it all
 
 
-def test_where_jax_has_been_imported_nothing_is_set(before_jax, monkeypatch):
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "anywhere")
-    monkeypatch.setitem(sys.modules, "jax", jax)
-    startup.settle_cache()
-    assert "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ
+def test_the_errors_of_an_accelerator_are_not_hidden(settled):
+    cache = {"JAX_COMPILATION_CACHE_DIR": "anywhere"}
+    assert settled(plugin=True, **cache) == ("0", None)
+    assert settled(plugin=True, JAX_PLATFORMS="cuda,cpu", **cache) == ("0", None)
+    assert settled(plugin=True, JAX_PLATFORMS="cpu", **cache) == ("0", "3")
 
 
-def test_garbage_is_collected_as_before_afterwards():
+def test_a_plugin_is_found_as_a_package_and_by_its_entry_point(monkeypatch, tmp_path):
+    monkeypatch.setattr(startup, "find_spec", lambda name: None)
+    monkeypatch.setattr(startup, "entry_points", lambda group: ())
+    assert not startup._has_accelerator_plugin()
+    with monkeypatch.context() as changed:
+        changed.setattr(startup, "entry_points", lambda group: ("own",) if group == "jax_plugins" else ())
+        assert startup._has_accelerator_plugin()
+    for package in ("jax_plugins", "libtpu"):
+        monkeypatch.setattr(startup, "find_spec", lambda name, package=package: name == package or None)
+        assert startup._has_accelerator_plugin()
+
+
+@pytest.mark.parametrize("own, within", [(700, startup.BETWEEN), (10**6, 10**6), (0, 0)])
+def test_garbage_is_collected_as_before_afterwards(own, within):
+    """Within, no sooner than who calls wants it; not at all where they have turned it off by 0."""
     before = gc.get_threshold()
-    with pytest.raises(ValueError, match="wrong"), startup.seldom_collecting():
-        assert gc.get_threshold()[0] == startup.BETWEEN and gc.isenabled()
-        raise ValueError("wrong")
-    assert gc.get_threshold() == before
+    gc.set_threshold(own, *before[1:])
+    try:
+        with pytest.raises(ValueError, match="wrong"), startup.seldom_collecting():
+            assert gc.get_threshold() == (within, *before[1:])
+            raise ValueError("wrong")
+        assert gc.get_threshold() == (own, *before[1:])
+    finally:
+        gc.set_threshold(*before)
 
 
 def test_a_neuron_and_its_plane_compile_nothing(compilations, dtype):

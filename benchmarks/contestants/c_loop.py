@@ -5,12 +5,10 @@ loss = max(m, 0) + log1p(exp(−|m|)) and ∂loss/∂m = 1/(1 + exp(−m)) with 
 
 import ctypes
 import functools
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from benchmarks.machine.c_compiler import compile_source
+from benchmarks.machine.c_compiler import Compiled, compile_source
 
 SOURCE = r"""
 #include <math.h>
@@ -45,15 +43,8 @@ void risk_and_gradient(const float *w, const float *b, long cells, const float *
 """
 
 
-@dataclass(frozen=True)
-class CLoop:
-    """The compiled loop, and by what it was compiled; or `library` None and `compiler` the reason why there is none."""
-
-    library: Any
-    compiler: str
-
-    def __bool__(self) -> bool:
-        return self.library is not None
+class CLoop(Compiled):
+    """The compiled loop."""
 
     def run(self, function: str, cells: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Call `risk` or `risk_and_gradient` for cells (cells, 2) of (w, b): risk and gradient norm, (2, cells)."""

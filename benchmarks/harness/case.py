@@ -7,12 +7,15 @@ from typing import Any, NamedTuple
 from benchmarks.contestants import c_loop
 from benchmarks.harness.asked import Asked
 from benchmarks.harness.timing import Timed, race
-from benchmarks.harness.ways import Way
+from benchmarks.harness.ways import JAX, Way
 from benchmarks.machine import ceilings, limits
+from benchmarks.machine.device_time import device_seconds
 from benchmarks.machine.environment import busy, environment
 from benchmarks.machine.limits import Ceilings, Work
 from benchmarks.reporting import report
 from benchmarks.reporting.report import Report, Row, Target
+
+UNJUDGED = "these sizes are too small to judge speed by: promises are about those of --full"
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,10 @@ def measure_all(cases: Sequence[Case], asked: Asked, repeats: int) -> tuple[list
     """The same for several cases that are compared with each other: all of them take turns."""
     calls = {(i, way): call for i, case in enumerate(cases) for way, call in asked.of(case.calls).items()}
     for i, case in enumerate(cases):
-        asked.progress(f"{case.title}: {', '.join(way.by for j, way in calls if j == i) or 'nobody is there'}")
-    timed = race(calls, asked.repeats or repeats)
-    rows = [_row(cases[i], way, own) for (i, way), own in timed.items()]
+        asked.progress(f"{case.title}: {sum(j == i for j, _ in calls)} contestants")
+    timed = race(calls, asked.repeats or repeats, memory=True)
+    busy = {key: device_seconds(call) for key, call in calls.items() if key[1].backend in ceilings.ACCELERATORS}
+    rows = [_row(cases[i], way, own, busy.get((i, way))) for (i, way), own in timed.items()]
     return [{way: own for (j, way), own in timed.items() if j == i} for i in range(len(cases))], rows
 
 
@@ -80,14 +84,15 @@ def gather(name: str, sizes: Any, parts: Iterable[Callable[[], Part]], asked: As
     measured = {_machine(row.backend, row.dtype) for row in rows if row.backend and row.dtype and row.bound}
     where["ceilings"] = {f"{c.backend} {c.dtype}": asdict(c) for each in measured for c in each}
     if not sizes.judged:
-        targets, notes = [], [*notes, "these sizes are too small to judge speed by"]
+        targets, notes = [], [*notes, UNJUDGED]
     return Report(name, asdict(sizes), rows, targets, [*asked.absent, *notes, *busy(where)], where)
 
 
-def _row(case: Case, way: Way, timed: Timed) -> Row:
+def _row(case: Case, way: Way, timed: Timed, on_device: float | None) -> Row:
     answer, truth = (case.reads(way, values) for values in (timed.answer, case.truth(way)))
     columns = report.errors(answer, truth, *case.tolerance[way.dtype])
-    columns |= {"backend": way.backend, "dtype": way.dtype}
+    columns |= {"backend": way.backend, "dtype": way.dtype, "ours": way.ours and way.backend in JAX}
+    columns["device_seconds"] = on_device
     work = case.work(way)
     if work is not None:
         binding = limits.binding(work, limits.best(*_machine(way.backend, way.dtype)))

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from benchmarks.harness.cost import Cost, counted
+from benchmarks.harness.memory import peak_bytes
 
 Name = TypeVar("Name")
 REST = 0.02  # seconds between two runs: the idle threads of one library go to sleep and do not spin under the next
@@ -45,10 +46,14 @@ class Reported:
     peak_bytes: int | None = None  # above what its process held before; None if unknown
 
 
-def race(contestants: Mapping[Name, Callable[[], Any]], repeats: int) -> dict[Name, Timed]:
-    """Call every contestant once, then all of them in turn, `repeats` times."""
+def race(contestants: Mapping[Name, Callable[[], Any]], repeats: int, memory: bool = False) -> dict[Name, Timed]:
+    """Call every contestant once, then all of them in turn, `repeats` times; at the end for their memory, if asked."""
     warm = {name: _warm(call) for name, call in contestants.items()}
     timed = rounds(contestants, repeats)
+    if memory:
+        for name, call in contestants.items():
+            cost = warm[name]["cost"]
+            cost.peak_bytes = peak_bytes(call) if cost.peak_bytes is None else cost.peak_bytes
     return {name: replace(timed[name], **found) for name, found in warm.items()}
 
 
@@ -72,8 +77,9 @@ def ratio(of: Timed, to: Timed) -> float:
 
 
 def scaled(timed: Timed, factor: float) -> Timed:
-    """The times of so many times the work."""
-    return Timed(factor * timed.first, factor * timed.seconds, factor * timed.core_seconds, timed.answer, timed.cost)
+    """The times of so many times the work, which is compiled once."""
+    first = timed.cost.compiling + factor * (timed.first - timed.cost.compiling)
+    return Timed(first, factor * timed.seconds, factor * timed.core_seconds, timed.answer, timed.cost)
 
 
 def process(*command: str) -> Callable[[], None]:
@@ -90,8 +96,7 @@ def process(*command: str) -> Callable[[], None]:
 def _warm(call: Callable[[], Any]) -> dict[str, Any]:
     with counted() as cost:
         found = _timed(call)
-    if found.peak_bytes is not None:
-        cost.peak_bytes = found.peak_bytes
+    cost.peak_bytes = found.peak_bytes
     return {"first": found.seconds, "answer": found.answer, "cost": cost}
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 
 BACKENDS = "numpy", "jax-cpu", "jax-gpu", "jax-tpu", "torch", "c"
+JAX = tuple(backend for backend in BACKENDS if backend.startswith("jax-"))
 DTYPES = "float32", "float64", "bfloat16"
 
 
@@ -16,6 +17,7 @@ class Way(NamedTuple):
     backend: str
     dtype: str
     setting: str = ""
+    ours: bool = True  # whether `landscape` computes where JAX does, and not a loop of one's own
 
     @property
     def by(self) -> str:

@@ -32,7 +32,7 @@ def device_seconds(call: Callable[[], Any]) -> float | None:
 def busy_seconds(trace: ProfileData) -> float | None:
     """The union of the intervals in which the trace's busiest device ran something; None where none is recorded."""
     recorded = [intervals for plane in trace.planes if plane.name.startswith(DEVICES) if (intervals := _ran(plane))]
-    return max(map(_union, recorded), default=None)
+    return max((covered(intervals) / 1e9 for intervals in recorded), default=None)  # from nanoseconds
 
 
 def _ran(plane: Any) -> list[tuple[float, float]]:
@@ -40,10 +40,10 @@ def _ran(plane: Any) -> list[tuple[float, float]]:
     return [(event.start_ns, event.start_ns + event.duration_ns) for line in lines for event in line.events]
 
 
-def _union(intervals: Iterable[tuple[float, float]]) -> float:
-    """Seconds covered by intervals of nanoseconds, which may overlap."""
+def covered(intervals: Iterable[tuple[float, float]]) -> float:
+    """The length of what intervals (start, end) cover, which may overlap."""
     total, reached = 0.0, float("-inf")
     for start, end in sorted(intervals):
         total += max(0.0, end - max(start, reached))
         reached = max(reached, end)
-    return total / 1e9
+    return total

@@ -1,8 +1,9 @@
-"""Where a benchmark ran: processor, memory, versions, devices, threads."""
+"""Where a benchmark ran: processor, memory, versions, devices, settings."""
 
 import os
 import platform
 import re
+import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 
 import jax
 
-PACKAGES = (*("jax", "jaxlib", "numpy", "scipy", "optax", "xarray", "jax-landscape"),)
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "XLA_FLAGS")
+ROOT = Path(__file__).parents[2]
+PACKAGES = "jax", "jaxlib", "numpy", "scipy", "optax", "xarray", "jax-landscape"
+VARIABLES = re.compile(r"(JAX|OMP|OPENBLAS|MKL)_\w+|XLA_FLAGS|TF_CPP_MIN_LOG_LEVEL")
+INSTRUCTIONS = "avx512f", "avx2", "avx", "sse4_2", "sve", "asimd", "neon"  # the widest of a processor first
 BUSY = 0.25  # of the cores, by others
 
 
@@ -32,7 +35,15 @@ def environment(compiler: str | None = None) -> dict[str, Any]:
         "devices": sorted({f"{d.platform}: {d.device_kind}" for d in jax.devices()}),
         "num_devices": len(jax.devices()),
         "compiler": compiler,
-        "threads": {name: os.environ[name] for name in THREADS if name in os.environ},
+        "instructions": _instructions(),
+        "precision": {
+            "jax_default_matmul_precision": jax.config.jax_default_matmul_precision,
+            "landscape": "measured at 'highest' unless a row says otherwise",
+        },
+        "x64": jax.config.jax_enable_x64,
+        "variables": {name: os.environ[name] for name in sorted(os.environ) if VARIABLES.fullmatch(name)},
+        "commit": _commit(ROOT),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "load_average": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     }
 
@@ -67,6 +78,25 @@ def _processor() -> str:
         if names:
             return " ".join(names[0].split())
     return platform.processor() or platform.machine() or sys.platform
+
+
+def _instructions() -> str | None:
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"^(?:flags|Features)\s*:(.*)$", info.read_text(), re.MULTILINE) if info.exists() else None
+    known = found[1].split() if found else []
+    return next((name for name in INSTRUCTIONS if name in known), None)
+
+
+def _commit(root: Path) -> str | None:
+    """The short hash, with '-dirty' where tracked files other than results were changed; None outside of a checkout."""
+    if not (root / ".git").exists():  # it may lie in somebody else's checkout
+        return None
+    commands = [["rev-parse", "--short", "HEAD"], ["diff", "--name-only", "HEAD", "--", ".", ":!benchmarks/results"]]
+    try:
+        given = [subprocess.check_output(["git", *c], cwd=root, text=True, stderr=subprocess.DEVNULL) for c in commands]
+        return given[0].strip() + "-dirty" * bool(given[1])
+    except (OSError, subprocess.CalledProcessError):  # no git, or a checkout that it does not trust
+        return None
 
 
 def _memory_gib() -> float | None:

@@ -93,6 +93,11 @@ class Exact(NamedTuple):
             wide = _wide(point)
             return lanczos(partial(self.problem.product, wide), wide, k, which, FINER).values
 
+    def product(self, point: Array, vector: np.ndarray) -> np.ndarray:
+        """The Hessian's product with a vector (p,)."""
+        with jax.enable_x64(True):
+            return np.asarray(self.problem.product(_wide(point), _wide(vector)))
+
     def residuals(self, point: Array, pairs: Pairs) -> np.ndarray:
         """‖Hv − λv‖ of the pairs, their vectors divided by their lengths, (k,)."""
         values, rows = (np.asarray(part, np.float64) for part in pairs[:2])
@@ -127,7 +132,7 @@ def lanczos(
     return Pairs(values[order], vectors.T[order], count)
 
 
-def _wide(point: Array) -> Array:
+def _wide(point: Any) -> Array:
     return jnp.asarray(np.asarray(point), jnp.float64)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.machine.environment import machine_name
+from benchmarks.machine.environment import busy, machine_name
 from benchmarks.reporting import report
 from benchmarks.reporting.report import Report, Row
 
@@ -16,9 +16,11 @@ SLOWER = 1.05  # a ratio of times: what is nearer to 1 is nobody's concern, what
 FEW = 5  # repeats; of fewer a resampled median says little, and the least and the most are taken
 ONCE = 1.25  # what was timed once or twice is taken to be right within this factor
 RESAMPLED = 4000
-GREW = 2.0  # times an error that is worth a word: rounding alone makes it differ by less
+GREW = 2.0  # times an error, a compile time or a memory that is worth a word: noise makes them differ by less
 UNJUDGED, SHARED, NOISE = "not judged", "as the machine", "within the noise"
-VARYING = "load_average", "ceilings"  # of an environment, from run to run on the same machine
+SLOW, DOUBTED = "slower", "in doubt (busy)"
+VARYING = "load_average", "ceilings", "command"  # of an environment, from run to run on the same machine
+COSTS = {"compiling": 0.5, "peak_bytes": 100e6}  # and by how much they must have grown, beside twice, to be told
 ERRORS = "absolute_error", "relative_error", "range_error", "residual"
 
 
@@ -36,7 +38,7 @@ class Change:
     @property
     def worse(self) -> bool:
         """Whether it became slower or wrong, and is ours."""
-        return self.new.is_ours and (self.verdict == "slower" or (self.old.right and not self.new.right))
+        return self.new.ours and (self.verdict == SLOW or (self.old.right and not self.new.right))
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,23 @@ class Comparison:
     added: Sequence[Row]
 
     @property
+    def missing(self) -> list[Row]:
+        """Rows of ours that are gone, though the device that they need is there, and others of the run are."""
+        if self.apart:
+            return []
+        devices = ("cpu", *(device.split(":")[0] for device in self.new.environment["devices"]))
+        return [row for row in self.gone if row.ours and _device(row.backend) in devices]
+
+    @property
+    def apart(self) -> bool:
+        """Whether the two have no row in common."""
+        return not self.changes and bool(self.gone or self.added)
+
+    @property
     def worse(self) -> bool:
-        """Whether anything of ours became slower or wrong."""
-        return any(change.worse for change in self.changes) or any(r.is_ours and not r.right for r in self.added)
+        """Whether anything of ours became slower or wrong, or is missing, or nothing can be compared."""
+        wrong = any(row.ours and not row.right for row in self.added)
+        return any(change.worse for change in self.changes) or wrong or bool(self.missing) or self.apart
 
 
 def same_machine(old: Report, new: Report) -> bool:
@@ -127,6 +143,8 @@ def judged(old: Report, new: Report) -> Comparison:
     for key, (ratio, least, most) in measured.items():
         shift = shifts[_device(after[key].backend)].factor if comparable else None
         told = UNJUDGED if shift is None or before[key].over != after[key].over else _verdict(least, most, shift)
+        if told == SLOW and (busy(old.environment) or busy(new.environment)) and _as_much_work(before[key], after[key]):
+            told = DOUBTED
         changes.append(Change(before[key], after[key], ratio, least, most, told))
     changes.sort(key=lambda change: -np.nan_to_num(change.ratio, nan=np.inf))
     gone, added = ([side[key] for key in side if key not in measured] for side in (before, after))
@@ -164,10 +182,16 @@ def _verdict(least: float, most: float, shift: float) -> str:
     if not np.isfinite([least, most]).all():
         return UNJUDGED
     if least > SLOWER * max(1.0, shift):
-        return "slower"
+        return SLOW
     if most < min(1.0, shift) / SLOWER:
         return "faster"
     return SHARED if least > SLOWER or most < 1 / SLOWER else NOISE
+
+
+def _as_much_work(old: Row, new: Row) -> bool:
+    """Whether the cores were as busy with it as before, so that it may have waited for others."""
+    on_cores = _device(new.backend) == "cpu" and min(old.core_time, new.core_time) > 0
+    return on_cores and new.core_time / old.core_time <= SLOWER
 
 
 def _shifts(old: Report, new: Report, ratios: Mapping[tuple[str, str, int], float]) -> dict[str, Shift]:
@@ -197,13 +221,23 @@ def _is_rate(value: Any) -> bool:
 
 
 def differences(old: Report, new: Report) -> list[str]:
-    """What differs of where the two ran ('packages.jax: 0.10.1, then 0.10.2'), of what both of them noted."""
-    before, after = (dict(_flat(each.environment)) for each in (old, new))
-    return [
-        f"{'.'.join(key)}: {before[key]}, then {after[key]}"
-        for key in before
-        if key[0] not in VARYING and key in after and before[key] != after[key]
-    ]
+    """What differs of where the two ran: 'packages.jax: 0.10.1, then 0.10.2'; 'nothing' is what one of them lacks."""
+    sides = [{name: value for name, value in each.environment.items() if name not in VARYING} for each in (old, new)]
+    return list(_differing("", *sides))
+
+
+def _differing(name: str, before: Any, after: Any) -> Iterator[str]:
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for key in dict.fromkeys([*before, *after]):
+            yield from _differing(f"{name}.{key}".lstrip("."), before.get(key), after.get(key))
+    elif _shown(before) != _shown(after):
+        yield f"{name}: {_shown(before)}, then {_shown(after)}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{'.'.join(key)} {kept}" for key, kept in _flat(value) if kept is not None) or "nothing"
+    return "nothing" if value is None else str(value)
 
 
 def _flat(nested: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -216,9 +250,18 @@ def _flat(nested: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tu
 
 def grown(change: Change) -> dict[str, tuple[float, float]]:
     """The errors of a row that grew by more than rounding does: before and after."""
-    found = {}
-    for name in ERRORS:
+    return {name: pair for name, pair in _both(change, ERRORS) if pair[1] > GREW * pair[0]}
+
+
+def costlier(change: Change) -> dict[str, tuple[float, float]]:
+    """Compile time and memory that grew much: before and after."""
+    costs = _both(change, tuple(COSTS))
+    return {name: (old, new) for name, (old, new) in costs if new >= GREW * old and new - old > COSTS[name]}
+
+
+def _both(change: Change, names: Sequence[str]) -> Iterator[tuple[str, tuple[float, float]]]:
+    """What both runs measured, of some columns."""
+    for name in names:
         before, after = getattr(change.old, name), getattr(change.new, name)
-        if before is not None and after is not None and after > GREW * before:
-            found[name] = before, after
-    return found
+        if before is not None and after is not None:
+            yield name, (before, after)

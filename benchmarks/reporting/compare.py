@@ -7,7 +7,18 @@ from pathlib import Path
 
 from benchmarks.machine.environment import busy, machine_name
 from benchmarks.reporting import tables
-from benchmarks.reporting.changes import ONCE, SLOWER, Change, Comparison, Shift, differences, grown, judged, pairs
+from benchmarks.reporting.changes import (
+    ONCE,
+    SLOWER,
+    Change,
+    Comparison,
+    Shift,
+    costlier,
+    differences,
+    grown,
+    judged,
+    pairs,
+)
 from benchmarks.reporting.changes import same_machine as on_one_machine
 from benchmarks.reporting.report import Row
 
@@ -16,12 +27,16 @@ EPILOG = f"""\
 A row is slower where the whole interval of new ÷ old is above {SLOWER}: that of 95 of 100 resampled pairs of runs,
 or from the least to the most where there are few repeats (what was timed once or twice is taken to be right
 within {ONCE}×). Rows of one run share the machine's state: where its measured ceilings moved together with the
-rows, a row is slower only beyond that. Exit status: 1 if anything of landscape's own became slower or wrong.
+rows, a row is slower only beyond that. On a busy machine a row that took no more core time is in doubt, not slower.
+
+Judged are the medians, and whether answers are right. Errors that grew, and compile time or memory that at least
+doubled (by more than 0.5 s or 100 MB) are notes. Exit status: 1 if anything of landscape's own became slower or
+wrong, or is missing in the new run, or if two results of a benchmark have no row in common.
 """
 
 
 def compare_command(arguments: list[str]) -> int:
-    """Print what changed; 1 if something of ours became slower or wrong."""
+    """Print what changed; 1 if something of ours became slower or wrong, or is missing."""
     parser = argparse.ArgumentParser(
         "python -m benchmarks compare",
         description="Compare two runs: what became slower beyond the noise, and what became wrong.",
@@ -52,16 +67,18 @@ def compare(old: Path, new: Path) -> str:
 def _text(comparisons: list[Comparison], alone: list[str]) -> str:
     lines = [line for comparison in comparisons for line in (*_section(comparison), "")]
     lines += [f"- without a partner: {each}" for each in alone]
-    ours = [change for comparison in comparisons for change in comparison.changes if change.new.is_ours]
+    ours = [change for comparison in comparisons for change in comparison.changes if change.new.ours]
     counts = Counter(change.verdict for change in ours)
     counts["became wrong"] = sum(change.old.right and not change.new.right for change in ours)
+    counts["missing"] = sum(len(comparison.missing) for comparison in comparisons)
     told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
     return "\n".join([*lines, f"landscape's own rows: {told or 'none in both'}"])
 
 
 def _section(comparison: Comparison) -> Iterator[str]:
     old, new = comparison.old, comparison.new
-    yield f"## {new.name}: {machine_name(new.environment)}, {_day(old.written)}, then {_day(new.written)}"
+    moments = (tables.moment(each.written) for each in (old, new))
+    yield f"## {new.name}: {machine_name(new.environment)}, {', then '.join(moments)}"
     yield ""
     if not on_one_machine(old, new):
         yield f"- ANOTHER MACHINE before: {machine_name(old.environment)}. Times are not comparable, and not judged"
@@ -78,6 +95,9 @@ def _section(comparison: Comparison) -> Iterator[str]:
         yield from tables.table(HEAD, [_line(change) for change in comparison.changes])
         yield ""
     yield from _answers(comparison)
+    if comparison.apart:
+        yield f"- NO ROW IN COMMON: {len(old.rows)} before, {len(new.rows)} now. Compare runs of the same sizes"
+        return
     for rows, side in ((comparison.gone, "old"), (comparison.added, "new")):
         yield from (f"- only in the {side} run: {_name(row)}" for row in rows)
 
@@ -104,7 +124,7 @@ def _line(change: Change) -> tuple[str, ...]:
 
 
 def _answers(comparison: Comparison) -> Iterator[str]:
-    """What became wrong, first; then what is right again, and errors that grew."""
+    """What became wrong, first; then what is right again, errors and costs that grew."""
     for change in comparison.changes:
         if not change.new.right:
             yield f"- {'WRONG NOW' if change.old.right else 'wrong, as before'}: {_name(change.new)}{_grew(change)}"
@@ -114,6 +134,8 @@ def _answers(comparison: Comparison) -> Iterator[str]:
             yield f"- right again: {_name(change.new)}"
         elif change.new.right and grown(change):
             yield f"- errors grew: {_name(change.new)}{_grew(change)}"
+        if change.new.ours and costlier(change):
+            yield f"- note: {_name(change.new)}{_costs(change)}"
 
 
 def _grew(change: Change) -> str:
@@ -121,9 +143,12 @@ def _grew(change: Change) -> str:
     return "".join(f"; {error}" for error in errors)
 
 
+def _costs(change: Change) -> str:
+    shown = {"compiling": tables.duration, "peak_bytes": tables.megabytes}
+    called = {"compiling": "compile time", "peak_bytes": "memory"}
+    costs = costlier(change).items()
+    return "".join(f"; {called[name]} {shown[name](old)}, then {shown[name](new)}" for name, (old, new) in costs)
+
+
 def _name(row: Row) -> str:
     return f"{row.workload}, by {row.by}"
-
-
-def _day(written: str) -> str:
-    return written[:10] or "a day that was not noted"

@@ -108,7 +108,7 @@ def _dot(row: Row) -> Dot:
     backend, dtype, setting = row.backend or "", row.dtype or "", row.by.partition(", ")[2]
     filled, told = "none", {"numpy": "NumPy", "c": "C", "torch": "PyTorch"}.get(backend, backend or row.by)
     marker, color = OTHERS.get(backend, ("d", style.GREEN))
-    if backend.startswith("jax-") and row.is_ours:
+    if backend.startswith("jax-") and row.ours:
         looks = OURS if backend == "jax-cpu" else ACCELERATED
         filled, told = "full", f"landscape, {backend.removeprefix('jax-').upper()}, {dtype}"
         marker, color = looks.get(dtype, looks["float32"])

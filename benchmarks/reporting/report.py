@@ -2,8 +2,11 @@
 
 import json
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+import os
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,11 +15,16 @@ import numpy as np
 
 from benchmarks.harness.timing import Timed
 from benchmarks.machine.environment import machine_name
-from benchmarks.reporting.tables import duration, number, quantity, table
+from benchmarks.reporting.tables import duration, megabytes, moment, number, quantity, table, times
 
 Progress = Callable[[str], None]
 Made = TypeVar("Made")
 PLAIN = "plain"  # in the name of a loop that one writes oneself in JAX
+HOW_COMPARED = "× of promises are medians over the rounds of ratios within a round."
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,9 @@ class Row:
     repeats: int
     backend: str | None = None
     dtype: str | None = None
+    ours: bool = True  # and not somebody's whom landscape is compared with
     compiling: float | None = None  # of the first call
+    device_seconds: float | None = None  # in which an accelerator itself was busy, without the host's share
     bound: float | None = None  # what the machine needs for it at least
     binding: str | None = None  # which of its ceilings that is
     milliseconds: float | None = None  # per cell
@@ -42,7 +52,7 @@ class Row:
     share_of_c: float | None = None  # its time divided by the C loop's
     times_plain: float | None = None  # how many times faster than the plain JAX loop
     times_peer: float | None = None  # how many times faster than loss-landscapes
-    peak_bytes: float | None = None  # memory at the peak of the first call, above what was held before
+    peak_bytes: float | None = None  # memory at the peak of a call, above what was held before
     passes: float | None = None  # over the data
     tiles_a_second: float | None = None
     microseconds: float | None = None  # per tile
@@ -57,9 +67,10 @@ class Row:
     seconds: tuple[float, ...] = ()  # of each repeat
 
     @property
-    def is_ours(self) -> bool:
-        """Whether JAX computed it, on whatever device, and not somebody whom it is compared with."""
-        return self.backend is None or (self.backend.startswith("jax-") and PLAIN not in self.by)
+    def error(self) -> float | None:
+        """The largest: absolute, or else relative, or else as a share of the range."""
+        errors = self.absolute_error, self.relative_error, self.range_error
+        return next((error for error in errors if error is not None), None)
 
     @property
     def over_bound(self) -> float | None:
@@ -93,7 +104,7 @@ class Report:
     targets: Sequence[Target]
     notes: Sequence[str]
     environment: dict[str, Any]
-    written: str = ""  # date and time, in ISO 8601 and UTC; "" where nobody noted it
+    written: str = field(default_factory=_now)  # date and time, in ISO 8601 and UTC; "" where nobody noted it
 
 
 def row(workload: str, by: str, timed: Timed, **columns: Any) -> Row:
@@ -124,33 +135,74 @@ def errors(answer: Any, right: Any, relative: float, absolute: float) -> dict[st
 
 
 def markdown(report: Report) -> str:
-    """The table, the targets and the environment; columns that no row fills are left out."""
-    columns = {name: [show(row) for row in report.rows] for name, show in COLUMNS.items()}
-    filled = {name: cells for name, cells in columns.items() if any(cells)}
+    """Where it ran, a table for each workload, the targets and the notes."""
+    workloads: dict[str, list[Row]] = defaultdict(list)
+    for each in report.rows:
+        workloads[each.workload].append(each)
+    lines = [_head(report), ""]
+    for title, rows in workloads.items():
+        bindings = {row.binding for row in rows if row.binding}
+        shared = f" (bound by {bindings.pop()})" if len(bindings) == 1 else ""
+        lines += [f"**{title}**{shared}", "", *_table(rows, omitted="bound by" if shared else ""), "", *_advice(rows)]
+    if not report.rows:
+        lines += ["nothing was measured", ""]
+    if report.targets:
+        lines += [HOW_COMPARED, ""]
+    lines += [f"- {verdict(target)}: {stated(target)}" for target in report.targets]
+    return "\n".join([*lines, *(f"- {note}" for note in report.notes)])
+
+
+def _head(report: Report) -> str:
     where = report.environment
-    compiler = f"; C: {where['compiler']}" if where["compiler"] else ""
-    return "\n".join(
-        [
-            f"{report.name}: {where['processor']}, {where['usable_cores']} cores{compiler}",
-            "",
-            *(table(list(filled), list(zip(*filled.values(), strict=True))) if filled else ["nothing was measured"]),
-            "",
-            *(f"- {verdict(target)}: {stated(target)}" for target in report.targets),
-            *(f"- {note}" for note in report.notes),
-        ]
-    )
+    machine = f"{where['processor']}, {where['usable_cores']} cores, {where['memory_gib']} GiB"
+    devices = ", ".join(device.removesuffix(": cpu") for device in where["devices"])
+    versions = f"Python {where['python']}, jax {where['packages']['jax']} on {devices}"
+    compiler = f"C: {where['compiler']}" if where["compiler"] else ""
+    return f"{report.name}: {'; '.join(filter(None, [machine, versions, compiler, moment(report.written)]))}"
+
+
+def _table(rows: Sequence[Row], omitted: str) -> list[str]:
+    """Columns that no row fills are left out, too."""
+    columns = {name: [show(row) for row in rows] for name, show in COLUMNS.items() if name != omitted}
+    filled = {name: cells for name, cells in columns.items() if any(cells)}
+    words = [i for i, name in enumerate(filled) if name in WORDS]
+    return table(list(filled), list(zip(*filled.values(), strict=True)), words)
+
+
+def _advice(rows: Sequence[Row]) -> Iterator[str]:
+    """What to use on each device, where dtypes, or settings with the default, were compared."""
+    ours = [row for row in rows if row.ours and row.backend]
+    default = any(row.by == f"{row.backend} {row.dtype}" for row in ours)  # without it each does something else
+    if not default or len({row.by.removeprefix(row.backend or "") for row in ours}) < 2:
+        return
+    fastest: dict[str, Row] = {}
+    for row in sorted(ours, key=lambda row: row.median):
+        if row.right and not row.over:
+            fastest.setdefault(row.backend or "", row)
+    for backend, row in fastest.items():
+        bound = "" if row.over_bound is None else f", {times(row.over_bound)} the bound"
+        error = number(row.error, ", error {:.0e}")
+        device = backend.removeprefix("jax-").upper()
+        yield f"use {row.by}: the fastest right answer on the {device}, {duration(row.median)}{bound}{error}"
+    if fastest:
+        yield ""
 
 
 def write(report: Report, folder: Path) -> Path:
-    """Write `NAME-MACHINE.json` into the folder, made where it is missing; the same machine overwrites its own file."""
+    """Write `NAME-MACHINE.json` into the folder, made where it is missing; the same machine overwrites its own file.
+
+    An interruption leaves the file as it was.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{report.name}-{machine_name(report.environment)}.json"
     derived = {
         "rows": [asdict(row) | {"over_bound": row.over_bound} for row in report.rows],
         "targets": [asdict(target) | {"met": target.met} for target in report.targets],
-        "written": report.written or datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    path.write_text(json.dumps(_finite(asdict(report) | derived), indent=1, allow_nan=False) + "\n", "utf-8")
+    text = json.dumps(_finite(asdict(report) | derived), indent=1, allow_nan=False) + "\n"
+    with tempfile.TemporaryDirectory(dir=folder) as unfinished:
+        (Path(unfinished) / path.name).write_text(text, "utf-8")
+        os.replace(Path(unfinished) / path.name, path)
     return path
 
 
@@ -161,9 +213,10 @@ def read(path: Path) -> Report:
     """
     try:
         content = json.loads(path.read_text("utf-8"))
-        rows = tuple(_made(Row, kept) for kept in content["rows"])
+        rows = tuple(_made(Row, {"ours": _was_ours(kept)} | kept) for kept in content["rows"])
         targets = tuple(_made(Target, kept) for kept in content["targets"])
-        return _made(Report, content | {"rows": rows, "targets": targets, "notes": tuple(content["notes"])})
+        content |= {"rows": rows, "targets": targets, "notes": tuple(content["notes"])}
+        return _made(Report, {"written": ""} | content)
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"`{path}` holds no result of a benchmark ({type(error).__name__}: {error}).\n"
@@ -191,8 +244,24 @@ def _made(kind: type[Made], kept: dict[str, Any]) -> Made:
     return kind(**values)
 
 
+def _was_ours(kept: dict[str, Any]) -> bool:
+    """What older versions went by, which did not note it."""
+    backend = kept.get("backend")
+    return backend is None or (backend.startswith("jax-") and PLAIN not in kept["by"])
+
+
 def _over(row: Row, text: str) -> str:
     return f"over {text}" if row.over else text
+
+
+def _spread(row: Row) -> str:
+    return f"{50 * (row.most - row.least) / row.median:.0f}%" if row.repeats > 1 else ""
+
+
+def _largest(row: Row) -> str:
+    if row.right and row.absolute_error == 0 and (row.backend, row.dtype) == ("numpy", "float64"):
+        return "reference"
+    return ": ".join(filter(None, ["" if row.right else "WRONG", number(row.absolute_error, "{:.1e}")]))
 
 
 def _finite(value: Any) -> Any:
@@ -204,29 +273,27 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+WORDS = "by", "bound by"
 COLUMNS: dict[str, Callable[[Row], str]] = {
-    "workload": lambda row: row.workload,
     "by": lambda row: row.by,
     "median": lambda row: _over(row, duration(row.median)),
-    "least to most": lambda row: f"{duration(row.least)} to {duration(row.most)}",
+    "±": _spread,
     "core time": lambda row: duration(row.core_time),
-    "first call": lambda row: duration(row.first_call),
-    "of it compiling": lambda row: "" if row.compiling is None else duration(row.compiling),
-    "this ÷ bound": lambda row: number(row.over_bound, "{:.2f}"),
+    "of the device": lambda row: "" if row.device_seconds is None else duration(row.device_seconds),
+    "compiling": lambda row: "" if row.compiling is None else duration(row.compiling),
+    "÷ bound": lambda row: "" if row.over_bound is None else times(row.over_bound),
     "bound by": lambda row: row.binding or "",
-    "ms/cell": lambda row: number(row.milliseconds, "{:.4f}"),
-    "ns/cell/example": lambda row: number(row.nanoseconds, "{:.3g}"),
+    "memory": lambda row: "" if row.peak_bytes is None else megabytes(row.peak_bytes),
     "NumPy ÷ this": lambda row: number(row.times_numpy, "{:.1f}"),
     "this ÷ C": lambda row: number(row.share_of_c, "{:.3g}"),
     "plain loop ÷ this": lambda row: number(row.times_plain, "{:.2f}"),
     "loss-landscapes ÷ this": lambda row: number(row.times_peer, "{:.1f}"),
-    "peak memory": lambda row: number(row.peak_bytes and row.peak_bytes / 1e6, "{:.0f} MB"),
     "tiles/s": lambda row: number(row.tiles_a_second, "{:.2f}"),
     "µs/tile": lambda row: number(row.microseconds, "{:.0f}"),
     "evaluations": lambda row: _over(row, number(row.evaluations, "{}")),
     "passes": lambda row: number(row.passes, "{:.2f}"),
-    "largest error": lambda row: ("" if row.right else "WRONG: ") + number(row.absolute_error, "{:.1e}"),
-    "relative": lambda row: number(row.relative_error, "{:.1e}"),
+    "largest error": _largest,
+    "relative": lambda row: "" if row.absolute_error is not None else number(row.relative_error, "{:.1e}"),
     "of the range": lambda row: number(row.range_error, "{:.1e}"),
     "stated": lambda row: number(row.stated_error, "{:.1e}"),
     "residual": lambda row: number(row.residual, "{:.1e}"),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from benchmarks.machine.environment import busy, machine_name
 from benchmarks.reporting import limits_figure, tables
-from benchmarks.reporting.report import Report, Row, stated
+from benchmarks.reporting.report import HOW_COMPARED, Report, Row, stated
 
 WORKLOADS = "neuron", "planes", "descent", "curvature", "scaling", "latency"
 STUDIES = "compression", "interpolation", "minima", "many_starts", "trainability", "growth"
@@ -73,6 +73,7 @@ def _where(reports: Sequence[Report]) -> Iterator[str]:
         f"Written by `python -m benchmarks report --machine {machine_name(first.environment)}`. `÷ bound` is the time"
         " over what this machine needs at least, by ceilings that were measured on it; errors are against float64."
         " Others are slower where their number is above one; their error is named where it is ten times as large."
+        f" {HOW_COMPARED}"
     )
     absent = dict.fromkeys(note for kept in reports for note in kept.notes if note.startswith("absent: "))
     if absent:
@@ -137,18 +138,14 @@ def _workload(report: Report) -> Iterator[str]:
 
 def _lines(title: str, rows: Sequence[Row]) -> Iterator[tuple[str, ...]]:
     """A line for each device on which `landscape` computed, with its first way; the others beside it."""
-    ours = [row for row in rows if _computed_by_landscape(row)] or rows
+    ours = [row for row in rows if row.ours] or rows
     leading = list({row.backend: row for row in reversed(ours)}.values())[::-1]
     for i, row in enumerate(leading):
-        best = _best([other for other in rows if other not in ours], _error(row))
+        best = _best([other for other in rows if other not in ours], row.error)
         same = [other for other in ours if other.backend == row.backend and other is not row]
         further = [other for other in leading if other is not row]
         told = "; ".join(_beside(row, other) for other in (*same, *further, *best))
         yield ("" if i else title, row.by, *_columns(row), told)
-
-
-def _computed_by_landscape(row: Row) -> bool:
-    return row.is_ours if row.backend else row.by.startswith(("ls.", "landscape", "JAX"))
 
 
 def _best(rows: Sequence[Row], error: float | None) -> list[Row]:
@@ -163,24 +160,19 @@ def _best(rows: Sequence[Row], error: float | None) -> list[Row]:
 
 def _rank(row: Row, error: float | None) -> tuple[bool, float, float]:
     """Right ones first; then those that are exact enough, and what is nearest to it; then fast ones."""
-    own = _error(row) or 0.0
+    own = row.error or 0.0
     return not row.right, own if _less_exact(row, error) else 0.0, row.median
 
 
 def _less_exact(row: Row, error: float | None) -> bool:
-    own = _error(row)
+    own = row.error
     return own is not None and error is not None and own > LESS_EXACT * error
 
 
 def _columns(row: Row) -> tuple[str, ...]:
     bound = "" if row.over_bound is None else tables.times(row.over_bound)
     time = f"{'over ' * row.over}{tables.duration(row.median)}"
-    return time, bound, row.binding or "", f"{'' if row.right else 'WRONG: '}{tables.number(_error(row), '{:.0e}')}"
-
-
-def _error(row: Row) -> float | None:
-    errors = (row.absolute_error, row.relative_error, row.range_error)
-    return next((error for error in errors if error is not None), None)
+    return time, bound, row.binding or "", f"{'' if row.right else 'WRONG: '}{tables.number(row.error, '{:.0e}')}"
 
 
 def _beside(row: Row, other: Row) -> str:
@@ -189,10 +181,10 @@ def _beside(row: Row, other: Row) -> str:
     if other.backend is not None and other.backend == row.backend:
         name = name.removeprefix(f"{row.backend} ").removeprefix(f"{row.dtype}, ")
     told = f"{name} {'over ' * other.over}{tables.times(other.median / row.median)}"
-    error = _error(other)
+    error = other.error
     if not other.right:
         return f"{told} WRONG" + (f" (error {error:.0e})" if error is not None and math.isfinite(error) else "")
-    return f"{told} (error {error:.0e})" if _less_exact(other, _error(row)) else told
+    return f"{told} (error {error:.0e})" if _less_exact(other, row.error) else told
 
 
 def _promises(report: Report) -> list[str]:

@@ -47,6 +47,18 @@ def number(value: float | None, form: str) -> str:
 
 
 def times(factor: float) -> str:
-    """A factor with three digits: '0.083×', '4.25×', '702×'."""
+    """A factor with three digits: '0.083×', '4.25×', '702×', '12300×'."""
+    if factor >= 1000:
+        factor = float(f"{factor:.3g}")
     digits = 0 if factor >= 100 else 1 if factor >= 10 else 2
     return f"{factor:.{digits}f}×" if factor >= 0.1 else f"{factor:.2g}×"
+
+
+def megabytes(count: float) -> str:
+    """Bytes: '123 MB', '< 1 MB'."""
+    return f"{count / 1e6:.0f} MB" if count >= 1e6 else "< 1 MB"
+
+
+def moment(written: str) -> str:
+    """'2026-01-02 03:04 UTC', of a date and time in ISO 8601 and UTC."""
+    return f"{written[:16].replace('T', ' ')} UTC" if written else "a day that was not noted"

@@ -77,7 +77,7 @@ def _large(sizes: Sizes, c: c_loop.CLoop, repeats: int) -> tuple[list[Row], list
     right = numpy_loop.grid(replace(grid, w=grid.w[::every], b=grid.b[::every]).cells, grid.x, grid.y, True)
     rows = []
     for by, times in timed.items():
-        columns = {"nanoseconds": times.median / grid.losses * 1e9}
+        columns = {"nanoseconds": times.median / grid.losses * 1e9, "ours": by.startswith("JAX")}
         columns |= {"share_of_c": ratio(times, timed["C float32"])} if c else {}
         if "compressed" in by:
             answer = times.answer.reshape(2, cells, cells)[:, ::every, ::every].reshape(2, -1)

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from benchmarks.harness.memory import peak_bytes
 from benchmarks.harness.timing import Timed, race
 from benchmarks.machine.environment import busy, environment
 from benchmarks.reporting import report
@@ -17,7 +18,6 @@ from benchmarks.studies import _growth_questions as questions
 from benchmarks.studies._growth_fit import Curve, Fit, curves, proportional
 from benchmarks.studies._growth_grid import FULL as FULL_GRID
 from benchmarks.studies._growth_grid import PLANE, ages, extrapolated, grid, span
-from benchmarks.studies._growth_memory import peak_bytes
 from benchmarks.studies._growth_questions import Call, Question
 
 REPEATS = 5

@@ -285,6 +285,7 @@ def _row(subject: Subject, tolerance: float, way: str, times: Timed, reached: bo
         f"{subject.name}, within {tolerance:g}",
         f"{side}×{side} grid, {way}" if way in WAYS else way,
         times,
+        ours=way not in WAYS,
         evaluations=answer.evaluations,
         over=not reached,
         absolute_error=error * subject.range,

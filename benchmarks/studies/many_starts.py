@@ -178,8 +178,8 @@ def _rows(
     errors = report.errors(answers[: sizes.looped], timed[RUNS].answer, AGREE, AGREE / 10)
     rows = [
         report.row(title, OURS, timed[OURS], peak_bytes=peak_bytes, **errors),
-        report.row(title, RUNS, timed[RUNS]),
-        report.row(title, STEPS, timed[STEPS]),
+        report.row(title, RUNS, timed[RUNS], ours=False),
+        report.row(title, STEPS, timed[STEPS], ours=False),
     ]
     shares = ", ".join(f"{by} {_operations(sizes) / timed[by].seconds.min() / best:.1%}" for by in (OURS, RUNS, STEPS))
     return rows, [

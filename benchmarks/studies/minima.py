@@ -92,7 +92,7 @@ def _critical_points(sizes: Sizes, repeats: int) -> tuple[list[Row], list[Target
         rows.append(
             report.row(name, ours, timed[ours], relative_error=max(stray), stated_error=max(stated), right=right)
         )
-        rows.append(report.row(name, "scipy.optimize.root", timed["scipy.optimize.root"]))
+        rows.append(report.row(name, "scipy.optimize.root", timed["scipy.optimize.root"], ours=False))
         targets.append(Target(f"{name}: found, classified and certified", timed[ours].median, 5, "s"))
     return rows, targets
 
@@ -145,7 +145,7 @@ def _logistic(sizes: Sizes, repeats: int) -> tuple[list[Row], list[Target]]:
     calls |= {f"saga, tol={tol:g}": partial(_saga, x, y, strengths, tol) for tol in sizes.tolerances}
     timed = race(calls, repeats)
     residuals = {by: _residual(times.answer, x, y, strengths, expit) for by, times in timed.items()}
-    rows = [report.row(name, by, times, residual=residuals[by]) for by, times in timed.items()]
+    rows = [report.row(name, by, times, residual=residuals[by], ours=by == OURS) for by, times in timed.items()]
     # At a larger residual than ours, and so less than what the same residual would take.
     finest = f"saga, tol={min(sizes.tolerances):g}"
     speed = ratio(timed[finest], timed[OURS]) if residuals[finest] >= residuals[OURS] else float("nan")
@@ -172,7 +172,7 @@ def _lasso(sizes: Sizes, repeats: int) -> tuple[list[Row], list[Target]]:
     calls |= {f"lasso_path, tol={tol:g}": partial(descent, tol) for tol in (1e-4, 1e-14)}
     name = f"l1 path of {len(strengths)} strengths, diabetes"
     return [
-        report.row(name, by, times, residual=_residual(times.answer, x, y, strengths, lambda z: z))
+        report.row(name, by, times, residual=_residual(times.answer, x, y, strengths, lambda z: z), ours=by == OURS)
         for by, times in race(calls, repeats).items()
     ], []
 

@@ -124,7 +124,8 @@ def _axes(pixels: int) -> dict[str, np.ndarray]:
 
 def _row(name: str, by: str, timed: Any, cells: int, **columns: Any) -> Row:
     right = columns.get("relative_error", 0.0) < 1e-3
-    return report.row(name, by, timed, milliseconds=1e3 * timed.median / cells, right=right, **columns)
+    ours = by.startswith("ls.")
+    return report.row(name, by, timed, milliseconds=1e3 * timed.median / cells, right=right, ours=ours, **columns)
 
 
 def _error(found: Any, start: Any, batch: Any, steps: int) -> float:

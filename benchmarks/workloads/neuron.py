@@ -39,7 +39,7 @@ class Sizes:
 
 
 FULL = Sizes(((512, 512, 256), (256, 256, 4096)), penalties=20, judged=True)
-QUICK = Sizes(((512, 512, 256),), penalties=20, judged=True)
+QUICK = Sizes(((512, 512, 256),), penalties=20, judged=False)
 SMOKE = Sizes(((12, 10, 32),), penalties=3, judged=False)
 
 
@@ -99,11 +99,12 @@ def make_grid(along_w: int, along_b: int, examples: int) -> Grid:
 def work(grid: Grid, quantities: tuple[str, ...]) -> Work:
     """A loss is max(m, 0) + log1p(e) of e = exp(−|m|), m = ±(w·x + b); a slope is (1 or e)/(1 + e), added to two sums.
 
-    Read once are examples and axes, written once is a number for each cell and quantity.
+    Of this formula, example by example. Read once are examples and axes, written once is a number for each cell and
+    quantity, in float32.
     """
     gradient = quantities == GRADIENT
-    written = 4 * len(quantities) * len(grid.cells)
-    return Work(exp=grid.losses, log=grid.losses, other=(12 if gradient else 6) * grid.losses, bytes=written)
+    moved = sum(array.nbytes for array in (grid.x, grid.y, grid.w, grid.b)) + 4 * len(quantities) * len(grid.cells)
+    return Work(exp=grid.losses, log=grid.losses, other=(12 if gradient else 6) * grid.losses, bytes=moved)
 
 
 def _on_grid(grid: Grid, quantities: tuple[str, ...], asked: Asked) -> Part:
@@ -158,7 +159,10 @@ def _evaluation(
 def _sweep(grid: Grid, count: int, asked: Asked) -> Part:
     """A sweep of l2 penalties beside a single one, with the gradient's norm."""
     every = {f"λ={strength:.3g}": ls.l2(float(strength)) for strength in np.geomspace(1e-3, 1, count)}
-    sweeps = {f"{len(sweep)} penalties": sweep for sweep in (dict(list(every.items())[-1:]), every)}
+    sweeps = {
+        f"{len(sweep)} penalt{'y' if len(sweep) == 1 else 'ies'}": sweep
+        for sweep in (dict(list(every.items())[-1:]), every)
+    }
     ways = [Way(backend, "float32", setting) for backend in asked.devices for setting in sweeps]
     unit = np.square(grid.cells, dtype=np.float64).sum(axis=1)
 

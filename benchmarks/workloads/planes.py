@@ -63,7 +63,7 @@ QUICK = Sizes(
     squared=(128, 1797, 11),
     linear=((100, 1000), 500, (21, 51)),
     on_disk=(100_000, 64, 21),
-    judged=True,
+    judged=False,
 )
 SMOKE = Sizes(
     wide=(20, 6, 30, 3),
@@ -165,7 +165,7 @@ def _evaluation(problem: Problem, way: Way, quantities: tuple[str, ...] = ("risk
 
 def _loops(problem: Problem, asked: Asked) -> dict[Way, Callable[[], Any]]:
     return {
-        Way(backend, "float32", name): call
+        Way(backend, "float32", name, ours=False): call
         for backend in asked.devices
         for name, call in plain_loop.loops(problem, device(backend)).items()
     }

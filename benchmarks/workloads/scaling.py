@@ -58,7 +58,9 @@ FULL = Sizes(
     paper=(10_000, 64),
     judged=True,
 )
-QUICK = replace(FULL, tiles=(128, 1797, 48, 8), devices=(1, 2), dealt=(128, 1797, 32, 8), sides=(500,), many=2000)
+QUICK = replace(
+    FULL, tiles=(128, 1797, 48, 8), devices=(1, 2), dealt=(128, 1797, 32, 8), sides=(500,), many=2000, judged=False
+)
 SMOKE = Sizes(
     tiles=(6, 40, 4, 8),
     devices=(1, 2),

@@ -128,11 +128,17 @@ class Tracer:
             done, first = done + every * count, first + 1
             self._advanced(tile, done / runs.steps)
             halfway.keep(same, lambda states=states, done=done, first=first: _packed(states, records, done, first))
-        return jax.tree.map(lambda leaf: np.moveaxis(leaf, 0, 2), _joined(records))
+        if not segments[-1][2]:
+            end = _together.on_host(_steps.measure_all(program, inputs, states))
+            records.append(jax.tree.map(lambda leaf: leaf[None], end))
+        return jax.tree.map(_in_time, *records)
 
 
 def _segments(program: Program, runs: Runs) -> list[tuple[int, int, bool]]:
-    """(steps of a block, blocks, whether it is the last) of each compiled call."""
+    """(steps of a block, blocks, whether it also records the end) of each compiled call.
+
+    Where one like the last comes before, both are one program, and the end is recorded by itself.
+    """
     every, plan = program.record_every, runs.plan
     count = math.prod(plan.block)
     whole, rest = divmod(runs.steps, every)
@@ -141,7 +147,7 @@ def _segments(program: Program, runs: Runs) -> list[tuple[int, int, bool]]:
     work = max(1.0, plan.work * (every * share + 1) * count)  # of a block of steps, and of what is measured between
     segment = max(1, min(int(SEGMENT_WORK / work), plan.memory // kept))
     blocks = [(every, min(segment, whole - i)) for i in range(0, whole, segment)] + [(rest, 1)] * (rest > 0)
-    return [(*block, i == len(blocks)) for i, block in enumerate(blocks, 1)]
+    return [(*block, False) for block in blocks[:-1]] + [(*blocks[-1], blocks[-1] not in blocks[:-1])]
 
 
 def _begun(program: Program, inputs: Inputs, initial: Params, kept: Any) -> tuple[State, list[Any], int, int]:
@@ -164,6 +170,14 @@ def _packed(states: State, records: list[Any], done: int, calls: int) -> dict[st
 
 def _joined(records: list[Any]) -> Any:
     return records[0] if len(records) == 1 else jax.tree.map(lambda *parts: np.concatenate(parts), *records)
+
+
+def _in_time(*parts: np.ndarray) -> np.ndarray:
+    """Parts (count, P, S, …) as one array (P, S, steps, …) of its own, which may be written to."""
+    moved = [np.moveaxis(part, 0, 2) for part in parts]
+    shape = (*moved[0].shape[:2], sum(len(part) for part in parts), *moved[0].shape[3:])
+    whole = np.empty(shape, moved[0].dtype)  # in C order: without it NumPy keeps that of the parts
+    return np.concatenate(moved, axis=2, out=whole)
 
 
 def _rows(tree: Params, rows: np.ndarray) -> Params:

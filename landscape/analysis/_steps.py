@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -93,8 +93,8 @@ def penalized(coefficients: Any) -> bool:
 @partial(jax.jit, static_argnames="program")
 def start(program: Program, inputs: Inputs, initial: Params) -> State:
     """The states before the first step, leaves (P, S, …)."""
-    first = jax.tree.map(lambda leaf: leaf[0], (inputs.coefficients, initial))
-    common = _common(program, inputs._replace(coefficients=first[0]), first[1])
+    one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), (inputs.coefficients, initial))
+    common = _common(program, _trees.shapes((inputs._replace(coefficients=one[0]), one[1])))
 
     def begin(params: Params) -> State:
         whole = _optimizers.init(program.optimizer, params)
@@ -111,30 +111,36 @@ def _is_none(node: Any) -> bool:
     return node is None
 
 
-def _common(program: Program, inputs: Inputs, params: Params) -> Any:
-    """Which leaves of an optimizer's state depend on no params, in no step: a tree of booleans.
+@lru_cache(maxsize=256)
+def _common(program: Program, shapes: _trees.Shapes) -> Any:
+    """Which leaves of an optimizer's state depend on no params and no penalty, in no step: a tree of booleans.
 
     They are computed once for all runs: Adam's powers of its counter cost a neuron more than all the rest of a step.
+    shapes: of the inputs and the params of one run.
     """
+    inputs, params = _trees.from_shapes(shapes)
+    optimizer = jax.eval_shape(partial(_optimizers.init, program.optimizer), params)
 
-    def two(params: Params, optimizer: Any) -> Any:
+    def two(own: tuple[Any, Params], optimizer: Any, inputs: Inputs) -> Any:
+        coefficients, params = own
+        inputs = inputs._replace(coefficients=coefficients)
         objective = partial(_objective, program, inputs, inputs.data)
         slope = slope_at(program, inputs, params, inputs.data)[1]
-        moved = _optimizers.step(program.optimizer, params, optimizer, slope, inputs.coefficients, objective)
+        moved = _optimizers.step(program.optimizer, params, optimizer, slope, coefficients, objective)
         return _optimizers.init(program.optimizer, params), moved[1]
 
-    optimizer = _optimizers.init(program.optimizer, params)
-    traced = _jaxprs.flatten(two, (params, optimizer), _jaxprs.GROUPS)
-    count = len(jax.tree.leaves(params))
-    depending, own = set(traced.arguments[:count]), traced.arguments[count:]
+    own = inputs.coefficients, params
+    traced = _jaxprs.flatten(two, (own, optimizer, inputs), _jaxprs.GROUPS)
+    first, count = len(jax.tree.leaves(own)), len(jax.tree.leaves(optimizer))
+    depending, state = set(traced.arguments[:first]), traced.arguments[first : first + count]
     while True:
         reached = set(depending)
         for node in traced.nodes:
             if reached.intersection(filter(_jaxprs.is_value, node.inputs)):
                 reached.update(node.outputs)
-        found = {own[i % len(own)] for i, v in enumerate(traced.outputs) if _jaxprs.is_value(v) and v in reached}
+        found = {state[i % count] for i, v in enumerate(traced.outputs) if _jaxprs.is_value(v) and v in reached}
         if found <= depending:
-            return jax.tree.unflatten(jax.tree.structure(optimizer), [v not in depending for v in own])
+            return jax.tree.unflatten(jax.tree.structure(optimizer), [v not in depending for v in state])
         depending |= found
 
 
@@ -236,19 +242,20 @@ def total_weight(losses: Losses, params: Params, data: Batch) -> Array:
 def stepped(program: Program, inputs: Inputs, state: State, slope: Slope, batch: Batch) -> State:
     """The state after a step along a slope; as it is once something is not finite."""
 
-    def keep(new: Array, old: Array) -> Array:
-        return jnp.where(alive, new, old)
+    def keep(new: Array, old: Array, alive: Array | bool) -> Array:
+        return jnp.where(alive, new, old)  # of the old dtype and shape, if JAX can make it so
 
     # 0·∞ and 0·NaN are NaN: the sum is finite where all entries are, and cheaper than a norm that cannot overflow.
     zeros = [jnp.sum(0 * leaf) for leaf in jax.tree.leaves(slope.gradient)]
     alive = state.alive & jnp.isfinite(slope.objective) & jnp.isfinite(_trees.total(zeros))
     objective, whole = partial(_objective, program, inputs, batch), _whole(state)
     moved = _optimizers.step(program.optimizer, state.params, whole, slope, inputs.coefficients, objective)
-    params, optimizer = jax.tree.map(keep, moved, (state.params, whole))
+    params, optimizer = jax.tree.map(partial(keep, alive=alive), moved, (state.params, whole))
     if state.common is None:
         return State(params, optimizer, alive)
     own = jax.tree.map(lambda c, leaf: leaf if c is None else None, state.common, optimizer, is_leaf=_is_none)
-    common = jax.tree.map(lambda c, leaf: None if c is None else leaf, state.common, moved[1], is_leaf=_is_none)
+    shared = jax.tree.map(partial(keep, alive=True), moved[1], whole)
+    common = jax.tree.map(lambda c, leaf: None if c is None else leaf, state.common, shared, is_leaf=_is_none)
     return State(params, own, alive, common)
 
 

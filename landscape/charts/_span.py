@@ -75,7 +75,7 @@ def check(origin: Params, directions: tuple[Params, ...], names: tuple[str, ...]
 
 
 def lengths(origin: Params, directions: tuple[Params, ...]) -> list[float]:
-    """The norms of the directions, with the programs that `check` has compiled. Arguments as there."""
+    """The norms of the directions, as `check` looked at them. Arguments as there."""
     _, peaks, products = _looked(origin, directions)
     largest = peaks.max(axis=0)
     return (largest * np.sqrt(np.diag(_gram(peaks / largest, products)))).tolist()

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import warnings
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Any
@@ -24,18 +25,28 @@ class _Interrupted(BaseException):
     """A signal arrived; the argument is its number."""
 
 
+def console() -> int:
+    """`main` as a process of its own, which may set what outlasts a call: the entry point."""
+    startup.settle_cache()
+    return _ended(None, alone=True)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status.
 
     0: done; 1: a check failed (`verify`, `figures --check`); 2: a mistake in what was asked; 130, 143: interrupted.
     """
+    return _ended(argv, alone=False)
+
+
+def _ended(argv: Sequence[str] | None, alone: bool) -> int:
+    """The exit status. alone: nothing else runs in this process."""
     from landscape.cli.parser import parser
 
     args = None
     try:
         with signals(), _short_warnings(), startup.seldom_collecting():
-            args = parser().parse_args(argv)
-            startup.settle_cache()
+            args = parser().parse_args(argv, Namespace(alone=alone))
             status = _run(args)
             sys.stdout.flush()
             return status

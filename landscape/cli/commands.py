@@ -5,6 +5,8 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from landscape.cli import startup
+
 if TYPE_CHECKING:
     import xarray
 
@@ -19,6 +21,9 @@ def surface(args: Namespace) -> int:
     """Measure the objective on a grid."""
     _check_targets(args)
     from landscape.cli import distributed, problem, report
+
+    if args.alone:
+        startup.keep_imported("evaluate")
 
     with problem.at_work(args.dtype, args.distributed, args.shard):
         import landscape as ls
@@ -55,6 +60,9 @@ def descend(args: Namespace) -> int:
     """Trace optimizers."""
     _check_targets(args)
     from landscape.cli import distributed, problem, report
+
+    if args.alone:
+        startup.keep_imported("descend")
 
     with problem.at_work(args.dtype, args.distributed, args.shard):
         import jax

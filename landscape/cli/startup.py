@@ -1,45 +1,55 @@
 """What a process of the command line sets before anything heavy is imported, to start and to end sooner."""
 
-import atexit
 import contextlib
-import functools
 import gc
 import os
-import sys
 from collections.abc import Iterator
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 
 BETWEEN = 50_000  # objects made between two looks for garbage; Python looks after 700
 
 
 @contextlib.contextmanager
 def seldom_collecting() -> Iterator[None]:
-    """Look for garbage seldom, and not at all when the process ends.
-
-    Importing JAX and tracing make many objects that stay. Looking for garbage among them, last of all when the
-    interpreter ends, takes a quarter of the core seconds of a short run.
-    """
+    """Look for garbage seldom, where it is looked for: importing JAX and tracing make many objects that stay."""
     before = gc.get_threshold()
-    gc.set_threshold(BETWEEN, *before[1:])
-    _keep_at_exit()
+    gc.set_threshold(before[0] and max(before[0], BETWEEN), *before[1:])
     try:
         yield
     finally:
         gc.set_threshold(*before)
 
 
-@functools.cache
-def _keep_at_exit() -> None:
-    atexit.register(gc.freeze)  # before JAX registers what it does at the end, so after that
+def keep_imported(name: str) -> None:
+    """Import what a command works with, `landscape.NAME`, and look for no garbage in what is there, for good.
+
+    Looking for it when the interpreter ends takes a quarter of the core seconds of a short run. Only in a process of
+    one's own, and before it loads anything of the user's: a file that is open in a cycle is written when the cycle is
+    collected.
+    """
+    import landscape
+
+    getattr(landscape, name)
+    gc.freeze()
 
 
 def settle_cache() -> None:
     """Where JAX_COMPILATION_CACHE_DIR names a folder for compiled programs, keep small ones too.
 
-    JAX keeps by default what takes a second to compile, which of a surface nothing does.
+    JAX keeps by default what takes a second to compile, which of a surface nothing does. It reads these variables when
+    it is imported, and they stay: for a process of one's own.
     """
-    if not os.environ.get("JAX_COMPILATION_CACHE_DIR") or "jax" in sys.modules:  # JAX reads these when it is imported
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         return
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     # On CPUs with AVX-512 XLA prints two errors for every program that it loads, which are none: what differs is how
     # it was tuned (jax-ml/jax#38445). What really goes wrong is an exception, and that of a damaged file a warning.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Not so on an accelerator, whose errors are to be seen.
+    if os.environ.get("JAX_PLATFORMS") == "cpu" or not _has_accelerator_plugin():
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def _has_accelerator_plugin() -> bool:
+    """Whether JAX would find one: as a package of `jax_plugins`, by an entry point, or libtpu."""
+    return any(map(find_spec, ("jax_plugins", "libtpu"))) or bool(entry_points(group="jax_plugins"))

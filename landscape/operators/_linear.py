@@ -93,15 +93,17 @@ def _mapped(program: Program, inputs: Inputs, apply: Callable[[Params], Params],
     """apply to each of a block's vectors; to a single one without a batch dimension, which would slow its products."""
     if jax.tree.leaves(block)[0].shape[0] == 1:
         return jax.tree.map(lambda leaf: leaf[None], apply(jax.tree.map(lambda leaf: leaf[0], block)))
-    return jax.lax.map(apply, block) if _one_by_one(program, inputs) else jax.vmap(apply)(block)
+    together = jax.vmap(apply)
+    if not _is_large(program, inputs):
+        return together(block)
+    # By what it is compiled for: the default backend is not where the inputs are, nor what `default_device` says.
+    return jax.lax.platform_dependent(block, cpu=partial(jax.lax.map, apply), default=together)
 
 
-def _one_by_one(program: Program, inputs: Inputs) -> bool:
-    """Whether vectors are better multiplied one after another: on a CPU, where what several compute leaves its cache,
-    unless what one computes of an example is so narrow that several make better products of matrices.
+def _is_large(program: Program, inputs: Inputs) -> bool:
+    """Whether a CPU better multiplies vectors one after another: what several compute leaves its cache, and what one
+    computes of an example is not so narrow that several make better products of matrices.
     """
-    if jax.default_backend() != "cpu":
-        return False
     shapes = _trees.shapes(inputs.params), _trees.shapes(inputs.data)
     return footprint.computed(program.losses, *shapes) > max(CACHED, NARROW * num_examples(inputs.data))
 

@@ -4,9 +4,8 @@ import contextlib
 import ctypes
 import gc
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
-
-from benchmarks.harness.cost import counted
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 SMALL, LARGE = 2**17, 2**25  # bytes: where glibc's thresholds begin, and where its own adjustment of them ends
@@ -18,9 +17,10 @@ def peak_bytes(call: Callable[[], Any]) -> int | None:
         call()  # whatever was kept for reuse goes back when it is freed
         gc.collect()  # a data set with its cycles would be freed halfway
         _trim()
-        with counted() as cost:
-            call()
-    return cost.peak_bytes
+        resting = _reset_peak()
+        call()
+        peak = _status("VmHWM")
+    return None if resting is None or peak is None else max(0, peak - resting)
 
 
 @contextlib.contextmanager
@@ -43,3 +43,20 @@ def _trim() -> None:
     library = ctypes.CDLL(None)
     if hasattr(library, "malloc_trim"):
         library.malloc_trim(0)
+
+
+def _reset_peak() -> int | None:
+    """Let the kernel forget the process's peak: what the process holds now."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets VmHWM to VmRSS
+    except OSError:
+        return None
+    return _status("VmRSS")
+
+
+def _status(name: str) -> int | None:
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), None)
