@@ -15,7 +15,7 @@ from benchmarks.harness.asked import Asked
 from benchmarks.machine import device_time
 from benchmarks.machine.environment import environment
 from benchmarks.reporting import report
-from benchmarks.workloads import neuron
+from benchmarks.workloads import neuron, planes
 
 lenient = pytest.mark.lenient("optax's Adam raises a float32 to an int32 power")
 
@@ -115,6 +115,41 @@ def test_what_is_not_there_is_refused(arguments, message, capsys):
     with pytest.raises(SystemExit):
         main(arguments)
     assert message in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_measured(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(neuron, "run", lambda *arguments: pytest.fail("measured"))
+    with pytest.raises(SystemExit):
+        main(["neuron", "--smoke", "--out", str(tmp_path / "file")])
+    assert "nothing can be written there" in capsys.readouterr().err
+
+
+def made(name):
+    """A report of one row."""
+    timed = timing.race({"": lambda: 1.0}, repeats=1)[""]
+    return report.Report(name, {}, [report.row("one", "by", timed)], [], [], environment())
+
+
+def test_an_interrupted_run_keeps_what_was_finished(tmp_path, monkeypatch, capsys):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(neuron, "run", lambda *arguments: made("neuron"))
+    monkeypatch.setattr(planes, "run", interrupted)
+    options = ["--smoke", "--backends", "jax-cpu", "--out", str(tmp_path)]
+    assert main(["neuron", "planes", "latency", *options]) == 130
+    assert "interrupted: what was finished is kept" in capsys.readouterr().err
+    assert [path.name.split("-")[0] for path in tmp_path.iterdir()] == ["neuron"]
+
+
+def test_results_of_a_part_do_not_take_the_place_of_those_of_the_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(neuron, "run", lambda *arguments: made("neuron"))
+    monkeypatch.setattr("benchmarks.__main__.RESULTS", tmp_path)
+    assert main(["neuron", "--full", "--dtypes", "float32"]) == main(["neuron", "--full", "--repeats", "1"]) == 0
+    assert list(tmp_path.iterdir()) == []
+    assert main(["neuron", "--full"]) == 0
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_only_what_was_asked_for_runs():
