@@ -31,7 +31,7 @@ def section(reports: Sequence[Report], elsewhere: Sequence[str]) -> list[str]:
     for kept in reports:
         if kept.name not in WORKLOADS:
             lines.append(f"- {_heading(kept)}: {'. '.join(_promises(kept))}".strip())
-            lines += [f"  - {note}" for note in _notes(kept) if not kept.targets]
+            lines += _nested(_notes(kept) if not kept.targets else [])
     lines.append("")
     missing = [name for name in (*WORKLOADS, *STUDIES) if name not in by_name]
     if missing:
@@ -43,7 +43,7 @@ def section(reports: Sequence[Report], elsewhere: Sequence[str]) -> list[str]:
     if ceilings:
         lines += ["", "<details><summary>The measured ceilings</summary>", "", *ceilings, "", "</details>"]
     judged = [kept for kept in reports if kept.targets or kept.name in WORKLOADS]
-    noted = [f"- {kept.name}: {'; '.join(_notes(kept))}" for kept in judged if _notes(kept)]
+    noted = [line for kept in judged if (notes := _notes(kept)) for line in (f"- {kept.name}", *_nested(notes))]
     if noted:
         lines += ["", "<details><summary>What the runs noted</summary>", "", *noted, "", "</details>"]
     return [line for line, before in zip(lines, ["", *lines], strict=False) if line or before]  # one blank line at most
@@ -185,6 +185,10 @@ def _beside(row: Row, other: Row) -> str:
     if not other.right:
         return f"{told} WRONG" + (f" (error {error:.0e})" if error is not None and math.isfinite(error) else "")
     return f"{told} (error {error:.0e})" if _less_exact(other, row.error) else told
+
+
+def _nested(notes: Sequence[str]) -> list[str]:
+    return [f"  - {note}" for note in notes]
 
 
 def _promises(report: Report) -> list[str]:
