@@ -561,7 +561,7 @@ def test_the_section_says_who_when_where_and_how(page):
     assert "Measured 2026-01-02 on **Abacus, 2 cores**, 1.0 GiB, with Python 3.11.7, jax 0.10.0." in text
     assert f"`python -m benchmarks report --machine {NAME}`" in text
     assert "**neuron** (`python -m benchmarks neuron --full`, 2026-01-02):" in text
-    assert "- absent: jax-gpu: no GPU" in text and "- neuron: the cells are few" in text
+    assert "- absent: jax-gpu: no GPU" in text and "- neuron - the cells are few" in text
     assert "- met: time over C's: 1.1× (wanted ≤ 1.2×)" in text
     assert "- **NOT met**: speed over NumPy's: 4.2× (wanted ≥ 8×)" in text
     assert "- **interpolation** (`python -m benchmarks interpolation --full`, 2026-01-02): - 101 evaluations do" in text
