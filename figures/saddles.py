@@ -17,9 +17,9 @@ negative eigenvalue is over a tenth of the largest one in the mean, at the end l
 a minimum: each end still has negative eigenvalues. In (c) more than 95 of the 100 starts converge, to three solutions
 and no more, and all three are minima: no end has a negative eigenvalue. About three quarters of the starts find the
 best one. Of the two poor ones the lower is the sharper: its largest eigenvalue is over three times that of the other.
-Full batches leave neither. Minibatches of one example leave the lower, sharper one in every repeat, for the best, to
-within 0.001; those of 4 examples in some repeats, and those of 16 in none. From the higher, flatter one no minibatches
-lead away.
+Full batches leave neither. Minibatches of one example leave the lower, sharper one in every repeat, and nine times in
+ten or more they have come to within 0.001 of the best; those of 4 examples leave it in some repeats, and those of 16 in
+none. From the higher, flatter one no minibatches lead away.
 
 Source: Dauphin et al. (2014), section 3, arXiv:1406.2572, and Pascanu et al. (2014), arXiv:1405.4604, on the index and
 the error of critical points, which points along a run only come near; LeCun, Bottou, Orr & Müller (1998), Efficient
@@ -197,10 +197,11 @@ def claims(data):
             and np.allclose(left.full_objective, left.objective_before, rtol=0, atol=1e-4)
             and np.allclose(left.objective_before[0], values[by_value[1:]], rtol=0, atol=1e-4)
         ),
-        "Minibatches of one example leave the lower, sharper one in every repeat, for the best, to within 0.001; those "
-        "of 4 examples in some repeats, and those of 16 in none.": bool(
+        "Minibatches of one example leave the lower, sharper one in every repeat, and nine times in ten or more they "
+        "have come to within 0.001 of the best; those of 4 examples leave it in some repeats, and those of 16 in "
+        "none.": bool(
             lower.share[0] == 1
-            and (abs(lower.objective[0] - best) < 1e-3).all()
+            and (abs(lower.objective[0] - best) < 1e-3).mean() >= 0.9
             and 0 < lower.share[1] < 1
             and lower.share[2] == 0
         ),
