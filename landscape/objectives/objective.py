@@ -203,7 +203,7 @@ class Objective:
 
         def read(given: Any, example: Array) -> Array:
             plain = _trees.is_floating(example) and not _trees.is_floating(given)
-            return jnp.asarray(given, example.dtype if plain else None)
+            return jnp.asarray(given, example.dtype) if plain else _trees.as_array(given)
 
         return jax.tree.map(read, params, self.params)
 
