@@ -38,7 +38,7 @@ lint: $(READY) ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-bench: $(READY) ## Measure speed in a few minutes (beside PyTorch after bench-peers)
+bench: $(READY) ## Measure speed at small sizes (beside PyTorch after bench-peers)
 	$(BIN)/python -m benchmarks --quick
 
 bench-full: $(READY) $(PEERS_READY) ## Measure everything, keep the results, write the README's tables from them

@@ -139,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
         )
     size = parser.add_mutually_exclusive_group()
     sizes = {
-        "--quick": "a few minutes (the default); nothing is kept unless --out is given",
+        "--quick": "small sizes (the default); nothing is kept unless --out is given",
         "--full": "the sizes that the README reports; results are kept in benchmarks/results if all is measured",
         "--smoke": "tiny sizes: shows that everything runs",
     }

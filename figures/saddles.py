@@ -9,7 +9,7 @@ the step, means over the runs. (c), (d) A network of 1, 3 and 1 units, tanh and 
 in the order and signs of their hidden units: the objective against the largest eigenvalue of the Hessian; all are
 minima. (d) From one end at each of the two poor minima: in how many of 20 repeats, with other minibatches, it is left
 for a lower objective, by more than 0.002, in 5000 steps of SGD, learning rate 0.25, by the size of the minibatches. The
-runs settle by 3000 steps of Adam on all points.
+runs settle by 6000 steps of Adam on all points.
 
 Along every run the share of negative eigenvalues falls with the risk: from over 30 % at the start to less than 13 % at
 the end, with a rank correlation above 0.9 in each run. What is negative gets small faster still: at the start the most
@@ -17,9 +17,9 @@ negative eigenvalue is over a tenth of the largest one in the mean, at the end l
 a minimum: each end still has negative eigenvalues. In (c) more than 95 of the 100 starts converge, to three solutions
 and no more, and all three are minima: no end has a negative eigenvalue. About three quarters of the starts find the
 best one. Of the two poor ones the lower is the sharper: its largest eigenvalue is over three times that of the other.
-Full batches leave neither. Minibatches of one example leave the lower, sharper one in every repeat, and nine times in
-ten or more they have come to within 0.001 of the best; those of 4 examples leave it in some repeats, and those of 16 in
-none. From the higher, flatter one no minibatches lead away.
+Full batches leave neither. Minibatches of one example leave the lower, sharper one in every repeat, for the best, to
+within 0.001; those of 4 examples in some repeats, and those of 16 in none. From the higher, flatter one no minibatches
+lead away.
 
 Source: Dauphin et al. (2014), section 3, arXiv:1406.2572, and Pascanu et al. (2014), arXiv:1405.4604, on the index and
 the error of critical points, which points along a run only come near; LeCun, Bottou, Orr & Müller (1998), Efficient
@@ -77,7 +77,7 @@ def _minima():
     groups = [np.flatnonzero(found.group == group) for group in range(int(found.group.max()) + 1)]
     firsts = sorted((int(group[0]) for group in groups), key=lambda i: float(found.objective[i]))
     chosen = jax.tree.map(lambda leaf: leaf[firsts[1:]], ends)  # the best is left out
-    how = {"key": jax.random.key(1), "steps": 5000, "settle_steps": 3000, "settle": SETTLE, "margin": MARGIN}
+    how = {"key": jax.random.key(1), "steps": 5000, "settle_steps": 6000, "settle": SETTLE, "margin": MARGIN}
     left = [ls.escapes(objective, chosen, SGD, batch_size=size, repeats=20, **how) for size in SIZES]
     return {"ends": found, "left": xr.concat(left, xr.Variable("batch_size", list(SIZES)), combine_attrs="drop")}
 
@@ -197,11 +197,10 @@ def claims(data):
             and np.allclose(left.full_objective, left.objective_before, rtol=0, atol=1e-4)
             and np.allclose(left.objective_before[0], values[by_value[1:]], rtol=0, atol=1e-4)
         ),
-        "Minibatches of one example leave the lower, sharper one in every repeat, and nine times in ten or more they "
-        "have come to within 0.001 of the best; those of 4 examples leave it in some repeats, and those of 16 in "
-        "none.": bool(
+        "Minibatches of one example leave the lower, sharper one in every repeat, for the best, to within 0.001; those "
+        "of 4 examples in some repeats, and those of 16 in none.": bool(
             lower.share[0] == 1
-            and (abs(lower.objective[0] - best) < 1e-3).mean() >= 0.9
+            and (abs(lower.objective[0] - best) < 1e-3).all()
             and 0 < lower.share[1] < 1
             and lower.share[2] == 0
         ),
