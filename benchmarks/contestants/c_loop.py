@@ -14,7 +14,7 @@ SOURCE = r"""
 #include <math.h>
 void risk(const float *w, const float *b, long cells, const float *x, const float *y, long n, float *risk,
           float *norm) {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(dynamic, 256)
     for (long c = 0; c < cells; c++) {
         float sum = 0;
         for (long i = 0; i < n; i++) {
@@ -26,7 +26,7 @@ void risk(const float *w, const float *b, long cells, const float *x, const floa
 }
 void risk_and_gradient(const float *w, const float *b, long cells, const float *x, const float *y, long n, float *risk,
                        float *norm) {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(dynamic, 256)
     for (long c = 0; c < cells; c++) {
         float sum = 0, along_w = 0, along_b = 0;
         for (long i = 0; i < n; i++) {

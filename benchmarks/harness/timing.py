@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmarks.harness.cost import Cost, counted
 from benchmarks.harness.memory import peak_bytes
+from benchmarks.harness.pinning import pin_threads
 
 Name = TypeVar("Name")
 REST = 0.02  # seconds between two runs: the idle threads of one library go to sleep and do not spin under the next
@@ -49,6 +50,7 @@ class Reported:
 def race(contestants: Mapping[Name, Callable[[], Any]], repeats: int, memory: bool = False) -> dict[Name, Timed]:
     """Call every contestant once, then all of them in turn, `repeats` times; at the end for their memory, if asked."""
     warm = {name: _warm(call) for name, call in contestants.items()}
+    pin_threads()
     timed = rounds(contestants, repeats)
     if memory:
         for name, call in contestants.items():
