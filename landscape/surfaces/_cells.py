@@ -22,7 +22,7 @@ from landscape.charts import chart as _chart
 from landscape.charts.chart import Chart
 from landscape.objectives.data import Batch
 from landscape.objectives.preparation import Preparation
-from landscape.surfaces import _affine
+from landscape.surfaces import _affine, _examples_last
 from landscape.surfaces._curved import Curved
 from landscape.surfaces._plan import Plan
 from landscape.surfaces.quantities import Point, Quantity, Risk, VersionedQuantity
@@ -43,10 +43,11 @@ class Measures(NamedTuple):
 
 
 class PerCell(NamedTuple):
-    """A cell's share of one batch: sums(terms, coordinates), the terms being the same for all cells."""
+    """A cell's share of one batch: sums(kept, coordinates), of what is the same for all cells."""
 
-    terms: list[_affine.Terms]
-    sums: Callable[[list[_affine.Terms], Array], Sums]
+    hoisted: list[_affine.Terms]  # one entry a measure
+    kept: list[Any]  # the same and more, as all cells read it
+    sums: Callable[[list[Any], Array], Sums]  # of what is kept
 
 
 class Cost(NamedTuple):
@@ -55,6 +56,7 @@ class Cost(NamedTuple):
     plain: Count
     hoisted: Count
     terms: tuple[Any, ...]  # shapes and dtypes of what is hoisted, its slopes included
+    kept: int  # bytes of what all cells read
     sums: Any  # shapes and dtypes of its running sums
     grouped: bool  # whether a convolution has a kernel that moves with the cells
 
@@ -78,7 +80,7 @@ def whole(
 
     def values(at: tuple[Array, ...], _: None) -> dict[str, Array]:
         coordinates = jnp.stack(at)
-        return _variables(measures, plan, chart, data, sweep, coordinates, cell.sums(cell.terms, coordinates))
+        return _variables(measures, plan, chart, data, sweep, coordinates, cell.sums(cell.kept, coordinates))
 
     return _on_tile(_over_cells(values, grid, None, plan.in_flight, used), measures, sweep, positions)
 
@@ -109,7 +111,7 @@ def steps(
         first = fresh & (i == batches[0])
 
         def values(at: tuple[Array, ...], before: Sums) -> Sums:
-            new = cell.sums(cell.terms, jnp.stack(at))
+            new = cell.sums(cell.kept, jnp.stack(at))
             both = tuple(m.merge(a, b) for m, a, b in zip(parts, before, new, strict=True))
             return jax.tree.map(lambda n, m: jnp.where(first, n, m), new, both)
 
@@ -214,8 +216,11 @@ def per_cell(measures: Measures, chart: Chart, batch: Batch, hoist: bool, dtype:
     """What a cell computes of a batch, cut into what all cells share and the rest."""
     scalars = [jax.ShapeDtypeStruct((), dtype) for _ in chart.names]
 
-    def cut(f: Callable[..., Any]) -> tuple[_affine.Terms, Callable[..., Any]]:
-        return _affine.hoist(f, scalars) if hoist else ([], lambda terms, at: f(*at))
+    def cut(f: Callable[..., Any], derived: bool = False) -> tuple[_affine.Terms, Any, Callable[..., Any]]:
+        if not hoist:
+            return [], [], lambda terms, at: f(*at)
+        terms, g = _affine.hoist(f, scalars)
+        return terms, *((terms, g) if derived or not on_cpu else _examples_last.arrange(terms, g, scalars))
 
     def of_risk(*at: Array) -> Any:
         # `values` is hoisted by itself, so that derivatives in the chart are taken of what is left of it.
@@ -227,20 +232,22 @@ def per_cell(measures: Measures, chart: Chart, batch: Batch, hoist: bool, dtype:
     def of(measure: Quantity, *at: Array) -> Any:
         return measure.accumulate(_point(measures, chart, batch, at), batch)
 
+    on_cpu = jax.default_backend() == "cpu"
     in_chart = not measures.risk.gradient_norm
-    parts = [cut(losses_at if in_chart else of_risk), *(cut(partial(of, measure)) for measure in measures.own)]
-    functions = [f for _, f in parts]
+    derived = in_chart and (measures.risk.slope or measures.risk.hessian)
+    parts = [cut(losses_at if in_chart else of_risk, derived), *(cut(partial(of, measure)) for measure in measures.own)]
+    hoisted, shared, functions = (list(own) for own in zip(*parts, strict=True))
 
-    def sums(terms: list[_affine.Terms], coordinates: Array) -> Sums:
+    def sums(kept: list[Any], coordinates: Array) -> Sums:
         at = tuple(coordinates)
         if in_chart:
-            values = partial(functions[0], terms[0])
+            values = partial(functions[0], kept[0])
             risk = measures.risk.accumulate(values, None, coordinates, batch)
         else:
-            risk = functions[0](terms[0], at)
-        return (risk, *(f(t, at) for f, t in zip(functions[1:], terms[1:], strict=True)))
+            risk = functions[0](kept[0], at)
+        return (risk, *(f(own, at) for f, own in zip(functions[1:], kept[1:], strict=True)))
 
-    return PerCell([terms for terms, _ in parts], sums)
+    return PerCell(hoisted, shared, sums)
 
 
 def _point(measures: Measures, chart: Chart, batch: Batch, at: Sequence[Array]) -> Point:
@@ -296,13 +303,14 @@ def cost(measures: Measures, chart: _trees.Shapes, batch: _trees.Shapes, dtype: 
 
     def trace(chart: Chart, batch: Batch) -> None:
         at = jax.ShapeDtypeStruct((len(chart.names),), dtype)
-        counts, terms, sums = [], (), None
+        counts, terms, kept, sums = [], (), 0, None
         for hoist in (False, True):
             cell = per_cell(measures, chart, batch, hoist, dtype)
-            terms = tuple(jax.ShapeDtypeStruct(t.shape, t.dtype) for t in jax.tree.leaves(cell.terms))
-            closed, sums = jax.make_jaxpr(partial(cell.sums, cell.terms), return_shape=True)(at)
+            terms = tuple(jax.ShapeDtypeStruct(t.shape, t.dtype) for t in jax.tree.leaves(cell.hoisted))
+            kept = sum(array.size * array.dtype.itemsize for array in jax.tree.leaves(cell.kept))
+            closed, sums = jax.make_jaxpr(partial(cell.sums, cell.kept), return_shape=True)(at)
             counts.append(_cost.count(closed))
-        found.append(Cost(counts[0], counts[1], terms, sums, _cost.has_moving_kernel(closed)))
+        found.append(Cost(counts[0], counts[1], terms, kept, sums, _cost.has_moving_kernel(closed)))
 
     jax.eval_shape(trace, _trees.from_shapes(chart), _trees.from_shapes(batch))
     return found[0]

@@ -1,20 +1,23 @@
 """How a grid is run: cells in flight, cells a tile, examples a batch. Chosen from sizes; never "all at once"."""
 
 import math
+import os
 from typing import NamedTuple
 
 import jax
 
 from landscape import _cost
 
-# Measured on CPU (benchmarks/): the values of one operation over all cells in flight. Smaller, and starting the threads
-# costs more than the work; larger, and values leave the cache before the next operation reads them: twice as large
-# costs a neuron's gradient half as much again. An accelerator wants far more cells to fill it.
-CHUNK_BYTES = {"cpu": 2**22}
+# The values of one operation over all cells in flight, 2 MiB for each core (measured on two, benchmarks/NOTES.md).
+# Smaller, and sharing them out costs more than the work; larger, and they leave the cores' caches before the next
+# operation reads them: twice as large costs a neuron's gradient half as much again.
+CHUNK_BYTES = {
+    "cpu": 2**21 * (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+}
 # What is computed once a batch is read in every cell: fastest out of a core's own cache (2 MiB here and there).
 TERMS_BYTES = {"cpu": 3 * 2**19}
 MANY = 64  # cells, from which on this pays for running sums between the batches
-CHUNK_BYTES_ACCELERATOR = 2**28
+CHUNK_BYTES_ACCELERATOR = 2**28  # it wants far more cells to fill it
 STEP_WORK = 2**28  # values computed in one step: a fraction of a second, the step of the progress bar
 # Operations of a fused loop, as `_cost` counts them, in a tile that is stored: one to three seconds, so that writing it
 # costs nothing to speak of, and a run that is stopped loses no more than that. (A GPU's is not measured.)
@@ -46,7 +49,7 @@ class Sizes(NamedTuple):
 
     largest: float  # an example: the largest array computed on the way
     live: float  # an example: arrays that are needed at one time; derivatives in XLA's order, measured on CPU
-    terms: float  # an example: what is computed once a batch
+    terms: float  # an example: what is computed once a batch, and all cells read
     row: float  # an example itself, where the data are read from elsewhere
     params: int  # its own params, and their gradient where one is wanted
     sums: int  # its running sums between batches

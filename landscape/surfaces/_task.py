@@ -180,7 +180,7 @@ def _sizes(params: Params, data: Batch, measures: Measures, cost: _cells.Cost, e
     return _plan.Sizes(
         largest=largest,
         live=max(3 * largest, count.live / examples) * (3 if risk.hessian else 2 if slope or risk.gradient_norm else 1),
-        terms=sum(math.prod(t.shape) * t.dtype.itemsize for t in cost.terms) / examples,
+        terms=cost.kept / examples,
         row=0 if _data.in_memory(data) else rows,
         params=own * (1 + risk.gradient_norm + (VECTORS if measures.curved is not None else 0)),
         sums=max(4, sum(math.prod(s.shape) * s.dtype.itemsize for s in jax.tree.leaves(cost.sums))),

@@ -222,14 +222,14 @@ class Risk:
         if self.gradient_norm:
             loss, weight, sums = self._with_gradient(params, batch)
         else:
-            loss, weight = _total(values(tuple(coordinates)))
-            sums = {}
+            each = values(tuple(coordinates))
+            (loss, weight), sums = _total(each), {}
         if self.hessian or (self.slope and not self.gradient_norm):
             sums |= self._in_chart(values, coordinates)
         zero = jnp.zeros_like(loss)
         squares, *moments = zero, zero, zero
         if self.stderr:
-            each = losses_and_weights(self.losses, params, batch) if self.gradient_norm else values(tuple(coordinates))
+            each = losses_and_weights(self.losses, params, batch) if self.gradient_norm else each
             squares, *moments = _moments(each, _mean(loss, weight), self.weights_are_counts)
         sums = {"loss": loss, "weight": weight.astype(loss.dtype), "squares": squares, **sums}
         return RiskSums(sums, jax.tree.map(jnp.zeros_like, sums), *moments)
