@@ -1,6 +1,7 @@
-"""Whether the machine's compiled programs can be trusted: a known error of a version of XLA, looked for once."""
+"""The machine: its cores; and whether its compiled programs can be trusted: a known error of XLA, looked for once."""
 
 import functools
+import os
 import re
 import warnings
 from importlib.metadata import version
@@ -12,6 +13,11 @@ import numpy as np
 from landscape._callers import outside
 
 FIRST_WRONG = (0, 10, 2)  # of jaxlib; whether later ones are right is tried
+
+
+def usable_cores() -> int:
+    """Cores this process may run on, and so XLA's threads on a CPU."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @functools.cache

@@ -11,6 +11,8 @@ from typing import Any
 
 import jax
 
+from landscape._backend import usable_cores
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = "jax", "jaxlib", "numpy", "scipy", "optax", "xarray", "jax-landscape"
 VARIABLES = re.compile(r"(JAX|OMP|OPENBLAS|MKL)_\w+|XLA_FLAGS|TF_CPP_MIN_LOG_LEVEL")
@@ -64,11 +66,6 @@ def machine_name(described: dict[str, Any]) -> str:
     device = described["devices"][0].removesuffix(": cpu")  # of an accelerator its kind too
     text = f"{described['processor']} {described['architecture']} {described['usable_cores']} cores {device}"
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-
-
-def usable_cores() -> int:
-    """Cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _processor() -> str:

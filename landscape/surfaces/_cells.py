@@ -220,7 +220,8 @@ def per_cell(measures: Measures, chart: Chart, batch: Batch, hoist: bool, dtype:
         if not hoist:
             return [], [], lambda terms, at: f(*at)
         terms, g = _affine.hoist(f, scalars)
-        return terms, *((terms, g) if derived or not on_cpu else _examples_last.arrange(terms, g, scalars))
+        kept, g = (terms, g) if derived or not on_cpu else _examples_last.arrange(terms, g, scalars)
+        return terms, kept, g
 
     def of_risk(*at: Array) -> Any:
         # `values` is hoisted by itself, so that derivatives in the chart are taken of what is left of it.

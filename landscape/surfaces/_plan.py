@@ -1,19 +1,16 @@
 """How a grid is run: cells in flight, cells a tile, examples a batch. Chosen from sizes; never "all at once"."""
 
 import math
-import os
 from typing import NamedTuple
 
 import jax
 
-from landscape import _cost
+from landscape import _backend, _cost
 
 # The values of one operation over all cells in flight, 2 MiB for each core (measured on two, benchmarks/NOTES.md).
 # Smaller, and sharing them out costs more than the work; larger, and they leave the cores' caches before the next
 # operation reads them: twice as large costs a neuron's gradient half as much again.
-CHUNK_BYTES = {
-    "cpu": 2**21 * (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-}
+CHUNK_BYTES = {"cpu": 2**21 * _backend.usable_cores()}
 # What is computed once a batch is read in every cell: fastest out of a core's own cache (2 MiB here and there).
 TERMS_BYTES = {"cpu": 3 * 2**19}
 MANY = 64  # cells, from which on this pays for running sums between the batches

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from importlib import metadata
@@ -13,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from landscape import _backend
 from landscape.objectives import penalties as _penalties
 from landscape.objectives.objective import Objective
 from landscape.objectives.penalties import Penalty
@@ -65,7 +65,7 @@ def cores() -> str:
     """How many threads XLA has on a CPU, on which last digits depend."""
     if jax.default_backend() != "cpu":
         return "any"
-    return str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+    return str(_backend.usable_cores())
 
 
 def device() -> str:

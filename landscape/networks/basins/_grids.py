@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from landscape import _trees
+from landscape import _backend, _trees
 from landscape._version import __version__
 from landscape.analysis import _blocks
 from landscape.analysis._runs import SEGMENT_WORK
@@ -113,8 +113,7 @@ def _several(where: Where) -> Where:
     """A thread for each core: runs of a few params are too short for XLA's own threads."""
     if where.devices != [None] or where.together or jax.default_backend() != "cpu":
         return where
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return where._replace(devices=[None] * cores)
+    return where._replace(devices=[None] * _backend.usable_cores())
 
 
 def _cut(grid: Grid, parts: int) -> Cut:
