@@ -77,7 +77,7 @@ def _machine(backend: str, dtype: str) -> tuple[Ceilings, ...]:
 
 def gather(name: str, sizes: Any, parts: Iterable[Callable[[], Part]], asked: Asked) -> Report:
     """Run the parts one after another: their report. Targets count where `sizes.judged`."""
-    where = environment(c_loop.compile_c().compiler)  # before the work: its load average is the machine's own
+    where = environment(c_loop.compile_c().compiler)
     where["peers"] = asked.tools.described if asked.tools else None
     found = [part() for part in parts]
     rows, targets, notes = ([item for part in found for item in part[i]] for i in range(3))

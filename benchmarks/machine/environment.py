@@ -1,5 +1,6 @@
 """Where a benchmark ran: processor, memory, versions, devices, settings."""
 
+import functools
 import os
 import platform
 import re
@@ -21,10 +22,7 @@ BUSY = 0.25  # of the cores, by others
 
 
 def environment(compiler: str | None = None) -> dict[str, Any]:
-    """A JSON-able description of this machine; `compiler` is what compiled the C loop, or why there is none.
-
-    Its load average is the machine's own only before the work.
-    """
+    """A JSON-able description of this machine; `compiler` is what compiled the C loop, or why there is none."""
     return {
         "processor": _processor(),
         "architecture": platform.machine(),
@@ -46,8 +44,14 @@ def environment(compiler: str | None = None) -> dict[str, Any]:
         "variables": {name: os.environ[name] for name in sorted(os.environ) if VARIABLES.fullmatch(name)},
         "commit": _commit(ROOT),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-        "load_average": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "load_average": load_average(),
     }
+
+
+@functools.cache
+def load_average() -> float | None:
+    """The machine's own: when it was first asked for, before any work of this process."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 def busy(described: dict[str, Any]) -> list[str]:

@@ -65,7 +65,7 @@ class Sizes:
 
 
 FULL = Sizes((64, 128, 10), 1797, 20, 2, 1e-2, (1e-7,), 3000, 50, (1, 10), 25, 16, (1e-2, 40), 2, 50, 2048, judged=True)
-QUICK = replace(FULL, probes=(1,), side=5, looped=3, judged=False)
+QUICK = replace(FULL, layers=(64, 64, 10), tolerances=(1e-5,), probes=(1,), side=3, looped=2, judged=False)
 SMOKE = Sizes((64, 3, 10), 100, 2, 2, 1e-2, (1e-5,), 50, 8, (3,), 3, 2, (1e-2, 40), 1, 3, 64, judged=False)
 
 

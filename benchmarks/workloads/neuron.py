@@ -39,7 +39,7 @@ class Sizes:
 
 
 FULL = Sizes(((512, 512, 256), (256, 256, 4096)), penalties=20, judged=True)
-QUICK = Sizes(((512, 512, 256),), penalties=20, judged=False)
+QUICK = Sizes(((384, 384, 256),), penalties=20, judged=False)
 SMOKE = Sizes(((12, 10, 32),), penalties=3, judged=False)
 
 

@@ -28,7 +28,6 @@ from benchmarks.reporting.report import Report, Row, Target
 from benchmarks.workloads.store_process import ask, every, perceptron, timed
 from landscape.tiles.store import open_store
 
-REPEATS = 5
 TOLERANCE = 1e-5, 1e-6  # relative and absolute, of a risk in float32
 PROCESSES = 1, 2
 WAYS = {"memory": "in memory", "store": "in a new store"}
@@ -43,8 +42,9 @@ class Sizes:
     dealt: tuple[int, int, int, int]  # as `tiles`, of a run on several devices
     sides: tuple[int, ...]  # of the grids whose memory is measured
     parts: int  # tiles of such a grid
-    many: int  # tiles, of the store that is opened
+    many: int  # tiles, of the store that is opened: a square number
     paper: tuple[int, int]  # tiles and hosts, of the estimate
+    repeats: int  # at most
     judged: bool  # whether the targets are about these sizes
 
 
@@ -56,10 +56,18 @@ FULL = Sizes(
     parts=64,
     many=10_000,
     paper=(10_000, 64),
+    repeats=5,
     judged=True,
 )
 QUICK = replace(
-    FULL, tiles=(128, 1797, 48, 8), devices=(1, 2), dealt=(128, 1797, 32, 8), sides=(500,), many=2000, judged=False
+    FULL,
+    tiles=(128, 1797, 32, 6),
+    devices=(1, 2),
+    dealt=(128, 1797, 16, 8),
+    sides=(500,),
+    many=900,
+    repeats=2,
+    judged=False,
 )
 SMOKE = Sizes(
     tiles=(6, 40, 4, 8),
@@ -69,6 +77,7 @@ SMOKE = Sizes(
     parts=4,
     many=25,
     paper=(100, 8),
+    repeats=1,
     judged=False,
 )
 
@@ -97,7 +106,7 @@ def run(sizes: Sizes, asked: Asked) -> Report:
     """Measure everything, on the CPU in float32: nothing where these were not asked for."""
     if not asked.wants("jax-cpu", "float32"):
         return gather("scaling", sizes, [], asked)
-    repeats = asked.repeats or REPEATS
+    repeats = min(asked.repeats or sizes.repeats, sizes.repeats)
     costs: dict[str, float] = {}
 
     def told(name: str, part: Callable[[], Found]) -> Part:
