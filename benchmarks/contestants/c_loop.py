@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmarks.machine.c_compiler import Compiled, compile_source
 
+LINE = 64  # bytes
 SOURCE = r"""
 #include <math.h>
 void risk(const float *w, const float *b, long cells, const float *x, const float *y, long n, float *risk,
@@ -49,12 +50,21 @@ class CLoop(Compiled):
     def run(self, function: str, cells: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Call `risk` or `risk_and_gradient` for cells (cells, 2) of (w, b): risk and gradient norm, (2, cells)."""
         w, b = (np.ascontiguousarray(column, np.float32) for column in cells.T)
-        x, y = (np.ascontiguousarray(column, np.float32) for column in (x, y))
+        x, y = _aligned(x), _aligned(y)
         out = np.zeros((2, len(w)), np.float32)
         pointers = [ctypes.c_void_p(a.ctypes.data) for a in (w, b, x, y, out[0], out[1])]
         long = ctypes.c_long
         getattr(self.library, function)(*pointers[:2], long(len(w)), *pointers[2:4], long(len(x)), *pointers[4:])
         return out
+
+
+def _aligned(array: np.ndarray) -> np.ndarray:
+    """In float32 from the beginning of a cache line on: vectors across two of them take up to a third longer."""
+    room = np.empty(array.size + LINE // 4, np.float32)
+    start = -room.ctypes.data % LINE // 4
+    found = room[start : start + array.size]
+    found[:] = array
+    return found
 
 
 @functools.cache
