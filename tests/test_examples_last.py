@@ -13,22 +13,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import landscape as ls
+from landscape._jaxprs import GROUPS, flatten, is_value, read, run
 from landscape.surfaces import _affine, _examples_last
+from landscape.surfaces import _examples_last_rules as _rules
 
 SCALARS = [jax.ShapeDtypeStruct((), jnp.float32)] * 2
 AT = jnp.float32(0.75), jnp.float32(-0.5)
 N, HIDDEN, CLASSES = 40, 24, 5
-GENERATOR = np.random.default_rng(0)
 
 
 def draw(*shape: int) -> Any:
-    """Normal numbers, the same at every run."""
-    return jnp.asarray(GENERATOR.normal(size=shape), jnp.float32)
+    """Normal numbers, the same for a shape at every call."""
+    return jnp.asarray(np.random.default_rng(shape).normal(size=shape), jnp.float32)
 
 
-X, Y = draw(N, 64), jnp.asarray(GENERATOR.integers(0, CLASSES, N), jnp.int32)
+def three(*shape: int) -> Any:
+    """An origin and two directions."""
+    return list(draw(3, *shape))
+
+
+X, Y = draw(N, 64), jnp.arange(N, dtype=jnp.int32) * 7 % CLASSES
 ONE_HOT = jax.nn.one_hot(Y, CLASSES)
-FIRST, SECOND = ([draw(*shape) for _ in range(3)] for shape in ((64, HIDDEN), (HIDDEN, CLASSES)))
+FIRST, SECOND = three(64, HIDDEN), three(HIDDEN, CLASSES)
 
 
 def along(terms: Any, a: Any, b: Any) -> Any:
@@ -48,8 +54,11 @@ def arranged(f: Callable[..., Any]) -> tuple[Any, Any, Any]:
 
 
 def agree(f: Callable[..., Any]) -> None:
-    """Raise unless what runs gives what was written, alone and vmapped."""
-    _, _, h = arranged(f)
+    """Raise unless what runs, whether it pays or not, gives what was written, alone and vmapped."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_examples_last, "_gain", lambda node, kept: 10**9)
+        terms, kept, h = arranged(f)
+    assert kept is not terms
     cells = jnp.linspace(-1, 1, 6), jnp.linspace(2, -1, 6)
     with jax.default_matmul_precision("highest"):
         for expected, actual in ((f(*AT), h(*AT)), (jax.vmap(f)(*cells), jax.jit(jax.vmap(h))(*cells))):
@@ -121,13 +130,13 @@ def test_a_perceptron_is_turned():
 
 
 def test_a_linear_model_is_turned():
-    first = [draw(64, CLASSES) for _ in range(3)]
+    first = three(64, CLASSES)
     assert turned(lambda a, b: LOSSES["cross-entropy"](X @ along(first, a, b)))
 
 
 def test_data_that_nothing_is_hoisted_of_are_turned():
     """Two inputs: products are done in every cell."""
-    x, first = draw(N, 2), [draw(2, HIDDEN) for _ in range(3)]
+    x, first = draw(N, 2), three(2, HIDDEN)
 
     def f(a, b):
         return LOSSES["cross-entropy"](jnp.tanh(x @ along(first, a, b)) @ along(SECOND, a, b))
@@ -179,11 +188,14 @@ def test_what_would_lose_stays_as_it_is(f):
     assert kept is terms
 
 
-def test_a_surface_of_an_equinox_model():
+def test_a_surface_of_an_equinox_model(monkeypatch):
     """Its layers are products from the left, vmapped over examples; against a loop over cells."""
     model = eqx.nn.MLP(64, CLASSES, HIDDEN, 1, jnp.tanh, key=jax.random.key(0))
 
     params, static = eqx.partition(model, eqx.is_array)
+    seen = []
+    arrange = _examples_last.arrange
+    monkeypatch.setattr(_examples_last, "arrange", lambda *a: seen.append(arrange(*a)) or seen[-1])
 
     def losses(params, batch):
         scores = jax.vmap(eqx.combine(params, static))(batch[0])
@@ -195,3 +207,102 @@ def test_a_surface_of_an_equinox_model():
     found = ls.evaluate(objective, plane, {name: axis for name in plane.names}, exact=True, progress=False)
     expected = [[float(losses(plane.point((a, b)), (X, Y)).mean()) for b in axis] for a in axis]
     np.testing.assert_allclose(found.risk.values, expected, rtol=1e-5)
+    assert seen and all(array.shape[-1] == N for kept, _ in seen for array in kept[:3])
+
+
+def test_derivatives_in_the_chart_keep_the_rules_of_nonlinearities(monkeypatch):
+    """relu'(0) = 0 is relu's own rule: what is differentiated later is not arranged."""
+    monkeypatch.setattr(_examples_last, "arrange", lambda *a: pytest.fail("it was arranged"))
+    objective = ls.Objective(
+        lambda w, x: jax.nn.relu(x @ w["w"])[:, 0],
+        np.zeros((9, 64), np.float32),
+        params={"w": np.ones((64, 1), np.float32)},
+    )
+    plane = ls.axes_plane(objective.params, "w[0,0]", "w[1,0]")
+    axes = {name: np.linspace(-1, 1, 3, dtype=np.float32) for name in plane.names}
+    surface = ls.evaluate(objective, plane, axes, quantities=("slope",), exact=True, progress=False)
+    assert not surface.slope.values.any()
+
+
+CUBE = draw(4, 3, 2)
+RULED: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
+    "clamp": (lambda x: jax.lax.clamp(-0.5, x, 0.5), (CUBE,)),
+    "select_n": (lambda x: jax.lax.select_n(x.sum() > 0, x, -x), (CUBE,)),
+    "add": (lambda x, y: jax.lax.add(x, y), (CUBE, draw(1, 3, 1))),
+    "mul": (lambda x: x * x, (CUBE,)),
+    "reduce_sum": (lambda x: [x.sum(axis=axes) for axes in (0, 1, 2, (0, 1), (0, 2), (1, 2), (0, 1, 2))], (CUBE,)),
+    "reduce_max": (lambda x: [x.max(axis=axes) for axes in (0, 1, (0, 2), (1, 2))], (CUBE,)),
+    "argmax": (lambda x: [jnp.argmax(x, axis=axis) for axis in (0, 1, 2)], (CUBE,)),
+    "argmin": (lambda x: jnp.argmin(x, axis=-1), (draw(5, 3),)),
+    "broadcast_in_dim": (
+        lambda x: [
+            jax.lax.broadcast_in_dim(x, shape, places)
+            for shape, places in (((4, 3, 2, 5), (0, 1, 2)), ((6, 4, 3, 2), (1, 2, 3)), ((4, 7, 3, 2), (0, 2, 3)))
+        ],
+        (CUBE,),
+    ),
+    "reshape": (lambda x: [x.reshape(shape) for shape in ((4, 6), (4, 1, 6), (4, 2, 3), (12, 2), (24,))], (CUBE,)),
+    "squeeze": (lambda x: (jax.lax.squeeze(x, (1,)), jax.lax.squeeze(x, (1, 3))), (draw(4, 1, 3, 1),)),
+    "transpose": (lambda x: [jnp.transpose(x, p) for p in ((0, 2, 1), (1, 0, 2), (2, 1, 0), (1, 2, 0))], (CUBE,)),
+    "dot_general": (
+        lambda x, w, cube, many: (
+            x @ w,
+            w.T @ x.T,
+            x @ w[:, 0],
+            jnp.tensordot(x, many, ((1,), (0,))),
+            jnp.tensordot(cube, draw(3, 2, 5), ((1, 2), (0, 1))),
+            jnp.tensordot(draw(5, 2, 3), cube, ((2, 1), (1, 2))),
+            jnp.matmul(x, w, precision=("highest", "default")),
+            jnp.dot(x, w, preferred_element_type=jnp.float64 if jax.config.jax_enable_x64 else None),
+        ),
+        (draw(6, 3), draw(3, 2), CUBE, draw(3, 2, 2)),
+    ),
+    "gather": (
+        lambda x, i: (
+            jnp.take_along_axis(x, i[:, None], axis=1),
+            x[jnp.arange(6), i],
+            x.at[jnp.arange(6), i].get(indices_are_sorted=True, unique_indices=True, mode="clip"),
+            jnp.take_along_axis(x, i[:, None] + 2, axis=1, mode="fill"),
+        ),
+        (draw(6, 3), jnp.arange(6) % 3),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RULED)
+def test_each_rule(name):
+    """Every equation of a program on operands that are kept as its rule wants them gives what it gives as written."""
+    f, arguments = RULED[name]
+    with jax.default_matmul_precision("highest"):
+        program = flatten(f, arguments, GROUPS)
+        values, seen = program.constants | dict(zip(program.arguments, arguments, strict=True)), 0
+        for node in program.nodes:
+            values |= run([node], {v: values[v] for v in node.inputs if is_value(v)})
+            kept = [is_value(v) and jnp.ndim(values[v]) > 1 for v in node.inputs]
+            rule = _rules.rule(node, kept) if any(kept) else None
+            if rule is None:
+                continue
+            operands = [
+                _rules.moved(values[v], True) if wanted and is_value(v) else read(values, v)
+                for v, wanted in zip(node.inputs, rule.wants, strict=True)
+            ]
+            found, expected = _rules.bind(node, rule, operands), values[node.outputs[0]]
+            found = _rules.moved(found, False) if rule.gives else found
+            assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+            np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+            seen += node.equation.primitive.name == name
+        assert seen
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x.reshape(12, 2),  # the examples do not stay together
+        lambda x: jax.lax.dot_general(x, x, (((1,), (1,)), ((0,), (0,)))),  # a product for each example
+        lambda x: jnp.tensordot(x, x, ((0,), (0,))),  # over the examples
+        lambda x: jax.lax.sort(x, dimension=1),
+    ],
+)
+def test_no_rule(f):
+    (*_, node) = flatten(f, (CUBE,), GROUPS).nodes
+    assert _rules.rule(node, [True] * len(node.inputs)) is None

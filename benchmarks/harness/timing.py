@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.harness.cost import Cost, counted
 from benchmarks.harness.memory import peak_bytes
-from benchmarks.harness.pinning import pin_threads
+from benchmarks.machine.pinning import pin_threads
 
 Name = TypeVar("Name")
 REST = 0.02  # seconds between two runs: the idle threads of one library go to sleep and do not spin under the next

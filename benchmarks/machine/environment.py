@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 
+from benchmarks.machine.pinning import PINS
 from landscape._backend import usable_cores
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +41,7 @@ def environment(compiler: str | None = None) -> dict[str, Any]:
             "jax_default_matmul_precision": jax.config.jax_default_matmul_precision,
             "landscape": "measured at 'highest' unless a row says otherwise",
         },
+        "threads": "those of XLA on a core each" if PINS else "where the system puts them",
         "x64": jax.config.jax_enable_x64,
         "variables": {name: os.environ[name] for name in sorted(os.environ) if VARIABLES.fullmatch(name)},
         "commit": _commit(ROOT),

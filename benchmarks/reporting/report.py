@@ -176,8 +176,8 @@ def _advice(rows: Sequence[Row]) -> Iterator[str]:
     Not what is far less exact than float32: that is asked for by those who know it to be enough.
     """
     ours = [row for row in rows if row.ours and row.backend]
-    single = [row.error for row in ours if row.dtype == "float32" and row.error]
-    rough = CRUDE * min(single, default=math.inf)
+    single = [row.error for row in ours if row.dtype == "float32" and row.right and row.error]
+    rough = CRUDE * max(single, default=math.inf)
     default = any(row.by == f"{row.backend} {row.dtype}" for row in ours)  # without it each does something else
     if not default or len({row.by.removeprefix(row.backend or "") for row in ours}) < 2:
         return

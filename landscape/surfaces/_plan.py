@@ -9,8 +9,8 @@ from landscape import _backend, _cost
 
 # The values of one operation over all cells in flight, 2 MiB for each core (measured on two, benchmarks/NOTES.md).
 # Smaller, and sharing them out costs more than the work; larger, and they leave the cores' caches before the next
-# operation reads them: twice as large costs a neuron's gradient half as much again.
-CHUNK_BYTES = {"cpu": 2**21 * _backend.usable_cores()}
+# operation reads them. Of many cores not all are counted: the cells of a small grid would not fill a chunk.
+CHUNK_BYTES = {"cpu": 2**21 * min(_backend.usable_cores(), 8)}
 # What is computed once a batch is read in every cell: fastest out of a core's own cache (2 MiB here and there).
 TERMS_BYTES = {"cpu": 3 * 2**19}
 MANY = 64  # cells, from which on this pays for running sums between the batches

@@ -11,14 +11,17 @@ from pathlib import Path
 
 POOL = "XLAEigen"  # part of the name of the threads among which XLA's CPU backend shares out its work
 TASKS = Path("/proc/self/task")
+PINS = hasattr(os, "sched_setaffinity") and TASKS.exists()
 
 
 def pin_threads() -> None:
-    """Give each thread that there is a core in turn; nothing where the system has no such call (Linux has)."""
-    if not hasattr(os, "sched_setaffinity"):
+    """Give each thread that there is a core in turn; nothing where the system has no such call (Linux has one)."""
+    if not PINS:
         return
     cores = sorted(os.sched_getaffinity(0))
-    pool = [int(task.name) for task in TASKS.iterdir() if POOL in (task / "comm").read_text()]
-    for i, thread in enumerate(sorted(pool)):
-        with contextlib.suppress(ProcessLookupError):  # it ended in the meantime
-            os.sched_setaffinity(thread, {cores[i % len(cores)]})
+    place = 0
+    for thread in sorted(int(task.name) for task in TASKS.iterdir()):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended in the meantime
+            if POOL in (TASKS / str(thread) / "comm").read_text():
+                os.sched_setaffinity(thread, {cores[place % len(cores)]})
+                place += 1
