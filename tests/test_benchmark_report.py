@@ -705,3 +705,8 @@ def test_the_section_knows_all_that_can_be_measured():
 
     assert tuple(main.WORKLOADS) == section.WORKLOADS
     assert {name.removesuffix("_whole") for name in main.STUDIES} == set(section.STUDIES)
+
+
+def test_the_readme_of_this_repository_is_up_to_date():
+    """No number in it is written by hand, and none is of other results than those that are kept."""
+    assert readme.check(readme.README, readme.RESULTS) == []
