@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from jax.profiler import ProfileData
 
-from benchmarks.machine import ceilings, device_time, limits, loops
+from benchmarks.contestants import c_loop
+from benchmarks.machine import ceilings, device_time, limits, loops, pinning
 from benchmarks.machine.c_compiler import compile_source
 from benchmarks.machine.environment import usable_cores
 from benchmarks.machine.limits import Ceilings, Work
@@ -240,3 +241,24 @@ def test_without_a_device_there_is_no_device_time():
     found = device_time.device_seconds(call)
     assert len(calls) == 2
     assert found is None if jax.default_backend() == "cpu" else found > 0
+
+
+@pytest.mark.skipif(not pinning.PINS, reason="the system puts threads where it likes")
+def test_xlas_threads_get_a_core_each(monkeypatch):
+    """In turn, of the cores that this process may use; other threads stay as they are."""
+    jnp.arange(8).sum().block_until_ready()
+    names = {int(task.name): (task / "comm").read_text() for task in pinning.TASKS.iterdir()}
+    pool = sorted(thread for thread, name in names.items() if pinning.POOL in name)
+    pinned = {}
+    monkeypatch.setattr(pinning.os, "sched_getaffinity", lambda _: {3, 5})
+    monkeypatch.setattr(pinning.os, "sched_setaffinity", pinned.__setitem__)
+    pinning.pin_threads()
+    assert pool and pinned == {thread: {(3, 5)[i % 2]} for i, thread in enumerate(pool)}
+
+
+@pytest.mark.parametrize("size", [1, 7, 256])
+def test_the_c_loop_reads_from_the_beginning_of_a_cache_line(size):
+    array = np.arange(size, dtype=np.float64)[::-1]
+    aligned = c_loop._aligned(array)
+    assert aligned.ctypes.data % c_loop.LINE == 0 and aligned.dtype == np.float32
+    np.testing.assert_array_equal(aligned, array)

@@ -294,6 +294,16 @@ def test_each_rule(name):
         assert seen
 
 
+def test_a_transposition_to_the_examples_first_is_none_at_all():
+    """What is written (3, 2, n), and then (n, 3, 2), is kept as (3, 2, n): as it was."""
+    (node,) = flatten(lambda x: jnp.transpose(x, (2, 0, 1)), (CUBE,), GROUPS).nodes
+    rule = _rules.turned_back(node)
+    assert rule is not None and rule.gives and rule.wants == (False,)
+    np.testing.assert_array_equal(_rules.bind(node, rule, [CUBE]), CUBE)
+    (other,) = flatten(lambda x: jnp.transpose(x, (1, 2, 0)), (CUBE,), GROUPS).nodes
+    assert _rules.turned_back(other) is None
+
+
 @pytest.mark.parametrize(
     "f",
     [
