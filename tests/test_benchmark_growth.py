@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.harness import memory
+from benchmarks.peers import memory
 from benchmarks.reporting import report
 from benchmarks.studies import _growth_fit as fits
 from benchmarks.studies import _growth_grid as grids

@@ -16,7 +16,7 @@ import pytest
 import landscape as ls
 from benchmarks.contestants import numpy_loop, peers, plain_loop
 from benchmarks.contestants.peers import PeerError, Peers
-from benchmarks.harness.timing import Reported, race
+from benchmarks.harness.timing import Elsewhere, Reported, race
 from benchmarks.problems import networks
 
 FOLDER = Path(peers.PROGRAM[1])
@@ -129,10 +129,10 @@ def test_it_times_itself_and_only_what_is_measured(fake):
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux tells")
-def test_memory_at_the_peak_is_that_of_the_run(fake):
+def test_memory_is_that_at_the_peak_of_a_call_over_there(fake):
     """8,000,000 numbers of 8 bytes, freed again; a run that takes little says so, before and after."""
     small, large = fake.prepare("double", numbers(1.0), loud=False), fake.prepare("large", numbers(0))
-    found = [call().peak_bytes for call in (small, large, small)]
+    found = [call.peak_bytes() for call in (small, large, small)]
     assert found[1] == pytest.approx(64e6, rel=0.1)
     assert found[0] < 5e6 and found[2] < 5e6
 
@@ -194,8 +194,8 @@ def test_an_environment_that_is_half_made_is_none(absent):
 
 
 def test_what_a_race_counts_is_what_is_reported():
-    calls = {"there": lambda: Reported(7.0, 8.0, "answer", 9), "here": lambda: 1}
-    there, here = race(calls, 2).values()
+    calls = {"there": Elsewhere(lambda: Reported(7.0, 8.0, "answer"), lambda: 9), "here": lambda: 1}
+    there, here = race(calls, 2, memory=True).values()
     assert (there.first, there.answer, there.cost.peak_bytes) == (7.0, "answer", 9)
     np.testing.assert_array_equal([there.seconds, there.core_seconds], [[7, 7], [8, 8]])
     assert here.answer == 1 and here.median < 1

@@ -12,7 +12,8 @@ import numpy as np
 from jax import Array
 
 from benchmarks.contestants import peers
-from benchmarks.contestants.peers import LANDSCAPER, Call, PeerError, Peers
+from benchmarks.contestants.peers import LANDSCAPER, PeerError, Peers
+from benchmarks.harness.timing import Elsewhere
 from benchmarks.problems.trained import Pairs, Problem, lanczos
 
 PYHESSIAN = "PyHessian"
@@ -30,7 +31,7 @@ class Quadratures(NamedTuple):
 
 def eigenpairs(
     process: Peers | None, problem: Problem, k: int, tolerances: Sequence[float], most: int
-) -> dict[str, Call]:
+) -> dict[str, Elsewhere]:
     """The k eigenvalues of largest size by power iteration: as it comes, then by tolerance, `most` iterations each."""
     calls = _by_tool(process, problem, "eigenpairs", TOOLS, AS_IS, k=k, options={})
     for tolerance in tolerances:
@@ -39,7 +40,7 @@ def eigenpairs(
     return peers.read(calls, lambda arrays: Pairs(arrays["values"], arrays["vectors"]))
 
 
-def densities(process: Peers | None, problem: Problem, steps: int, probes: int) -> dict[str, Call]:
+def densities(process: Peers | None, problem: Problem, steps: int, probes: int) -> dict[str, Elsewhere]:
     """The spectral density by stochastic Lanczos quadrature, by those that have it."""
     tools = [by for by in TOOLS if by.startswith(LANDSCAPER) or not broken(process, problem)]
     calls = _by_tool(process, problem, "density", tools, steps=steps, probes=probes)
@@ -57,7 +58,7 @@ def broken(process: Peers | None, problem: Problem) -> str:
     return ""
 
 
-def products(process: Peers | None, problem: Problem, vector: np.ndarray) -> dict[str, Call]:
+def products(process: Peers | None, problem: Problem, vector: np.ndarray) -> dict[str, Elsewhere]:
     """One product with a vector (p,), the gradient and its graph at hand: (p,)."""
     about, arrays = peers.described(problem)
     with_vector = about, arrays | {"vector": vector}
@@ -86,9 +87,9 @@ def ends(
 
 def _by_tool(
     process: Peers | None, problem: Any, contestant: str, tools: Sequence[str], how: str = "", **options: Any
-) -> dict[str, Call]:
+) -> dict[str, Elsewhere]:
     """Each tool with all threads and with one, of which either may win."""
-    calls: dict[str, Call] = {}
+    calls: dict[str, Elsewhere] = {}
     for by in tools:
         made = peers.on_threads(process, by, f"curvature.{contestant}", problem, tool=by, **options)
         calls |= {f"{name}, {how}" if how else name: call for name, call in made.items()}

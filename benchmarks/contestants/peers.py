@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness.timing import Reported
+from benchmarks.harness.timing import Elsewhere, Reported
 from benchmarks.machine.environment import usable_cores
 from benchmarks.problems import networks, trained
 
@@ -29,7 +29,6 @@ ENVIRONMENT = ROOT / ".venv-peers"
 PROGRAM = str(ENVIRONMENT / "bin" / "python"), str(ROOT / "benchmarks" / "peers")
 PACKAGE, MAPPED, LANDSCAPER, TORCH = "loss-landscapes", "torch.func", "Landscaper", "PyTorch"
 RESCALED = "directions rescaled"  # by Landscaper, tensor by tensor: another plane
-Call = Callable[[], Reported]
 
 
 class PeerError(RuntimeError):
@@ -80,8 +79,8 @@ class Peers:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def prepare(self, contestant: str, problem: Any, threads: int = 1, **options: Any) -> Callable[[], Reported]:
-        """A contestant over there, which times itself; its answer is a dictionary of arrays by name.
+    def prepare(self, contestant: str, problem: Any, threads: int = 1, **options: Any) -> Elsewhere:
+        """A contestant over there, which measures itself; its answer is a dictionary of arrays by name.
 
         problem: a `networks.Problem`, a `trained.Problem`, or (about, arrays by name) as the contestant reads them.
         Raises: PeerError, now or when it is called, for what a peer raises; RuntimeError where the process ends.
@@ -89,12 +88,16 @@ class Peers:
         name = self._write(problem)
         request = {"contestant": contestant, "problem": name, "threads": threads, "options": options}
         ready = self._ask(contestant, do="prepare", **request)
-        return partial(self._run, contestant, ready["prepared"])
+        prepared = ready["prepared"]
+        return Elsewhere(partial(self._run, contestant, prepared), partial(self._remember, contestant, prepared))
 
     def _run(self, contestant: str, prepared: int) -> Reported:
         found = self._ask(contestant, do="run", prepared=prepared, answer=f"answer{prepared}")
         with np.load(self._folder / f"answer{prepared}.npz") as arrays:
-            return Reported(found["seconds"], found["core_seconds"], dict(arrays), found["peak_bytes"])
+            return Reported(found["seconds"], found["core_seconds"], dict(arrays))
+
+    def _remember(self, contestant: str, prepared: int) -> int | None:
+        return self._ask(contestant, do="remember", prepared=prepared)["peak_bytes"]
 
     def _write(self, problem: Any) -> str:
         """Once for each problem: the name of its files."""
@@ -145,14 +148,14 @@ def described(problem: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def grids(
     peers: Peers | None, cells: np.ndarray, x: np.ndarray, y: np.ndarray, gradient: bool, dtype: str
-) -> dict[str, Call]:
+) -> dict[str, Elsewhere]:
     """Risk of the neuron, and its gradient's norm (0 without `gradient`), at cells (cells, 2) of (w, b): (2, cells)."""
     problem = {}, {"cells": cells, "x": x, "y": y}
     options = {"dtype": dtype, "gradient": gradient}
     return _arrays(on_threads(peers, TORCH, "neuron.grid", problem, **options))
 
 
-def planes(peers: Peers | None, problem: networks.Problem) -> dict[str, Call]:
+def planes(peers: Peers | None, problem: networks.Problem) -> dict[str, Elsewhere]:
     """The risk of every cell, (cells,), in the problem's dtype.
 
     With all cores and with one: on small layers, or a busy machine, one is the faster. Landscaper does odd squares. It
@@ -176,7 +179,7 @@ def planes(peers: Peers | None, problem: networks.Problem) -> dict[str, Call]:
 
 def adam(
     peers: Peers | None, starts: np.ndarray, x: np.ndarray, y: np.ndarray, strength: float, rate: float, steps: int
-) -> dict[str, Call]:
+) -> dict[str, Elsewhere]:
     """Where Adam on the neuron's risk + λ‖θ‖² ends from starts (S, 2) of (w, b): (S, 2), in float32."""
     problem = {}, {"starts": starts, "x": x, "y": y}
     options = {"dtype": "float32", "strength": strength, "rate": rate, "steps": steps}
@@ -185,7 +188,7 @@ def adam(
 
 def many_starts(
     peers: Peers | None, network: Any, data: Any, starts: Any, order: np.ndarray, rate: float
-) -> dict[str, Call]:
+) -> dict[str, Elsewhere]:
     """Where SGD takes the starts of an `ls.mlp` with cross-entropy: a tree like `starts`, of leaves (S, …).
 
     order: (steps, batch), the examples of each step.
@@ -223,7 +226,7 @@ def swapped(problem: networks.Problem, answer: np.ndarray, truth: np.ndarray) ->
 
 def on_threads(
     peers: Peers | None, by: str, contestant: str, problem: Any, threads: Sequence[int] = (), **options: Any
-) -> dict[str, Call]:
+) -> dict[str, Elsewhere]:
     """A contestant on so many threads: by default on one, and on as many as there are cores. None without peers."""
     if peers is None:
         return {}
@@ -234,17 +237,17 @@ def on_threads(
     }
 
 
-def read(calls: Mapping[str, Call], of: Callable[[dict[str, np.ndarray]], Any]) -> dict[str, Call]:
+def read(calls: Mapping[str, Elsewhere], of: Callable[[dict[str, np.ndarray]], Any]) -> dict[str, Elsewhere]:
     """The same calls, whose answers are what `of` makes of the arrays that come back."""
 
-    def call(own: Call) -> Reported:
+    def call(own: Elsewhere) -> Reported:
         reported = own()
         return replace(reported, answer=of(reported.answer))
 
-    return {by: partial(call, own) for by, own in calls.items()}
+    return {by: replace(own, run=partial(call, own)) for by, own in calls.items()}
 
 
-def _arrays(calls: Mapping[str, Call]) -> dict[str, Call]:
+def _arrays(calls: Mapping[str, Elsewhere]) -> dict[str, Elsewhere]:
     return read(calls, lambda arrays: arrays["answer"])
 
 

@@ -11,8 +11,8 @@ import jax
 import numpy as np
 
 from benchmarks.harness.cost import Cost, counted
-from benchmarks.harness.memory import peak_bytes
 from benchmarks.machine.pinning import pin_threads
+from benchmarks.peers.memory import peak_bytes
 
 Name = TypeVar("Name")
 REST = 0.02  # seconds between two runs: the idle threads of one library go to sleep and do not spin under the next
@@ -44,7 +44,18 @@ class Reported:
     seconds: float
     core_seconds: float
     answer: Any
-    peak_bytes: int | None = None  # above what its process held before; None if unknown
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """A contestant in another process."""
+
+    run: Callable[[], Reported]
+    peak_bytes: Callable[[], int | None]  # as `peak_bytes` finds it there
+
+    def __call__(self) -> Reported:
+        """Run it."""
+        return self.run()
 
 
 def race(contestants: Mapping[Name, Callable[[], Any]], repeats: int, memory: bool = False) -> dict[Name, Timed]:
@@ -54,8 +65,7 @@ def race(contestants: Mapping[Name, Callable[[], Any]], repeats: int, memory: bo
     timed = rounds(contestants, repeats)
     if memory:
         for name, call in contestants.items():
-            cost = warm[name]["cost"]
-            cost.peak_bytes = peak_bytes(call) if cost.peak_bytes is None else cost.peak_bytes
+            warm[name]["cost"].peak_bytes = call.peak_bytes() if isinstance(call, Elsewhere) else peak_bytes(call)
     return {name: replace(timed[name], **found) for name, found in warm.items()}
 
 
@@ -98,7 +108,6 @@ def process(*command: str) -> Callable[[], None]:
 def _warm(call: Callable[[], Any]) -> dict[str, Any]:
     with counted() as cost:
         found = _timed(call)
-    cost.peak_bytes = found.peak_bytes
     return {"first": found.seconds, "answer": found.answer, "cost": cost}
 
 

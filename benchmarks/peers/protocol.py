@@ -2,7 +2,8 @@
 
     {"do": "describe"}                                          -> {"versions": {…}, "threads": 2}
     {"do": "prepare", "contestant": "neuron.grid", "problem": "0", "threads": 1, "options": {…}}    -> {"prepared": 0}
-    {"do": "run", "prepared": 0, "answer": "0"}                 -> {"seconds": …, "core_seconds": …, "peak_bytes": …}
+    {"do": "run", "prepared": 0, "answer": "0"}                 -> {"seconds": …, "core_seconds": …}
+    {"do": "remember", "prepared": 0}                           -> {"peak_bytes": …}
 
 A problem is `NAME.json` and `NAME.npz` in the folder that the program was started with; an answer is `NAME.npz` there,
 of one array or several. Whatever raises is an answer too: {"error": "RuntimeError: …"}.
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
+from memory import peak_bytes
 
 # Arrays by name, or what makes one of them, called when the clock has stopped.
 Measure = Callable[[], Mapping[str, np.ndarray | Callable[[], np.ndarray]]]
@@ -83,6 +85,10 @@ def _answer(program: Program, folder: Path, prepared: list[tuple[int, Measure]],
             threads, measure = prepared[request["prepared"]]
             program.set_threads(threads)
             return _measured(measure, folder / f"{request['answer']}.npz")
+        case "remember":
+            threads, measure = prepared[request["prepared"]]
+            program.set_threads(threads)
+            return {"peak_bytes": peak_bytes(measure)}
     raise ValueError(f"there is nothing to do for {request['do']!r}")
 
 
@@ -92,24 +98,8 @@ def _read(path: Path) -> Problem:
 
 
 def _measured(measure: Measure, path: Path) -> dict[str, Any]:
-    resting = _reset_peak()
     start, cores = time.perf_counter(), time.process_time()
     arrays = measure()
     seconds, core_seconds = time.perf_counter() - start, time.process_time() - cores
-    peak = None if resting is None else max(0, _status("VmHWM") - resting)
     np.savez(path, **{name: array() if callable(array) else array for name, array in arrays.items()})
-    return {"seconds": seconds, "core_seconds": core_seconds, "peak_bytes": peak}
-
-
-def _reset_peak() -> int | None:
-    """Let the kernel forget the process's peak: what the process holds now; None where it cannot, as on macOS."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets VmHWM to VmRSS
-    except OSError:
-        return None
-    return _status("VmRSS")
-
-
-def _status(name: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
+    return {"seconds": seconds, "core_seconds": core_seconds}

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from benchmarks.harness.memory import peak_bytes
 from benchmarks.harness.timing import Timed, race
 from benchmarks.machine.environment import busy, environment
+from benchmarks.peers.memory import peak_bytes
 from benchmarks.reporting import report
 from benchmarks.reporting.report import Progress, Report, Row, Target
 from benchmarks.studies import _growth_questions as questions
