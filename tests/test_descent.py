@@ -10,7 +10,7 @@ import pytest
 
 import landscape as ls
 from landscape import _jaxprs
-from landscape.analysis import _blocks, _steps
+from landscape.analysis import _blocks, _runs, _steps
 from landscape.objectives.data import Batches
 from tests import problems
 from tests.closeness import assert_close
@@ -173,11 +173,12 @@ def test_a_long_run_is_as_few_programs_as_it_has_kinds_of_segments(monkeypatch):
     """(steps that are recorded, kinds): equal segments are one program, whether the end is recorded or not."""
     whole = {steps: ls.descend(PAIR, SGD, STARTS, steps) for steps in (2, 4, 5, 6)}
     plan, advance, calls = _blocks.plan, _steps.advance, []
+    record = 5 * 4 + 1  # w, b, risk, objective, gradient norm; whether they are finite
 
     def short(*arguments):
         """Two steps a segment."""
         found = plan(*arguments)
-        return found._replace(memory=2 * found.block[0] * found.block[1] * found.params_bytes)
+        return found._replace(memory=2 * found.block[0] * found.block[1] * record)
 
     def counted(program, count, last, *arguments):
         calls.append((program, count, last))
@@ -193,6 +194,21 @@ def test_a_long_run_is_as_few_programs_as_it_has_kinds_of_segments(monkeypatch):
         assert jax.tree.all(jax.tree.map(np.array_equal, run.params, whole[steps].params))
         values = run.data.risk.values
         assert values.flags.c_contiguous and values.flags.writeable
+
+
+def test_records_that_share_their_memory_do_not_touch(monkeypatch):
+    """Small ones lie in one piece, large ones have their own; all may be written to, and none changes another."""
+    whole = ls.descend(PAIR, SGD, STARTS, 7)
+    for large in (0, 64, 2**40):
+        monkeypatch.setattr(_runs, "LARGE", large)
+        run = ls.descend(PAIR, SGD, STARTS, 7)
+        arrays = [*jax.tree.leaves(run.params), *(run.data[name].values for name in run.data)]
+        assert run.data.equals(whole.data)
+        for number, array in enumerate(arrays):
+            assert array.flags.c_contiguous and array.flags.aligned
+            array[...] = number
+        for number, array in enumerate(arrays):
+            assert (array == array.dtype.type(number)).all()
 
 
 def test_without_an_l1_penalty_the_paths_are_the_same():

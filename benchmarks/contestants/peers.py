@@ -87,17 +87,16 @@ class Peers:
         """
         name = self._write(problem)
         request = {"contestant": contestant, "problem": name, "threads": threads, "options": options}
-        ready = self._ask(contestant, do="prepare", **request)
-        prepared = ready["prepared"]
-        return Elsewhere(partial(self._run, contestant, prepared), partial(self._remember, contestant, prepared))
+        prepared = self._ask(contestant, do="prepare", **request)["prepared"]
+        return Elsewhere(partial(self._run, contestant, prepared), partial(self._memory, contestant, prepared))
 
     def _run(self, contestant: str, prepared: int) -> Reported:
         found = self._ask(contestant, do="run", prepared=prepared, answer=f"answer{prepared}")
         with np.load(self._folder / f"answer{prepared}.npz") as arrays:
             return Reported(found["seconds"], found["core_seconds"], dict(arrays))
 
-    def _remember(self, contestant: str, prepared: int) -> int | None:
-        return self._ask(contestant, do="remember", prepared=prepared)["peak_bytes"]
+    def _memory(self, contestant: str, prepared: int) -> int | None:
+        return self._ask(contestant, do="memory", prepared=prepared)["peak_bytes"]
 
     def _write(self, problem: Any) -> str:
         """Once for each problem: the name of its files."""

@@ -60,8 +60,8 @@ def measure_all(cases: Sequence[Case], asked: Asked, repeats: int) -> tuple[list
     for i, case in enumerate(cases):
         asked.progress(f"{case.title}: {sum(j == i for j, _ in calls)} contestants")
     timed = race(calls, asked.repeats or repeats, memory=True)
-    busy = {key: device_seconds(call) for key, call in calls.items() if key[1].backend in ceilings.ACCELERATORS}
-    rows = [_row(cases[i], way, own, busy.get((i, way))) for (i, way), own in timed.items()]
+    on_device = {key: device_seconds(call) for key, call in calls.items() if key[1].backend in ceilings.ACCELERATORS}
+    rows = [_row(cases[i], way, own, on_device.get((i, way))) for (i, way), own in timed.items()]
     return [{way: own for (j, way), own in timed.items() if j == i} for i in range(len(cases))], rows
 
 

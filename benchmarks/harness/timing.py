@@ -20,7 +20,7 @@ REST = 0.02  # seconds between two runs: the idle threads of one library go to s
 
 @dataclass(frozen=True)
 class Timed:
-    """Seconds of the first call (which compiles) and of every repeat, and what the first call returned.
+    """Seconds of the first call (which compiles) and of every repeat; its answer, or those of all rounds.
 
     `core_seconds` add up all threads and child processes: what a repeat costs where others keep some of the cores busy.
     """
@@ -29,7 +29,7 @@ class Timed:
     seconds: np.ndarray  # (repeats,)
     core_seconds: np.ndarray  # (repeats,)
     answer: Any
-    cost: Cost = field(default_factory=Cost)  # of the first call: compilation, memory
+    cost: Cost = field(default_factory=Cost)  # compilation of the first call, memory of later ones
 
     @property
     def median(self) -> float:
@@ -65,8 +65,13 @@ def race(contestants: Mapping[Name, Callable[[], Any]], repeats: int, memory: bo
     timed = rounds(contestants, repeats)
     if memory:
         for name, call in contestants.items():
-            warm[name]["cost"].peak_bytes = call.peak_bytes() if isinstance(call, Elsewhere) else peak_bytes(call)
+            warm[name]["cost"].peak_bytes = memory_of(call)
     return {name: replace(timed[name], **found) for name, found in warm.items()}
+
+
+def memory_of(call: Callable[[], Any]) -> int | None:
+    """Bytes at the peak of a call, until its results are there, above what its process held; None if unknown."""
+    return call.peak_bytes() if isinstance(call, Elsewhere) else peak_bytes(lambda: jax.block_until_ready(call()))
 
 
 def rounds(contestants: Mapping[Name, Callable[[], Any]], repeats: int) -> dict[Name, Timed]:

@@ -1,9 +1,11 @@
-"""Requests and answers, a line of JSON each: what is there, prepare a contestant, run it. Standard library and NumPy.
+"""Requests and answers, a line of JSON each: what is there, prepare a contestant, run it, measure its memory.
+
+Standard library and NumPy.
 
     {"do": "describe"}                                          -> {"versions": {…}, "threads": 2}
     {"do": "prepare", "contestant": "neuron.grid", "problem": "0", "threads": 1, "options": {…}}    -> {"prepared": 0}
     {"do": "run", "prepared": 0, "answer": "0"}                 -> {"seconds": …, "core_seconds": …}
-    {"do": "remember", "prepared": 0}                           -> {"peak_bytes": …}
+    {"do": "memory", "prepared": 0}                             -> {"peak_bytes": …}
 
 A problem is `NAME.json` and `NAME.npz` in the folder that the program was started with; an answer is `NAME.npz` there,
 of one array or several. Whatever raises is an answer too: {"error": "RuntimeError: …"}.
@@ -44,7 +46,7 @@ class Program:
 
     contestants: by name, (problem, **options) -> what is measured. What they do first is not timed.
     describe:    versions and the like.
-    set_threads: called before each run, with as many as the contestant was prepared with.
+    set_threads: called before whatever a contestant does, with as many as the contestant was prepared with.
     """
 
     contestants: Mapping[str, Callable[..., Measure]]
@@ -81,14 +83,12 @@ def _answer(program: Program, folder: Path, prepared: list[tuple[int, Measure]],
             measure = make(_read(folder / request["problem"]), **request["options"])
             prepared.append((request["threads"], measure))
             return {"prepared": len(prepared) - 1}
-        case "run":
+        case "run" | "memory" as what:
             threads, measure = prepared[request["prepared"]]
             program.set_threads(threads)
+            if what == "memory":
+                return {"peak_bytes": peak_bytes(measure)}
             return _measured(measure, folder / f"{request['answer']}.npz")
-        case "remember":
-            threads, measure = prepared[request["prepared"]]
-            program.set_threads(threads)
-            return {"peak_bytes": peak_bytes(measure)}
     raise ValueError(f"there is nothing to do for {request['do']!r}")
 
 

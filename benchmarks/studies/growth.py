@@ -9,9 +9,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from benchmarks.harness.timing import Timed, race
+from benchmarks.harness.timing import Timed, memory_of, race
 from benchmarks.machine.environment import busy, environment
-from benchmarks.peers.memory import peak_bytes
 from benchmarks.reporting import report
 from benchmarks.reporting.report import Progress, Report, Row, Target
 from benchmarks.studies import _growth_questions as questions
@@ -89,7 +88,7 @@ def run(sizes: Sizes, repeats: int, progress: Progress) -> Report:
         timed |= {(question.title, size): (calls[size], own) for size, own in found.items()}
     progress("memory")  # last: it is measured with an allocator that is slower
     rows = [
-        _row(question, size, *timed[question.title, size], peak_bytes(timed[question.title, size][0].run))
+        _row(question, size, *timed[question.title, size], memory_of(timed[question.title, size][0].run))
         for question in asked
         for size in question.calls
     ]
@@ -127,13 +126,21 @@ def _targets(growing: Mapping[Question, Curve]) -> Iterator[Target]:
     for question, curve in growing.items():
         for what, limit in question.limits.items():
             fit = curve.fit(what, question.most)
-            if fit is not None:
-                claim = f"{question.title}: exponent of {what}, ± {fit.error:.2f}, from {_range(fit, question.unit)}"
-                yield Target(claim, fit.exponent, limit, "")
+            if fit is not None and not _open(fit, limit):
+                yield Target(_exponent(question, what, fit), fit.exponent, limit, "")
         most = curve.values["memory"][-1]
         if question.own and np.isfinite(most):
             claim = f"{question.title}: memory, over what the {curve.sizes[-1]} {question.unit} themselves take"
             yield Target(claim, float(most / (question.own * curve.sizes[-1])), TWICE, "×")
+
+
+def _open(fit: Fit, limit: float) -> bool:
+    """Whether the limit lies within the exponent's error: neither kept nor broken."""
+    return abs(fit.exponent - limit) < fit.error
+
+
+def _exponent(question: Question, what: str, fit: Fit) -> str:
+    return f"{question.title}: exponent of {what}, ± {fit.error:.2f}, from {_range(fit, question.unit)}"
 
 
 def _notes(growing: Mapping[Question, Curve]) -> Iterator[str]:
@@ -143,6 +150,10 @@ def _notes(growing: Mapping[Question, Curve]) -> Iterator[str]:
         compiling = curve.values["compiling"][np.isfinite(curve.values["compiling"])]
         powers += [f"compiling {compiling[0]:.2g} s first, {compiling[-1]:.2g} s last"] * bool(len(compiling))
         yield f"{question.title}: {', '.join(powers)}"
+        for what, limit in question.limits.items():
+            fit = curve.fit(what, question.most)
+            if fit is not None and _open(fit, limit):
+                yield f"{_exponent(question, what, fit)}: {fit.exponent:.2f}; whether above {limit} is not certain"
         if max(curve.sizes) > question.most:
             fixed, each = proportional(curve.sizes, curve.values["time"])
             yield (

@@ -16,16 +16,15 @@ import optax
 from jax import Array
 
 import landscape as ls
-from benchmarks.harness.timing import Timed, race, ratio, scaled
+from benchmarks.harness.timing import Timed, memory_of, race, ratio, scaled
 from benchmarks.machine.environment import busy, environment
 from benchmarks.reporting import report
 from benchmarks.reporting.report import Progress, Report, Row, Target
-from benchmarks.workloads import memory_mapped
 
 REPEATS = 3
 OURS, RUNS, STEPS = "ls.descend", "loop over starts, a compiled run each", "loop over compiled steps"
 AGREE = 1e-3  # of a risk after so many steps in float32, in another order of sums
-MEMORY = 2.0  # GB, of the process at its peak
+MEMORY = 2.0  # GB, at the peak of a call
 
 
 @dataclass(frozen=True)
@@ -63,8 +62,7 @@ def run(sizes: Sizes, repeats: int, progress: Progress) -> Report:
     where = environment()
     problem = _problem(sizes)
     progress("all starts at once")
-    _ours(problem, sizes)
-    peak_bytes = memory_mapped.peak_bytes()  # before others take memory
+    memory = memory_of(partial(_ours, problem, sizes))
     progress("beside loops")
     matrix = jnp.ones((sizes.product, sizes.product))
     contestants: dict[str, Callable[[], Any]] = {
@@ -78,14 +76,15 @@ def run(sizes: Sizes, repeats: int, progress: Progress) -> Report:
     timed[RUNS] = scaled(timed[RUNS], sizes.starts / sizes.looped)
     timed[STEPS] = scaled(timed[STEPS], sizes.starts * problem.steps / sizes.part)
     best = 2 * sizes.product**3 / timed["product"].seconds.min()
-    rows, notes = _rows(problem, sizes, timed, peak_bytes, best)
+    rows, notes = _rows(problem, sizes, timed, memory, best)
     if not sizes.judged:
         return Report("many_starts", asdict(sizes), rows, [], [*notes, "too small to judge speed by"], where)
     targets = [
         Target(f"{_title(sizes)}: time of the {RUNS}, over", ratio(timed[RUNS], timed[OURS]), 1, "×", more=True),
         Target(f"{_title(sizes)}: the same in core time", _core_ratio(timed), 1, "×", more=True),
-        Target(f"{_title(sizes)}: memory of the process at its peak", peak_bytes / 1e9, MEMORY, " GB"),
     ]
+    if memory is not None:
+        targets.append(Target(f"{_title(sizes)}: memory at the peak of a call", memory / 1e9, MEMORY, " GB"))
     return Report("many_starts", asdict(sizes), rows, targets, [*notes, *busy(where)], where)
 
 
@@ -172,12 +171,12 @@ def _operations(sizes: Sizes) -> float:
 
 
 def _rows(
-    problem: Problem, sizes: Sizes, timed: dict[str, Timed], peak_bytes: float, best: float
+    problem: Problem, sizes: Sizes, timed: dict[str, Timed], memory: int | None, best: float
 ) -> tuple[list[Row], list[str]]:
     title, answers = _title(sizes), timed[OURS].answer
     errors = report.errors(answers[: sizes.looped], timed[RUNS].answer, AGREE, AGREE / 10)
     rows = [
-        report.row(title, OURS, timed[OURS], peak_bytes=peak_bytes, **errors),
+        report.row(title, OURS, timed[OURS], peak_bytes=memory, **errors),
         report.row(title, RUNS, timed[RUNS], ours=False),
         report.row(title, STEPS, timed[STEPS], ours=False),
     ]

@@ -91,7 +91,7 @@ def _process(folder: Path, side: int, repeats: int) -> dict[str, Any]:
         "core_seconds": timed.core_seconds.tolist(),
         "answer": timed.answer.tolist(),
         "passes": Counted.read / (1 + repeats) / x.nbytes,
-        "peak_bytes": peak_bytes(),  # before the truth takes memory
+        "peak_bytes": process_peak(),  # before the truth takes memory
         "truth": _truth(replace(problem, data=(x, labels)), every).tolist(),
     }
 
@@ -106,7 +106,7 @@ def _truth(problem: Problem, every: int) -> np.ndarray:
     return total / len(x)
 
 
-def peak_bytes() -> int:
+def process_peak() -> int:
     """The most memory this process ever held, mapped pages included.
 
     Linux counts `ru_maxrss` from before the program was loaded, which is then the memory of the process that started

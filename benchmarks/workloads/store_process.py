@@ -28,7 +28,7 @@ import landscape as ls
 from benchmarks.harness.timing import Timed, race
 from benchmarks.problems import networks
 from benchmarks.problems.networks import NAMES, Problem
-from benchmarks.workloads.memory_mapped import peak_bytes
+from benchmarks.workloads.memory_mapped import process_peak
 from landscape.surfaces import _plan
 from landscape.tiles.manifest import Named
 from landscape.tiles.status import status
@@ -106,9 +106,9 @@ def memory(store: str | None, side: int, tiles: int) -> dict[str, Any]:
     """The peak of a process that measures a neuron on side×side cells."""
     objective, plane, axes = _tiled(_neuron(side), tiles)
     ls.evaluate(objective, plane, {name: axis[:2] for name, axis in axes.items()}, progress=False)
-    before = peak_bytes()
+    before = process_peak()
     surface = ls.evaluate(objective, plane, axes, store=store, progress=False)
-    return {"before": before, "peak": peak_bytes(), "digest": digest(surface)}
+    return {"before": before, "peak": process_peak(), "digest": digest(surface)}
 
 
 def large(path: str, tiles: int, repeats: int) -> dict[str, Any]:

@@ -23,7 +23,8 @@ from landscape.tiles.tiling import Tiling
 
 # Operations of a fused loop in one compiled call: about a second on a CPU. The step of the bar, and what a stop loses.
 SEGMENT_WORK = 2**33
-LARGE, LINE = 2**22, 64  # bytes: of an array that is given large pages by itself, and of a line of the cache
+LARGE = 2**22  # bytes of an array that is given large pages by itself
+ALIGNED = 16  # bytes: multiples of it, where arrays of any dtype may begin
 DIMS = ("optimizer", "penalty", "start")
 
 
@@ -49,6 +50,13 @@ class Runs(NamedTuple):
         """That of what is recorded."""
         where = {"params": self.initial} if self.inputs.chart is None else {"coordinates": 0, "residual": 0}
         return jax.tree.structure({"risk": 0, "objective": 0, "gradient_norm": 0, "finite": 0, **where})
+
+    @property
+    def record_bytes(self) -> int:
+        """Of what is recorded of a run at a step: risk, objective, gradient norm, whether all is finite; where it is."""
+        number, chart = self.objective.dtype.itemsize, self.inputs.chart
+        where = self.plan.params_bytes if chart is None else number * (len(chart.names) + 1)
+        return 3 * number + 1 + where
 
     @property
     def recorded(self) -> list[int]:
@@ -143,7 +151,7 @@ def _segments(program: Program, runs: Runs) -> list[tuple[int, int, bool]]:
     every, plan = program.record_every, runs.plan
     count = math.prod(plan.block)
     whole, rest = divmod(runs.steps, every)
-    kept = count * (plan.params_bytes if runs.inputs.chart is None else 1)
+    kept = count * runs.record_bytes
     share = (program.batch_size or program.num_examples) / program.num_examples
     work = max(1.0, plan.work * (every * share + 1) * count)  # of a block of steps, and of what is measured between
     segment = max(1, min(int(SEGMENT_WORK / work), plan.memory // kept))
@@ -174,7 +182,7 @@ def _joined(records: list[Any]) -> Any:
 
 
 def _in_time(records: list[Any]) -> Any:
-    """Records (count, P, S, …), one part after another, as arrays (P, S, steps, …) of their own, to be written to."""
+    """Records (count, P, S, …), one part after another, as arrays (P, S, steps, …) that may be written to."""
     moved = [jax.tree.map(lambda leaf: np.moveaxis(leaf, 0, 2), part) for part in records]
 
     def whole(*parts: np.ndarray) -> jax.ShapeDtypeStruct:
@@ -186,14 +194,14 @@ def _in_time(records: list[Any]) -> Any:
 
 
 def _room(shapes: Any) -> Any:
-    """Memory for arrays of these shapes, in C order; for the small ones all in one piece.
+    """Memory for arrays of these shapes, in C order; for the small ones all in one piece, which each of them keeps.
 
     Linux gives large pages to what NumPy allocates from LARGE bytes on, and the first touch of a page takes longer
     than to copy what it holds: six arrays of 2 MB, filled one by one in 6.2 ms, take 1.6 in one piece.
     """
     leaves, structure = jax.tree.flatten(shapes)
     sizes = [math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves]
-    shares = [-(-size // LINE) * LINE if size < LARGE else 0 for size in sizes]
+    shares = [-(-size // ALIGNED) * ALIGNED if size < LARGE else 0 for size in sizes]
     pieces = np.split(np.empty(sum(shares), np.uint8), np.cumsum(shares)[:-1])
     found = [
         piece[:size].view(leaf.dtype).reshape(leaf.shape) if size < LARGE else np.empty(leaf.shape, leaf.dtype)

@@ -150,7 +150,7 @@ def advance(
 ) -> tuple[State, Any]:
     """`count` blocks: record, then `record_every` steps; after the last of all, record once more.
 
-    Returns the states after, records (count, P, S, …): one array, which the caller need not copy.
+    Returns the states after, and records (count + last, P, S, …), written into one buffer.
     """
     block = _over_runs(partial(_block, program), (EACH, 0))
 
