@@ -62,8 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = options.names or list(WORKLOADS)
     if "all" in names:
         names = [*WORKLOADS, *STUDIES]
-    if options.size == "QUICK" and (only := [name for name in names if name in STUDIES]):
-        _parser().error(f"{only[0]} is a study, which has no quick sizes: give --full (or --smoke)")
+    studies = [name for name in names if name in STUDIES]
+    if studies and options.size == "QUICK":
+        _parser().error(f"{studies[0]} is a study, which has no quick sizes: give --full (or --smoke)")
+    if studies and (options.backends, options.dtypes) != (BACKENDS, DTYPES):
+        _parser().error(f"{studies[0]} is a study, with contestants of its own: leave out --backends and --dtypes")
     folder = options.out or (RESULTS if options.size == "FULL" and _whole(options) else None)
     if folder is not None:
         _check_writable(folder)

@@ -32,7 +32,7 @@ def test_a_small_run_prints_a_table_and_writes_json_with_errors_and_bounds(tmp_p
     (path,) = tmp_path.iterdir()
     assert path.name.startswith("neuron-")
     found = json.loads(path.read_text())
-    assert len(found["rows"]) == len(table) and "use jax-cpu " in printed
+    assert len(found["rows"]) == len(table) and "on the CPU use jax-cpu " in printed
     assert {"processor", "usable_cores", "memory_gib", "packages", "devices", "variables"} <= set(found["environment"])
     by = {row["by"] for row in found["rows"]}
     assert by >= {

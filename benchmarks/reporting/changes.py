@@ -70,8 +70,8 @@ class Comparison:
 
     @property
     def missing(self) -> list[Row]:
-        """Rows of ours that are gone, though the device that they need is there, and others of the run are."""
-        if self.apart:
+        """Rows of ours that are gone, though sizes are the same, their device is there, and others of the run are."""
+        if self.apart or self.old.sizes != self.new.sizes:
             return []
         devices = ("cpu", *(device.split(":")[0] for device in self.new.environment["devices"]))
         return [row for row in self.gone if row.ours and _device(row.backend) in devices]

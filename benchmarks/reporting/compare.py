@@ -31,7 +31,7 @@ rows, a row is slower only beyond that. On a busy machine a row that took no mor
 
 Judged are the medians, and whether answers are right. Errors that grew, and compile time or memory that at least
 doubled (by more than 0.5 s or 100 MB) are notes. Exit status: 1 if anything of landscape's own became slower or
-wrong, or is missing in the new run, or if two results of a benchmark have no row in common.
+wrong, or is missing in the new run of the same sizes, or if two results of a benchmark have no row in common.
 """
 
 
@@ -99,7 +99,10 @@ def _section(comparison: Comparison) -> Iterator[str]:
         yield f"- NO ROW IN COMMON: {len(old.rows)} before, {len(new.rows)} now. Compare runs of the same sizes"
         return
     for rows, side in ((comparison.gone, "old"), (comparison.added, "new")):
-        yield from (f"- only in the {side} run: {_name(row)}" for row in rows)
+        if old.sizes != new.sizes:
+            yield f"- only in the {side} run: {len(rows)} rows"
+        else:
+            yield from (f"- only in the {side} run: {_name(row)}" for row in rows)
 
 
 def _shifted(shift: Shift) -> str:

@@ -20,6 +20,7 @@ from benchmarks.reporting.tables import duration, megabytes, moment, number, qua
 Progress = Callable[[str], None]
 Made = TypeVar("Made")
 CRUDE = 100.0  # times the error of float32
+LESS = 0.9  # of a bound: what is below has less to do
 PLAIN = "plain"  # in the name of a loop that one writes oneself in JAX
 HOW_COMPARED = "× of promises are medians over the rounds of ratios within a round."
 
@@ -146,7 +147,7 @@ def markdown(report: Report) -> str:
         shared = f" (bound by {bindings.pop()})" if len(bindings) == 1 else ""
         lines += [f"**{title}**{shared}", "", *_table(rows, omitted="bound by" if shared else ""), "", *_advice(rows)]
     if not report.rows:
-        lines += ["nothing was measured", ""]
+        lines += ["nothing was measured: nobody was asked for who can do this, see --backends and --dtypes", ""]
     if report.targets:
         lines += [HOW_COMPARED, ""]
     lines += [f"- {verdict(target)}: {stated(target)}" for target in report.targets]
@@ -171,9 +172,10 @@ def _table(rows: Sequence[Row], omitted: str) -> list[str]:
 
 
 def _advice(rows: Sequence[Row]) -> Iterator[str]:
-    """What to use on each device, where dtypes, or settings with the default, were compared.
+    """What of ours to use on each device, where dtypes, or settings with the default, were compared; who is faster yet.
 
-    Not what is far less exact than float32: that is asked for by those who know it to be enough.
+    Not what is far less exact than float32: that is asked for by those who know it to be enough. Nor what does less, as
+    its bound tells.
     """
     ours = [row for row in rows if row.ours and row.backend]
     single = [row.error for row in ours if row.dtype == "float32" and row.right and row.error]
@@ -183,15 +185,25 @@ def _advice(rows: Sequence[Row]) -> Iterator[str]:
         return
     fastest: dict[str, Row] = {}
     for row in sorted(ours, key=lambda row: row.median):
-        if row.right and not row.over and (row.error or 0.0) <= rough:
+        if row.right and not row.over and (row.error or 0.0) <= rough and not _does_less(row, ours):
             fastest.setdefault(row.backend or "", row)
     for backend, row in fastest.items():
         bound = "" if row.over_bound is None else f", {times(row.over_bound)} the bound"
         error = number(row.error, ", error {:.0e}")
         device = backend.removeprefix("jax-").upper()
-        yield f"use {row.by}: the fastest right answer on the {device}, {duration(row.median)}{bound}{error}"
+        others = [other for other in rows if not other.ours and other.right and other.median < row.median]
+        quicker = min(others, key=lambda other: other.median, default=None)
+        beside = f"; faster was {quicker.by}, {duration(quicker.median)}" if quicker else ""
+        yield f"of landscape on the {device} use {row.by}: {duration(row.median)}{bound}{error}{beside}"
+
     if fastest:
         yield ""
+
+
+def _does_less(row: Row, ours: Sequence[Row]) -> bool:
+    """Whether a setting has less to do than the default of its dtype."""
+    default = [other.bound for other in ours if other.by == f"{row.backend} {row.dtype}"]
+    return bool(default and default[0] and row.bound) and row.bound < LESS * default[0]  # type: ignore[operator]
 
 
 def write(report: Report, folder: Path) -> Path:
@@ -238,6 +250,8 @@ def verdict(target: Target) -> str:
 def stated(target: Target) -> str:
     """A promise, what was measured, and what was wanted."""
     value, limit = (quantity(each, target.unit) for each in (target.value, target.limit))
+    if value == limit and not target.met:  # by less than the digits show
+        value = f"{target.value:.5g}{target.unit}"
     return f"{target.claim}: {value} (wanted {'≥' if target.more else '≤'} {limit})"
 
 

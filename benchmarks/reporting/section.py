@@ -71,7 +71,9 @@ def _where(reports: Sequence[Report]) -> Iterator[str]:
     yield ""
     yield from tables.paragraph(
         f"Written by `python -m benchmarks report --machine {machine_name(first.environment)}`. `÷ bound` is the time"
-        " over what this machine needs at least, by ceilings that were measured on it; errors are against float64."
+        " over what this machine needs at least for all of the work in that dtype, by ceilings that were measured on it"
+        " (what compresses examples does less: below 1); errors are against float64, and WRONG is what errs by more"
+        " than the tolerance that its workload sets for its dtype (in its module)."
         " Others are slower where their number is above one; their error is named where it is ten times as large."
         f" {HOW_COMPARED}"
     )
@@ -105,7 +107,8 @@ def _versions(reports: Sequence[Report]) -> str:
     found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for kept in reports:
         where = kept.environment
-        versions = {"Python": where["python"], **where["packages"], "C compiler": where.get("compiler")}
+        peers = (where.get("peers") or {}).get("versions", {})
+        versions = {"Python": where["python"], **peers, **where["packages"], "C compiler": where.get("compiler")}
         for package, version in versions.items():
             if version:
                 found[package][version].append(kept.name)

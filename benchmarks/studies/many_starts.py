@@ -80,8 +80,8 @@ def run(sizes: Sizes, repeats: int, progress: Progress) -> Report:
     if not sizes.judged:
         return Report("many_starts", asdict(sizes), rows, [], [*notes, "too small to judge speed by"], where)
     targets = [
-        Target(f"{_title(sizes)}: time of the {RUNS}, over", ratio(timed[RUNS], timed[OURS]), 1, "×", more=True),
-        Target(f"{_title(sizes)}: the same in core time", _core_ratio(timed), 1, "×", more=True),
+        Target(f"{_title(sizes)}: time of the {RUNS}, over ours", ratio(timed[RUNS], timed[OURS]), 1, "×", more=True),
+        Target(f"{_title(sizes)}: core time of the {RUNS}, over ours", _core_ratio(timed), 1, "×", more=True),
     ]
     if memory is not None:
         targets.append(Target(f"{_title(sizes)}: memory at the peak of a call", memory / 1e9, MEMORY, " GB"))

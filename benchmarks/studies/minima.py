@@ -150,7 +150,7 @@ def _logistic(sizes: Sizes, repeats: int) -> tuple[list[Row], list[Target]]:
     finest = f"saga, tol={min(sizes.tolerances):g}"
     speed = ratio(timed[finest], timed[OURS]) if residuals[finest] >= residuals[OURS] else float("nan")
     return rows, [
-        Target(f"{name}: time of {finest} (residual {residuals[finest]:.0e}), over", speed, 1, "×", more=True)
+        Target(f"{name}: time of {finest} (residual {residuals[finest]:.0e}), over ours", speed, 1, "×", more=True)
     ]
 
 

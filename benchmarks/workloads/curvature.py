@@ -192,7 +192,7 @@ def _density(problem: Problem, sizes: Sizes, repeats: int, process: Peers | None
                 notes.append(f"{title}, {by}: the moments are {off[0]:.1f} and {off[1]:.1f} standard errors off")
         if fastest:
             speed = ratio(timed[fastest], timed[DENSITY])
-            targets.append(Target(f"{title}: time of {fastest}, over", speed, OVER_DENSITY, "×", more=True))
+            targets.append(Target(f"{title}: time of {fastest}, over ours", speed, OVER_DENSITY, "×", more=True))
     return Part(rows, targets, notes)
 
 
@@ -301,7 +301,7 @@ def _against_loops(title: str, sizes: Sizes, timed: dict[str, Timed]) -> tuple[T
     same = min((by for by in ways if TUNED not in by), key=lambda by: timed[by].median)
     basis = f"tolerance {sizes.tuned[0]:g}, {sizes.tuned[1]} Lanczos vectors"
     return (
-        Target(f"{title}: time of {same}, over", ratio(timed[same], timed[MAP]), OVER_LOOP, "×", more=True),
+        Target(f"{title}: time of {same}, over ours", ratio(timed[same], timed[MAP]), OVER_LOOP, "×", more=True),
         f"{title}: time of {tuned} ({basis}), over: {ratio(timed[tuned], timed[MAP]):.2f}×",
     )
 

@@ -53,7 +53,7 @@ class Runs(NamedTuple):
 
     @property
     def record_bytes(self) -> int:
-        """Of what is recorded of a run at a step: risk, objective, gradient norm, whether all is finite; where it is."""
+        """Of the record of a run at a step: risk, objective, gradient norm, whether all is finite, and where it is."""
         number, chart = self.objective.dtype.itemsize, self.inputs.chart
         where = self.plan.params_bytes if chart is None else number * (len(chart.names) + 1)
         return 3 * number + 1 + where
