@@ -57,11 +57,11 @@ FULL = Sizes(
     judged=True,
 )
 QUICK = Sizes(
-    wide=(784, 256, 2000, 5),
-    digits=(128, 1797, 11),
-    images=((16, 32), 512, 5),
-    squared=(128, 1797, 9),
-    linear=((100, 1000), 500, (21, 51)),
+    wide=(784, 256, 2000, 3),
+    digits=(128, 1797, 9),
+    images=((16, 32), 512, 3),
+    squared=(128, 1797, 7),
+    linear=((100, 1000), 500, (21,)),
     on_disk=(100_000, 64, 21),
     judged=False,
 )
