@@ -132,6 +132,8 @@ _HOME = {
     "proximal_gradient": "landscape.analysis.optimizers",
     "Trajectory": "landscape.charts.trajectory",
     "plot": None,
+    "explore": "landscape.explorer.explore",
+    "Page": "landscape.explorer.explore",
 }
 _MODULES = {"datasets": "landscape.objectives.datasets", "plot": "landscape.plot"}
 

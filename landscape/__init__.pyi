@@ -26,6 +26,8 @@ from landscape.charts.polar import Boundary as Boundary
 from landscape.charts.polar import Polar as Polar
 from landscape.charts.through import plane_through as plane_through
 from landscape.charts.trajectory import Trajectory as Trajectory
+from landscape.explorer.explore import Page as Page
+from landscape.explorer.explore import explore as explore
 from landscape.minima.attainment.attainment import Attainment as Attainment
 from landscape.minima.attainment.attainment import attainment as attainment
 from landscape.minima.closed_form.closed_form import ClosedForm as ClosedForm

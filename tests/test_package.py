@@ -11,7 +11,7 @@ import landscape as ls
 
 ROOT = Path(ls.__file__).parent
 # Imports point from right to left only.
-WINGS = ("tiles", "objectives", "charts", "operators", "surfaces", "analysis", "minima", "networks", "plot")
+WINGS = ("tiles", "objectives", "charts", "operators", "surfaces", "analysis", "minima", "networks", "plot", "explorer")
 HEAVY = (
     *("jax", "numpy", "scipy", "optax", "xarray", "pandas", "zarr", "fsspec", "matplotlib", "tqdm", "sklearn"),
     *("sympy", "flint", "diffrax", "optimistix"),

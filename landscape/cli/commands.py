@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from landscape.surfaces.interpolant import Interpolant
 
 PICTURES = (".png", ".pdf", ".svg")
+BUILT_IN = "pair", "o_rings"
 SHOWN_POINTS = {1: 1001, 2: 201, 3: 41}  # positions along each coordinate of an interpolant, by their number
 
 
@@ -120,6 +121,33 @@ def show(args: Namespace) -> int:
                 _print(report.summary(path, _data(shown)), table(shown))
         if figure is not None:
             _write_figure(figure, args.plot)
+    return 0
+
+
+def explore(args: Namespace) -> int:
+    """Write a page to explore a result in."""
+    target = Path(args.output)
+    if target.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"-o {args.output!r} must end in .html: it is a page for browsers.")
+    _check_folder("-o", target)
+    from landscape.cli import problem
+    from landscape.surfaces import io
+
+    built_in = args.result in BUILT_IN and not Path(args.result).exists()
+    kind = "" if built_in else io.kind_of(args.result)
+    if kind == "trajectory":
+        raise ValueError(f"RESULT {args.result!r} is a trajectory; give a surface, and the trajectory as --runs.")
+    result: Any = None
+    if not built_in:
+        result = io.open_interpolant(args.result) if kind == "interpolant" else io.open_surface(args.result)
+    runs = _open(args.runs) if args.runs else None
+    attributes = {} if built_in else (result.data if kind == "interpolant" else result).attrs
+    with problem.at_work(attributes.get("dtype")):
+        import landscape as ls
+
+        shown = ls.neuron(*getattr(ls.datasets, args.result)()) if built_in else result
+        ls.explore(shown, runs, title=args.title or Path(args.result).stem).save(target)
+    print(f"written: {args.output}, {target.stat().st_size / 1e6:.2g} MB")
     return 0
 
 

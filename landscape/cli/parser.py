@@ -13,6 +13,7 @@ _EXAMPLES = """examples:
   landscape surface --objective mine:objective --axis u=-2:2:101 --axis v=-1:1:101
   landscape descend --data pair --penalty l2=0.1 --optimizer adam=0.1 --optimizer lbfgs --start w=-5,b=5 -o runs.zarr
   landscape show pair.zarr --runs runs.zarr --plot paths.pdf
+  landscape explore pair.zarr --runs runs.zarr -o pair.html
   landscape status pair.zarr
   landscape verify pair.zarr --data pair
   landscape figures figures --check
@@ -54,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
     _surface(commands)
     _descend(commands)
     _show(commands)
+    _explore(commands)
     _status(commands)
     _verify(commands)
     _figures(commands)
@@ -111,6 +113,18 @@ def _show(commands: Any) -> None:
         "hold a coordinate at the grid's nearest position, such as the third of three, to draw the other two",
     )  # fmt: skip
     new.add_argument("--plot", metavar="FILE", help="draw it: .png, .pdf or .svg")
+
+
+def _explore(commands: Any) -> None:
+    new = _add(commands, "explore", "write a page to explore a result in, in any browser and without a network")
+    new.add_argument(
+        "result",
+        metavar="RESULT|pair|o_rings",
+        help="what -o wrote, over two coordinates; or a neuron on built-in data",
+    )
+    new.add_argument("--runs", metavar="RESULT", help="a saved trajectory to show on it")
+    new.add_argument("--title", metavar="TEXT", help="of the page; default: the result's name")
+    new.add_argument("-o", "--output", metavar="FILE.html", required=True, help="the page, one file")
 
 
 def _status(commands: Any) -> None:

@@ -1,0 +1,90 @@
+"""What pages of all kinds have: axes, sliders, runs, critical points."""
+
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.colors import to_hex
+
+from landscape._version import __version__
+from landscape.explorer import _packing
+from landscape.objectives.penalties import Penalty
+from landscape.plot import _points, _runs, _scales, style
+
+MOST_RUNS, MOST_STEPS = 100, 1000  # in a page: more are not told apart, and make it large
+WEAKEST, STRONGEST = 1e-4, 10.0  # ends of a slider, beyond which it goes where a sweep does
+
+
+def axis(name: str, label: str, low: float, high: float, positions: np.ndarray | None = None) -> dict[str, Any]:
+    """An axis of the window; logarithmic where its positions are evenly spaced in their logarithm."""
+    log = positions is not None and _scales.even_in_log(positions)
+    text = label.strip("$")
+    return {"name": name, "label": text, "low": float(low), "high": float(high), "log": bool(log)}
+
+
+def slider(unit: Penalty, strengths: Sequence[float], start: float | None = None) -> dict[str, Any]:
+    """That of a penalty at strength 1: its ends, and where it begins: by default the middle of `strengths`."""
+    positive = sorted(s for s in strengths if s > 0)
+    low = min([WEAKEST, *(s / 10 for s in positive)])
+    high = max([STRONGEST, *(s * 10 for s in positive)])
+    middle = positive[len(positive) // 2] if positive else 0.0
+    return {"label": text(unit), "low": low, "high": high, "start": middle if start is None else start}
+
+
+def text(unit: Penalty) -> str:
+    """A penalty at strength 1, without the 1."""
+    return str(unit).removeprefix("1·")
+
+
+def runs(given: Any, surface: xr.Dataset, names: Sequence[str], strengths: Mapping[str, list[float]]) -> list[Any]:
+    """The runs, checked as for a picture; `strengths` of each penalty's label, one a slider."""
+    if given is None:
+        return []
+    read = _runs.read(given, surface, names)
+    if len(read) > MOST_RUNS:
+        raise ValueError(f"`runs` are {len(read)}; a page shows {MOST_RUNS}. Choose some: trajectory.sel(start=0).")
+    return [_run(run, strengths) for run in read if len(run.steps)]
+
+
+def _run(run: _runs.Run, strengths: Mapping[str, list[float]]) -> dict[str, Any]:
+    every = np.arange(0, len(run.steps), -(-len(run.steps) // MOST_STEPS))
+    kept = np.union1d(every, [len(run.steps) - 1])
+    dashes = run.look.linestyle[1] if isinstance(run.look.linestyle, tuple) else ()
+    objective = run.measured.get("objective")
+    label = run.name if not run.penalty else f"{run.name}, {run.penalty}"
+    return {
+        "label": label,
+        "color": to_hex(run.look.color if run.look.color != style.BLACK else style.INK),
+        "marker": run.look.marker,
+        "dashes": list(dashes),
+        "strengths": strengths.get(run.penalty),
+        "steps": _packing.doubles(run.steps[kept]),
+        "x": _packing.doubles(run.points[0][kept]),
+        "y": _packing.doubles(run.points[1][kept]),
+        "objective": None if objective is None else _packing.doubles(objective[kept]),
+        "residual": _packing.doubles(run.off[kept]) if run.off.any() else None,
+    }
+
+
+def points(given: Any, surface: xr.Dataset, names: Sequence[str]) -> list[dict[str, Any]]:
+    """The critical points in the window."""
+    read = _points.read(given, surface, names)
+    if read is None:
+        return []
+    shown = _points.inside(read, surface, names)
+    x, y = (shown[name].to_numpy().tolist() for name in names)
+    return [{"x": a, "y": b, "kind": str(k)} for a, b, k in zip(x, y, shown["kind"].to_numpy(), strict=True)]
+
+
+def common() -> dict[str, Any]:
+    """Colors and marks of the house style."""
+    colors = (255 * np.asarray(style.SEQUENTIAL(np.linspace(0, 1, 256)))[:, :3]).round().astype(np.uint8)
+    kinds = {kind: {"marker": marker, "size": size} for kind, (marker, size) in style.KINDS.items()}
+    return {"palette": colors.tobytes().hex(), "kinds": kinds}
+
+
+def made(*more: str) -> str:
+    """The line below a page."""
+    return ", ".join([f"Made with jax-landscape {__version__} and JAX {metadata.version('jax')}", *more])

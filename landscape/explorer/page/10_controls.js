@@ -1,0 +1,326 @@
+// Sliders, buttons, keys, the table of values, and the link that brings all of it back.
+
+const STEPS = 1000; // of a slider: 0 is λ = 0, the rest is even in log λ
+
+class Controls {
+  constructor(root, state, views) {
+    Object.assign(this, { root, state, views });
+    this.lambda = 0; // the slider that the keys move
+    this.sliders = state.content.units.map((unit, k) => this.#slider(unit, k));
+    this.#buttons();
+    this.#keys();
+    this.#restore();
+    state.listen(() => this.draw());
+  }
+
+  #get(name) {
+    return this.root.getElementById(name);
+  }
+
+  // ---- strengths
+
+  #slider(unit, k) {
+    const row = this.#get("strength").content.firstElementChild.cloneNode(true);
+    const [label, input, number] = ["label", "input[type=range]", "input[type=text]"].map((s) => row.querySelector(s));
+    input.id = `strength-${k}`;
+    label.htmlFor = input.id;
+    label.textContent = `Penalty λ·${unit.label}`;
+    number.setAttribute("aria-label", `λ of ${unit.label}`);
+    input.max = STEPS;
+    input.addEventListener("input", () => {
+      this.#set(k, this.#strength(unit, Number(input.value)));
+      this.views.map.settle();
+    });
+    input.addEventListener("focus", () => (this.lambda = k));
+    number.addEventListener("change", () => {
+      const value = Number(number.value.replace("−", "-"));
+      this.#set(k, Number.isFinite(value) && value >= 0 ? value : this.state.strengths[k]);
+    });
+    this.#get("strengths").append(row);
+    return { input, number, unit };
+  }
+
+  #strength({ low, high }, position) {
+    return position <= 0 ? 0 : low * (high / low) ** ((position - 1) / (STEPS - 1));
+  }
+
+  #position({ low, high }, strength) {
+    return strength <= 0 ? 0 : clamp(1 + ((STEPS - 1) * Math.log(strength / low)) / Math.log(high / low), 1, STEPS);
+  }
+
+  #set(k, value) {
+    const strengths = [...this.state.strengths];
+    strengths[k] = value;
+    this.state.change({ strengths, path: null });
+  }
+
+  // ---- buttons
+
+  #buttons() {
+    const { state, views } = this;
+    const on = (name, action) => this.#get(name)?.addEventListener("click", action);
+    this.#get("variable").addEventListener("change", (event) => state.change({ variable: event.target.value }));
+    on("log", () => state.change({ log: !state.log }));
+    on("contours", () => state.change({ contours: !state.contours }));
+    on("whole", () => this.whole());
+    on("play", () => this.play());
+    this.#get("step").addEventListener("input", (event) => state.change({ step: Number(event.target.value), playing: false }));
+    on("image", () => this.image());
+    on("link", () => this.copy());
+    on("help", () => this.#get("keys").showModal());
+    on("close", () => this.#get("keys").close());
+    const { output } = views;
+    if (output) for (const name of ["flip", "remove", "reset"]) on(name, () => output[name]());
+    if (output) on("add", () => output.add());
+  }
+
+  whole() {
+    this.state.axes.forEach((axis) => axis.reset());
+    this.state.change();
+  }
+
+  /** Through the steps, at a pace at which all of them take some seconds. */
+  play() {
+    const { state } = this;
+    if (state.playing) return state.change({ playing: false });
+    state.change({ playing: true, step: state.step >= state.lastStep ? 0 : state.step });
+  }
+
+  #advance() {
+    const { state } = this;
+    if (!state.playing || this.ticking) return;
+    this.ticking = true;
+    requestAnimationFrame(() => {
+      this.ticking = false;
+      if (!state.playing) return;
+      const step = Math.min(state.lastStep, state.step + Math.max(1, Math.round(state.lastStep / 240)));
+      state.change({ step, playing: step < state.lastStep });
+    });
+  }
+
+  image() {
+    const { canvas, bar } = this.views.map;
+    const whole = document.createElement("canvas");
+    [whole.width, whole.height] = [canvas.width, canvas.height + bar.height];
+    const context = whole.getContext("2d");
+    context.fillStyle = css("--paper");
+    context.fillRect(0, 0, whole.width, whole.height);
+    context.drawImage(canvas, 0, 0);
+    context.drawImage(bar, 0, canvas.height);
+    const link = document.createElement("a");
+    link.download = "landscape.png";
+    link.href = whole.toDataURL("image/png");
+    link.click();
+  }
+
+  // ---- the link
+
+  /** What is shown, as the part of the address behind "#". */
+  get hash() {
+    const { state } = this;
+    const parts = { l: state.strengths.map((s) => Number(s.toPrecision(6))).join(","), v: state.variable, s: state.log ? "log" : "linear" };
+    if (!state.contours) parts.c = "0";
+    if (state.cursor) parts.p = [state.cursor.x, state.cursor.y].map((v) => Number(v.toPrecision(6))).join(",");
+    const window = state.axes.flatMap((axis) => [axis.start, axis.end]);
+    const whole = state.axes.flatMap((axis) => [axis.toT(axis.low), axis.toT(axis.high)]);
+    if (window.some((value, k) => value !== whole[k])) parts.w = window.map((v) => Number(v.toPrecision(8))).join(",");
+    if (state.version) parts.d = state.model.examples.map(({ x, y, weight }) => [x, y, weight].map((v) => Number(v.toPrecision(7))).join(":")).join(",");
+    return `#${new URLSearchParams(parts)}`;
+  }
+
+  async copy() {
+    history.replaceState(null, "", this.hash);
+    const said = this.#get("said");
+    try {
+      await navigator.clipboard.writeText(location.href);
+      said.textContent = "The link is copied.";
+    } catch {
+      said.textContent = "The link is in the address bar.";
+    }
+    setTimeout(() => (said.textContent = ""), 4000);
+  }
+
+  #restore() {
+    const { state } = this;
+    const given = new URLSearchParams(location.hash.slice(1));
+    const numbers = (name, count) => {
+      const found = (given.get(name) ?? "").split(",").map(Number);
+      return given.has(name) && found.length === count && found.every(Number.isFinite) ? found : null;
+    };
+    const strengths = numbers("l", state.strengths.length);
+    if (strengths?.every((value) => value >= 0)) state.strengths = strengths;
+    if (this.#variables().includes(given.get("v"))) state.variable = given.get("v");
+    if (given.has("s")) state.log = given.get("s") !== "linear";
+    state.contours = given.get("c") !== "0";
+    const cursor = numbers("p", 2);
+    if (cursor) state.cursor = { x: cursor[0], y: cursor[1] };
+    const window = numbers("w", 4);
+    if (window && window[0] < window[1] && window[2] < window[3]) {
+      state.axes.forEach((axis, a) => axis.move(window[2 * a], window[2 * a + 1] - window[2 * a], state.model.limit));
+    }
+    const examples = (given.get("d") ?? "").split(",").map((one) => one.split(":").map(Number));
+    if (state.model.examples && given.has("d") && examples.every((one) => one.length === 3 && one.every(Number.isFinite))) {
+      state.model.examples = examples.map(([x, y, weight]) => ({ x, y, weight }));
+      state.version += 1;
+    }
+  }
+
+  #variables() {
+    return [...this.#get("variable").options].map((option) => option.value);
+  }
+
+  // ---- keys
+
+  #keys() {
+    const { state, views } = this;
+    const cell = (event) => (event.shiftKey ? 0.1 : 0.01);
+    const move = (a, share) => {
+      const at = state.cursor ?? state.minimizer ?? { x: state.axes[0].at(0.5), y: state.axes[1].at(0.5) };
+      const shares = [state.axes[0].share(at.x), state.axes[1].share(at.y)];
+      shares[a] = clamp(shares[a] + share, 0, 1);
+      state.change({ cursor: { x: state.axes[0].at(shares[0]), y: state.axes[1].at(shares[1]) } });
+    };
+    const stronger = (by) => {
+      const slider = this.sliders[this.lambda];
+      if (slider) this.#set(this.lambda, this.#strength(slider.unit, clamp(Number(slider.input.value) + by, 0, STEPS)));
+    };
+    const zoom = (factor) => {
+      state.axes.forEach((axis) => axis.zoom(factor, 0.5, state.model.limit));
+      views.map.settle();
+    };
+    const cycle = () => {
+      const names = this.#variables();
+      state.change({ variable: names[(names.indexOf(state.variable) + 1) % names.length] });
+    };
+    const actions = {
+      ArrowLeft: (event) => move(0, -cell(event)),
+      ArrowRight: (event) => move(0, cell(event)),
+      ArrowUp: (event) => move(1, cell(event)),
+      ArrowDown: (event) => move(1, -cell(event)),
+      "[": () => stronger(-20),
+      "]": () => stronger(20),
+      "+": () => zoom(0.8),
+      "=": () => zoom(0.8),
+      "-": () => zoom(1.25),
+      0: () => this.whole(),
+      " ": () => this.play(),
+      l: () => state.change({ log: !state.log }),
+      c: () => state.change({ contours: !state.contours }),
+      v: cycle,
+      d: () => state.cursor && state.descend(state.cursor.x, state.cursor.y),
+      m: () => state.minimizer && state.change({ cursor: { x: state.minimizer.x, y: state.minimizer.y } }),
+      Escape: () => state.change({ cursor: null, path: null }),
+      "?": () => this.#get("keys").showModal(),
+    };
+    const { output } = views;
+    const editing = output && {
+      ArrowLeft: (event) => output.nudge(-cell(event)),
+      ArrowRight: (event) => output.nudge(cell(event)),
+      ArrowUp: () => output.choose(1),
+      ArrowDown: () => output.choose(-1),
+      f: () => output.flip(),
+      a: () => output.add(),
+      Delete: () => output.remove(),
+      Backspace: () => output.remove(),
+    };
+    document.addEventListener("keydown", (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, dialog, a")) return;
+      if (event.key === " " && event.target.closest("button")) return;
+      const own = output && event.target === output.canvas ? editing[event.key] : null;
+      const action = own ?? actions[event.key];
+      if (!action) return;
+      event.preventDefault();
+      action(event);
+    });
+  }
+
+  // ---- what is told
+
+  draw() {
+    const { state } = this;
+    this.sliders.forEach(({ input, number, unit }, k) => {
+      input.value = this.#position(unit, state.strengths[k]);
+      input.setAttribute("aria-valuetext", plain(state.strengths[k], 3));
+      if (document.activeElement !== number) number.value = plain(state.strengths[k], 3);
+    });
+    this.#get("variable").value = state.variable;
+    this.#get("log").setAttribute("aria-pressed", state.log);
+    this.#get("contours").setAttribute("aria-pressed", state.contours);
+    const still = state.lastStep === 0;
+    this.#get("playing").hidden = still;
+    const play = this.#get("play");
+    play.textContent = state.playing ? "Pause" : "Play";
+    const step = this.#get("step");
+    step.max = state.lastStep;
+    step.value = Math.min(state.step, state.lastStep);
+    this.#get("at-step").textContent = `step ${Math.min(state.step, state.lastStep)} of ${state.lastStep}`;
+    this.#verdict();
+    this.#values();
+    this.#advance();
+  }
+
+  #verdict() {
+    const { minimizer, verdict, axes, variable } = this.state;
+    const box = this.#get("verdict");
+    box.classList.toggle("none", Boolean(verdict));
+    if (verdict) return (box.textContent = verdict.text);
+    if (!minimizer) return (box.textContent = "Nothing here is finite.");
+    const where = `${axes[0].name} = ${plain(minimizer.x)}, ${axes[1].name} = ${plain(minimizer.y)}`;
+    const inside = axes.every((axis, a) => axis.share([minimizer.x, minimizer.y][a]) >= 0 && axis.share([minimizer.x, minimizer.y][a]) <= 1);
+    if (minimizer.running) box.textContent = `No minimum was found: the objective still falls at ${where}.`;
+    else if (!minimizer.interior) box.textContent = `No minimum in the window: the least value, ${plain(minimizer.value)}, is at its border, ${where}.`;
+    else box.textContent = `Least objective ${plain(minimizer.value)} at ${where}${inside ? "" : ", outside of what is shown"}.`;
+    if (variable === "risk") box.textContent += " The map shows the risk alone.";
+  }
+
+  #values() {
+    const { state } = this;
+    const at = state.cursor ?? (state.minimizer && { x: state.minimizer.x, y: state.minimizer.y });
+    const found = at && state.at(at.x, at.y);
+    const rows = [];
+    if (at) {
+      rows.push([state.cursor ? "at the cursor" : "at the minimizer", `${plain(at.x)}, ${plain(at.y)}`]);
+      if (found) {
+        rows.push(["objective", plain(found.objective, 5)], ["risk", plain(found.risk, 5)]);
+        state.content.units.forEach((unit, k) => rows.push([`λ·${unit.label}`, plain(state.strengths[k] > 0 ? state.strengths[k] * found.units[k] : 0, 5)]));
+        rows.push([state.model.exact ? "gradient norm, in the plane" : "gradient norm", plain(found.norm, 3)]);
+      }
+      const point = this.#near(state.points, at);
+      if (point) rows.push(["critical point", `${point.kind} at ${plain(point.x)}, ${plain(point.y)}`]);
+      const near = this.#nearest(at);
+      if (near) rows.push(...near);
+    }
+    if (state.path) rows.push(["steps down, in the plane", String(state.path.points.length - 1)]);
+    const table = this.#get("values");
+    table.replaceChildren(
+      ...rows.map(([name, value]) => {
+        const row = document.createElement("tr");
+        for (const [tag, text] of [["th", name], ["td", value]]) row.append(Object.assign(document.createElement(tag), { textContent: text }));
+        return row;
+      }),
+    );
+  }
+
+  /** Of points {x, y}, the one next to a place in the window, if it is near. */
+  #near(points, { x, y }) {
+    const { axes } = this.state;
+    const shares = [axes[0].share(x), axes[1].share(y)];
+    let [best, least] = [null, 0.03];
+    for (const point of points) {
+      const off = Math.hypot(axes[0].share(point.x) - shares[0], axes[1].share(point.y) - shares[1]);
+      if (off < least) [best, least] = [point, off];
+    }
+    return best;
+  }
+
+  #nearest(at) {
+    const points = this.state.runs.flatMap((run) => Array.from(run.x, (x, k) => ({ run, k, x, y: run.y[k] })));
+    const best = this.#near(points, at);
+    if (!best) return null;
+    const { run, k } = best;
+    const rows = [["nearest run", `${run.label}, step ${run.steps[k]}`]];
+    if (run.objective) rows.push(["its own objective", plain(run.objective[k], 5)]);
+    if (run.residual) rows.push(["its distance from the plane", plain(run.residual[k], 3)]);
+    return rows;
+  }
+}

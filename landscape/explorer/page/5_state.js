@@ -1,0 +1,153 @@
+// What is shown: strengths, window, cursor, runs; and what follows from it. Whoever draws listens for changes.
+
+const FINE = 4e7; // losses computed for a picture at rest, and while something is dragged
+const COARSE = 4e6;
+const SIDE = { fine: 400, coarse: 160 };
+
+class State {
+  constructor(content, model, axes) {
+    Object.assign(this, { content, model, axes });
+    this.runs = content.runs;
+    this.points = content.points;
+    this.strengths = content.units.map((unit) => unit.start);
+    this.variable = "objective";
+    this.log = true;
+    this.contours = true;
+    this.cursor = null; // {x, y}
+    this.path = null; // an in-plane descent: {points, values}
+    this.step = Infinity; // up to which step runs are drawn
+    this.playing = false;
+    this.busy = false; // something is dragged: coarse pictures
+    this.listeners = [];
+    this.version = 0; // of the data
+    this.recompute = remembered((version, side) => this.model.sample(side, side));
+    this.renorm = remembered((version, side) => this.model.norms(this.strengths, side, side));
+    this.reminimize = remembered((version, strengths) => this.model.minimizer(strengths));
+  }
+
+  listen(listener) {
+    this.listeners.push(listener);
+  }
+
+  /** Change something and have everything drawn that depends on it. */
+  change(changes = {}) {
+    Object.assign(this, changes);
+    if (this.pending) return;
+    this.pending = true;
+    requestAnimationFrame(() => {
+      this.pending = false;
+      this.derive();
+      this.listeners.forEach((listener) => listener(this));
+    });
+  }
+
+  /** The data were edited. */
+  edited(busy) {
+    this.path = null;
+    this.version += 1;
+    this.change({ busy });
+  }
+
+  get side() {
+    const examples = this.model.examples?.length ?? 1;
+    const most = Math.sqrt((this.busy ? COARSE : FINE) / examples);
+    return Math.round(clamp(most, 40, this.busy ? SIDE.coarse : SIDE.fine));
+  }
+
+  get where() {
+    return `${this.version} ${this.axes.map((axis) => `${axis.start} ${axis.end}`)}`;
+  }
+
+  derive() {
+    const side = this.variable === "gradient_norm" && this.model.exact ? Math.min(this.side, this.busy ? 80 : 200) : this.side;
+    this.minimizer = this.reminimize(this.version, this.strengths);
+    this.verdict = this.model.verdict?.(this.strengths) ?? null;
+    this.width = this.height = side;
+    this.values = this.#values(side);
+    this.scale = this.#scale();
+  }
+
+  #values(side) {
+    if (this.variable === "gradient_norm") return this.renorm(`${this.where} ${this.strengths}`, side);
+    const { risk, units } = this.recompute(this.where, side);
+    const used = units.map((unit, k) => [unit, this.variable === "risk" ? 0 : this.strengths[k]]).filter(([, strength]) => strength > 0);
+    if (!used.length) return risk;
+    const out = Float64Array.from(risk);
+    for (const [unit, strength] of used) for (let k = 0; k < out.length; k++) out[k] += strength * unit[k];
+    return out;
+  }
+
+  /** From values to shares of the colors: of the excess over the least value, asinh(excess/floor) where `log`.
+   *
+   * It ends where the risk alone ends, so that a growing penalty lifts what is around the minimum out of the dark.
+   */
+  #scale() {
+    if (!this.values) return null;
+    const [least, most] = extent(this.values);
+    if (least > most) return { least: 0, top: 1, share: () => 0, inverse: () => 0 };
+    if (this.variable === "gradient_norm" && this.log) {
+      const low = Math.log(Math.max(least, 1e-6 * most, Number.MIN_VALUE));
+      const width = Math.max(Math.log(most) - low, 1e-9);
+      return { least, top: most, share: (v) => (Math.log(Math.max(v, Number.MIN_VALUE)) - low) / width, inverse: (s) => Math.exp(low + s * width) };
+    }
+    const top = this.variable === "gradient_norm" ? most - least : this.#span() || most - least || 1;
+    if (!this.log) return { least, top, share: (v) => (v - least) / top, inverse: (s) => least + s * top };
+    const floor = top * 0.004;
+    const whole = Math.asinh(top / floor);
+    return { least, top, share: (v) => Math.asinh((v - least) / floor) / whole, inverse: (s) => least + floor * Math.sinh(s * whole) };
+  }
+
+  /** How much the risk alone rises in the window. */
+  #span() {
+    const [least, most] = extent(this.recompute(this.where, this.width).risk);
+    return most - least;
+  }
+
+  /** Round values for contour lines, evenly spread over the colors. */
+  levels(count = 7) {
+    const { least, inverse } = this.scale;
+    const found = [];
+    for (let k = 1; k < 3 * count; k++) {
+      const value = inverse(k / count);
+      const step = oneTwoFive(Math.max(Math.abs(value - least), 1e-300)) / 2;
+      const level = Math.round(value / step) * step;
+      if (level > least && !found.includes(level)) found.push(level);
+    }
+    return found;
+  }
+
+  /** What is known at a point. */
+  at(x, y) {
+    const found = this.model.at(x, y, this.strengths);
+    return found && { ...found, objective: objective(found.risk, found.units, this.strengths) };
+  }
+
+  shown(value) {
+    return { risk: value.risk, objective: value.objective, gradient_norm: value.norm }[this.variable];
+  }
+
+  /** Whether a run descended what is shown: with these strengths. */
+  own(run) {
+    if (!run.strengths) return true;
+    return run.strengths.every((strength, k) => Math.abs(strength - this.strengths[k]) <= 1e-9 + 0.02 * strength);
+  }
+
+  get lastStep() {
+    return Math.max(0, ...this.runs.map((run) => run.steps.at(-1)), this.path ? this.path.points.length - 1 : 0);
+  }
+
+  /** Walk down from a point, by exact gradients in the plane. */
+  descend(x, y) {
+    if (!this.model.exact) return;
+    let [point, length] = [[x, y], 1];
+    const points = [point];
+    for (let k = 0; k < 400; k++) {
+      const next = stepDown(this.model, point, this.strengths, length);
+      if (!next) break;
+      ({ point, length } = next);
+      points.push(point);
+      if (Math.hypot(...this.model.jet(...point, this.strengths).slope) < 1e-7) break;
+    }
+    this.change({ path: { points }, step: 0, playing: true, cursor: { x, y } });
+  }
+}

@@ -1,0 +1,165 @@
+// Drawing on canvases: sizes in CSS pixels, axes, marks, lines that are seen on dark and light ground.
+
+/** A canvas made as large as it is shown, cleared: [context, width, height]. */
+function prepared(canvas) {
+  const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+  const ratio = window.devicePixelRatio || 1;
+  if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
+    canvas.width = Math.round(width * ratio);
+    canvas.height = Math.round(height * ratio);
+  }
+  const context = canvas.getContext("2d");
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.clearRect(0, 0, width, height);
+  return [context, width, height];
+}
+
+/** A color of the page's style sheet. */
+const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+const FONT = "12px system-ui, sans-serif";
+
+/** A rectangle of a canvas with axes around it. */
+class Frame {
+  constructor(context, left, top, width, height) {
+    Object.assign(this, { context, left, top, width, height });
+  }
+
+  x(share) {
+    return this.left + share * this.width;
+  }
+
+  y(share) {
+    return this.top + (1 - share) * this.height;
+  }
+
+  share(px, py) {
+    return [(px - this.left) / this.width, 1 - (py - this.top) / this.height];
+  }
+
+  clipped(draw) {
+    const { context } = this;
+    context.save();
+    context.beginPath();
+    context.rect(this.left, this.top, this.width, this.height);
+    context.clip();
+    draw(context);
+    context.restore();
+  }
+
+  border() {
+    const { context } = this;
+    context.strokeStyle = css("--frame");
+    context.lineWidth = 1;
+    context.strokeRect(this.left - 0.5, this.top - 0.5, this.width + 1, this.height + 1);
+  }
+
+  /** Ticks and the label below: [share, text] each. */
+  horizontal(marks, label) {
+    const { context } = this;
+    const bottom = this.top + this.height;
+    context.font = FONT;
+    context.fillStyle = context.strokeStyle = css("--ink");
+    [context.textAlign, context.textBaseline] = ["center", "top"];
+    let last = -Infinity;
+    for (const [share, text] of marks) {
+      const [x, half] = [this.x(share), context.measureText(text).width / 2];
+      context.fillRect(x - 0.5, bottom, 1, 4);
+      if (x - half < last + 6) continue;
+      context.fillText(text, clamp(x, this.left + half - 14, this.left + this.width - half + 14), bottom + 6);
+      last = x + half;
+    }
+    if (label) context.fillText(label, this.left + this.width / 2, bottom + 21, this.width);
+  }
+
+  /** Ticks and the label at the left. */
+  vertical(marks, label) {
+    const { context } = this;
+    context.font = FONT;
+    context.fillStyle = css("--ink");
+    [context.textAlign, context.textBaseline] = ["right", "middle"];
+    let last = Infinity;
+    let widest = 0;
+    for (const [share, text] of marks) {
+      const y = this.y(share);
+      context.fillRect(this.left - 4, y - 0.5, 4, 1);
+      if (y > last - 12) continue;
+      context.fillText(text, this.left - 6, clamp(y, this.top + 5, this.top + this.height - 5));
+      widest = Math.max(widest, context.measureText(text).width);
+      last = y;
+    }
+    if (!label) return;
+    context.save();
+    context.translate(Math.max(8, this.left - 6 - widest - 12), this.top + this.height / 2);
+    context.rotate(-Math.PI / 2);
+    [context.textAlign, context.textBaseline] = ["center", "middle"];
+    context.fillText(label, 0, 0, this.height);
+    context.restore();
+  }
+}
+
+/** [share, text] of an axis' round positions. */
+function axisMarks(axis, count) {
+  const [low, high] = [axis.at(0), axis.at(1)];
+  return ticks(low, high, count, axis.log).map((tick) => [axis.share(tick), plain(Number(tick.toPrecision(12)))]);
+}
+
+const haloed = (context, width, color, halo, draw) => {
+  for (const [style, extra] of [[halo, 2.5], [color, 0]]) {
+    context.strokeStyle = style;
+    context.lineWidth = width + extra;
+    draw();
+    context.stroke();
+  }
+};
+
+/** The outlines of marks, as matplotlib calls them; of radius about r around (x, y). */
+function outline(context, marker, x, y, r) {
+  const regular = (count, start, inner = 1) => {
+    const all = inner === 1 ? count : 2 * count;
+    for (let k = 0; k < all; k++) {
+      const [angle, size] = [start + (2 * Math.PI * k) / all, k % 2 && inner !== 1 ? inner * r : r];
+      context[k ? "lineTo" : "moveTo"](x + size * Math.cos(angle), y + size * Math.sin(angle));
+    }
+    context.closePath();
+  };
+  const up = -Math.PI / 2;
+  context.beginPath();
+  switch (marker) {
+    case "s": return regular(4, Math.PI / 4);
+    case "D": return regular(4, 0);
+    case "d": return regular(4, 0);
+    case "^": return regular(3, up);
+    case "v": return regular(3, -up);
+    case "<": return regular(3, Math.PI);
+    case ">": return regular(3, 0);
+    case "p": return regular(5, up);
+    case "h": return regular(6, up);
+    case "*": return regular(5, up, 0.42);
+    case "P": return regular(4, 0, 0.5);
+    case "X": return regular(4, Math.PI / 4, 0.5);
+    default: return context.arc(x, y, 0.85 * r, 0, 2 * Math.PI);
+  }
+}
+
+function mark(context, marker, x, y, r, fill, edge) {
+  outline(context, marker, x, y, r);
+  context.fillStyle = fill;
+  context.strokeStyle = edge;
+  context.lineWidth = 1.2;
+  context.fill();
+  context.stroke();
+}
+
+function arrow(context, x0, y0, x1, y1) {
+  const angle = Math.atan2(y1 - y0, x1 - x0);
+  haloed(context, 2.5, css("--alert"), "white", () => {
+    context.beginPath();
+    context.moveTo(x0, y0);
+    context.lineTo(x1, y1);
+    for (const turn of [-0.45, 0.45]) {
+      context.moveTo(x1, y1);
+      context.lineTo(x1 - 13 * Math.cos(angle + turn), y1 - 13 * Math.sin(angle + turn));
+    }
+  });
+}

@@ -1,0 +1,243 @@
+// The relief: the same values as heights, in WebGL; runs, minimizer and cursor on a canvas above it.
+
+const MESH = 160; // points along each side
+
+const VERTEX = `#version 300 es
+in vec2 place; in float height; uniform mat4 camera; out float share; out vec3 position;
+void main() { share = height; position = vec3(place, height * HEIGHT); gl_Position = camera * vec4(position, 1.0); }`;
+
+const FRAGMENT = `#version 300 es
+precision highp float;
+in float share; in vec3 position; uniform sampler2D palette; uniform vec3 eye; out vec4 color;
+void main() {
+  if (share < -0.5) discard;
+  vec3 normal = normalize(cross(dFdx(position), dFdy(position)));
+  if (dot(normal, eye - position) < 0.0) normal = -normal;
+  float light = 0.62 + 0.38 * max(0.0, dot(normal, normalize(vec3(-0.5, 0.6, 1.1))));
+  vec3 ground = texture(palette, vec2(clamp(share, 0.004, 0.996), 0.5)).rgb * light + vec3(0.02);
+  float steep = fwidth(share * LEVELS);
+  float apart = abs(fract(share * LEVELS - 0.5) - 0.5) / max(steep, 1e-4);
+  vec3 ink = share < 0.45 ? vec3(1.0) : vec3(0.1, 0.12, 0.2);
+  float line = share > 0.995 || steep > 0.7 ? 0.0 : 1.0 - smoothstep(0.2, 1.1, apart);
+  color = vec4(mix(ground, ink, 0.3 * line), 1.0);
+}`;
+
+const HEIGHT = 0.8;
+const LEVELS = 10; // lines of equal height
+
+class Relief {
+  constructor(canvas, above, state, palette) {
+    Object.assign(this, { canvas, above, state });
+    this.turn = -0.62;
+    this.tilt = 0.62;
+    this.distance = 3;
+    this.gl = canvas.getContext("webgl2", { antialias: true, preserveDrawingBuffer: true });
+    if (!this.gl) {
+      canvas.closest("figure").classList.add("without");
+      return;
+    }
+    this.#build(palette);
+    state.listen(() => this.draw());
+    this.#pointers();
+  }
+
+  #build(palette) {
+    const { gl } = this;
+    const program = gl.createProgram();
+    for (const [kind, source] of [[gl.VERTEX_SHADER, VERTEX.replace("HEIGHT", HEIGHT.toFixed(3))], [gl.FRAGMENT_SHADER, FRAGMENT.replaceAll("LEVELS", LEVELS.toFixed(1))]]) {
+      const shader = gl.createShader(kind);
+      gl.shaderSource(shader, source);
+      gl.compileShader(shader);
+      if (!gl.getShaderParameter(shader, gl.COMPILE_STATUS)) throw new Error(gl.getShaderInfoLog(shader));
+      gl.attachShader(program, shader);
+    }
+    gl.bindAttribLocation(program, 0, "place");
+    gl.bindAttribLocation(program, 1, "height");
+    gl.linkProgram(program);
+    gl.useProgram(program);
+    this.uniforms = Object.fromEntries(["camera", "eye"].map((name) => [name, gl.getUniformLocation(program, name)]));
+
+    const places = new Float32Array(2 * MESH * MESH);
+    for (let r = 0, k = 0; r < MESH; r++) for (let c = 0; c < MESH; c++) places.set([(2 * c) / (MESH - 1) - 1, (2 * r) / (MESH - 1) - 1], 2 * k++);
+    const corners = [];
+    for (let r = 0; r + 1 < MESH; r++) {
+      for (let c = 0; c + 1 < MESH; c++) {
+        const k = r * MESH + c;
+        corners.push(k, k + 1, k + MESH, k + 1, k + MESH + 1, k + MESH);
+      }
+    }
+    this.count = corners.length;
+    const buffer = (target, data, index, size) => {
+      gl.bindBuffer(target, gl.createBuffer());
+      gl.bufferData(target, data, index === 1 ? gl.DYNAMIC_DRAW : gl.STATIC_DRAW);
+      if (index === undefined) return;
+      gl.enableVertexAttribArray(index);
+      gl.vertexAttribPointer(index, size, gl.FLOAT, false, 0, 0);
+    };
+    buffer(gl.ARRAY_BUFFER, places, 0, 2);
+    buffer(gl.ELEMENT_ARRAY_BUFFER, new Uint16Array(corners));
+    this.heights = new Float32Array(MESH * MESH);
+    buffer(gl.ARRAY_BUFFER, this.heights, 1, 1); // stays bound: it is the one that changes
+
+    gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
+    gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
+    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGB, palette.count, 1, 0, gl.RGB, gl.UNSIGNED_BYTE, palette.bytes);
+    for (const side of [gl.TEXTURE_WRAP_S, gl.TEXTURE_WRAP_T]) gl.texParameteri(gl.TEXTURE_2D, side, gl.CLAMP_TO_EDGE);
+    for (const way of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(gl.TEXTURE_2D, way, gl.LINEAR);
+    gl.enable(gl.DEPTH_TEST);
+  }
+
+  draw() {
+    const { gl, canvas, state } = this;
+    const ratio = window.devicePixelRatio || 1;
+    const [width, height] = [canvas.clientWidth * ratio, canvas.clientHeight * ratio].map(Math.round);
+    if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
+    gl.viewport(0, 0, width, height);
+    gl.clearColor(0, 0, 0, 0);
+    gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
+    this.#aim(width / height);
+    if (state.values) {
+      this.#lift();
+      gl.uniformMatrix4fv(this.uniforms.camera, false, this.camera);
+      gl.uniform3fv(this.uniforms.eye, this.eye);
+      gl.drawElements(gl.TRIANGLES, this.count, gl.UNSIGNED_SHORT, 0);
+    }
+    this.#marks();
+  }
+
+  /** Heights at the mesh, from the sample: the share of the colors; −1 where it is not finite. */
+  #lift() {
+    const { width, height, values, scale } = this.state;
+    for (let r = 0, k = 0; r < MESH; r++) {
+      const row = Math.round((r * (height - 1)) / (MESH - 1)) * width;
+      for (let c = 0; c < MESH; c++, k++) {
+        const share = scale.share(values[row + Math.round((c * (width - 1)) / (MESH - 1))]);
+        this.heights[k] = Number.isNaN(share) ? -1 : clamp(share, 0, 1);
+      }
+    }
+    this.gl.bufferSubData(this.gl.ARRAY_BUFFER, 0, this.heights);
+  }
+
+  #aim(aspect) {
+    const { turn, tilt, distance } = this;
+    const target = [0, 0, 0.3];
+    const away = [Math.sin(turn) * Math.cos(tilt), -Math.cos(turn) * Math.cos(tilt), Math.sin(tilt)];
+    this.eye = away.map((part, k) => target[k] + distance * part);
+    const side = [Math.cos(turn), Math.sin(turn), 0];
+    const up = [away[1] * side[2] - away[2] * side[1], away[2] * side[0] - away[0] * side[2], away[0] * side[1] - away[1] * side[0]];
+    const rows = [side, up, away];
+    const [near, far, focal] = [0.1, 20, 1.8];
+    const view = rows.map((row) => [...row, -row.reduce((sum, part, k) => sum + part * this.eye[k], 0)]);
+    const [fx, fy] = aspect > 1 ? [focal / aspect, focal] : [focal, focal * aspect];
+    const [a, b] = [(far + near) / (near - far), (2 * far * near) / (near - far)];
+    const matrix = [view[0].map((v) => fx * v), view[1].map((v) => fy * v), view[2].map((v, k) => a * v + (k === 3 ? b : 0)), view[2].map((v) => -v)];
+    this.matrix = matrix;
+    this.camera = new Float32Array(16).map((_, k) => matrix[k % 4][Math.floor(k / 4)]);
+  }
+
+  /** Where a point of the window and a share of the colors are on the canvas. */
+  #project(s, t, share) {
+    const point = [2 * s - 1, 2 * t - 1, clamp(share, 0, 1) * HEIGHT, 1];
+    const [x, y, , w] = this.matrix.map((row) => row.reduce((sum, part, k) => sum + part * point[k], 0));
+    return [((x / w + 1) / 2) * this.canvas.clientWidth, ((1 - y / w) / 2) * this.canvas.clientHeight];
+  }
+
+  #on(x, y) {
+    const { state } = this;
+    const [s, t] = [state.axes[0].share(x), state.axes[1].share(y)];
+    if (!(s >= 0 && s <= 1 && t >= 0 && t <= 1)) return null;
+    const value = state.at(x, y);
+    const shown = value && state.shown(value);
+    return Number.isFinite(shown) ? this.#project(s, t, state.scale.share(shown)) : null;
+  }
+
+  #marks() {
+    const [context] = prepared(this.above);
+    const { state } = this;
+    if (!state.values) return;
+    const line = (xs, ys, count, color, alpha) => {
+      const places = Array.from({ length: count }, (_, k) => this.#on(xs(k), ys(k))).filter(Boolean);
+      if (!places.length) return;
+      context.globalAlpha = alpha;
+      haloed(context, 1.6, color, "rgba(255, 255, 255, 0.7)", () => {
+        context.beginPath();
+        places.forEach(([x, y], k) => context[k ? "lineTo" : "moveTo"](x, y));
+      });
+      mark(context, "o", ...places.at(-1), 4.5, color, "white");
+      context.globalAlpha = 1;
+    };
+    for (const run of state.runs) {
+      const count = run.steps.filter((step) => step <= state.step).length;
+      line((k) => run.x[k], (k) => run.y[k], count, run.color, state.own(run) ? 1 : 0.3);
+    }
+    if (state.path) {
+      const points = state.path.points.slice(0, state.step + 1);
+      line((k) => points[k][0], (k) => points[k][1], points.length, css("--walk"), 1);
+    }
+    const least = !state.verdict && state.minimizer && this.#on(state.minimizer.x, state.minimizer.y);
+    if (least) mark(context, "*", ...least, 9, css("--alert"), "white");
+    this.#pin(context);
+    this.#base(context);
+  }
+
+  #pin(context) {
+    const { cursor, axes } = this.state;
+    const top = cursor && this.#on(cursor.x, cursor.y);
+    if (!top) return;
+    const foot = this.#project(axes[0].share(cursor.x), axes[1].share(cursor.y), 0);
+    haloed(context, 1, css("--ink"), "rgba(255, 255, 255, 0.6)", () => {
+      context.beginPath();
+      context.moveTo(...foot);
+      context.lineTo(top[0], top[1]);
+    });
+    mark(context, "o", ...top, 4, "white", "black");
+  }
+
+  /** The edges of the ground that are in front, with the axes' names. */
+  #base(context) {
+    const { axes } = this.state;
+    const [t, s] = [Math.cos(this.turn) > 0 ? 0 : 1, Math.sin(this.turn) > 0 ? 1 : 0];
+    context.strokeStyle = css("--frame");
+    context.lineWidth = 1;
+    context.beginPath();
+    context.moveTo(...this.#project(1 - s, t, 0));
+    context.lineTo(...this.#project(s, t, 0));
+    context.lineTo(...this.#project(s, 1 - t, 0));
+    context.stroke();
+    context.font = FONT;
+    context.fillStyle = css("--ink");
+    [context.textAlign, context.textBaseline] = ["center", "middle"];
+    const ends = [
+      [0.5, Math.cos(this.turn) > 0 ? -0.1 : 1.1, axes[0].label],
+      [Math.sin(this.turn) > 0 ? 1.1 : -0.1, 0.5, axes[1].label],
+    ];
+    for (const [s, t, text] of ends) context.fillText(text, ...this.#project(s, t, 0));
+  }
+
+  #pointers() {
+    const { above } = this;
+    const down = new Map();
+    above.addEventListener("pointerdown", (event) => {
+      down.set(event.pointerId, event);
+      above.setPointerCapture(event.pointerId);
+    });
+    above.addEventListener("pointermove", (event) => {
+      const before = down.get(event.pointerId);
+      if (!before) return;
+      if (down.size === 1) this.rotate((before.clientX - event.clientX) / 160, (event.clientY - before.clientY) / 160);
+      down.set(event.pointerId, event);
+    });
+    for (const end of ["pointerup", "pointercancel"]) above.addEventListener(end, (event) => down.delete(event.pointerId));
+    above.addEventListener("wheel", (event) => {
+      event.preventDefault();
+      this.distance = clamp(this.distance * Math.exp(clamp(event.deltaY, -120, 120) / 600), 1.8, 6);
+      this.draw();
+    }, { passive: false });
+  }
+
+  rotate(turn, tilt) {
+    this.turn += turn;
+    this.tilt = clamp(this.tilt + tilt, 0.05, 1.5);
+    this.draw();
+  }
+}

