@@ -38,7 +38,10 @@ def of_neuron(objective: Objective, runs: Any, points: Any) -> dict[str, Any]:
         "formula": str(objective),
         "made": _parts.made(f"{len(x)} examples"),
         "axes": [_parts.axis(name, name, -size, size) for name, size in zip(NAMES, reach, strict=True)],
-        "units": [_parts.slider(unit, [], begins.get(key, 0.0)) for key, unit in units.items()],
+        "units": [
+            _parts.slider(unit, [own[i] for own in strengths.values()], begins.get(key, 0.0))
+            for i, (key, unit) in enumerate(units.items())
+        ],
         "model": {
             "kind": "neuron",
             "x": _packing.doubles(x),
@@ -50,7 +53,7 @@ def of_neuron(objective: Objective, runs: Any, points: Any) -> dict[str, Any]:
             "units": [_coefficients(unit, objective) for unit in units.values()],
         },
         "runs": _parts.runs(runs, surface, NAMES, strengths),
-        "points": _parts.points(points, surface, NAMES),
+        "points": _parts.points(points, surface, NAMES, strengths),
     }
 
 
@@ -134,5 +137,5 @@ def of_polynomials(interpolant: Interpolant, runs: Any, points: Any) -> dict[str
         ],
         "model": {"kind": "spectral", "units": [{} for _ in units], "pieces": pieces},
         "runs": _parts.runs(runs, surface, names, strengths),
-        "points": _parts.points(points, surface, names),
+        "points": _parts.points(points, surface, names, strengths),
     }

@@ -39,7 +39,7 @@ def content(surface: xr.Dataset, runs: Any, points: Any) -> dict[str, Any]:
             "squares": _squares(surface, names, sweep, list(units)),
         },
         "runs": _parts.runs(runs, surface, names, strengths),
-        "points": _parts.points(points, surface, names),
+        "points": _parts.points(points, surface, names, strengths),
     }
 
 

@@ -68,14 +68,18 @@ def _run(run: _runs.Run, strengths: Mapping[str, list[float]]) -> dict[str, Any]
     }
 
 
-def points(given: Any, surface: xr.Dataset, names: Sequence[str]) -> list[dict[str, Any]]:
-    """The critical points in the window."""
+def points(
+    given: Any, surface: xr.Dataset, names: Sequence[str], strengths: Mapping[str, list[float]]
+) -> list[dict[str, Any]]:
+    """The critical points in the window, with the strengths that they were found at, where these are known."""
     read = _points.read(given, surface, names)
     if read is None:
         return []
     shown = _points.inside(read, surface, names)
     x, y = (shown[name].to_numpy().tolist() for name in names)
-    return [{"x": a, "y": b, "kind": str(k)} for a, b, k in zip(x, y, shown["kind"].to_numpy(), strict=True)]
+    labels = list(_runs.panels_of("points", read, surface).values()) if "objective_id" in read.attrs else []
+    of = {"strengths": strengths.get(labels[0])} if len(labels) == 1 else {}
+    return [{"x": a, "y": b, "kind": str(k), **of} for a, b, k in zip(x, y, shown["kind"].to_numpy(), strict=True)]
 
 
 def common() -> dict[str, Any]:

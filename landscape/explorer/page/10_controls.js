@@ -1,6 +1,7 @@
 // Sliders, buttons, keys, the table of values, and the link that brings all of it back.
 
 const STEPS = 1000; // of a slider: 0 is λ = 0, the rest is even in log λ
+const MOST_EXAMPLES = 2000; // in a link
 
 class Controls {
   constructor(root, state, views) {
@@ -10,6 +11,10 @@ class Controls {
     this.#buttons();
     this.#keys();
     this.#restore();
+    addEventListener("hashchange", () => {
+      this.#restore();
+      state.change();
+    });
     state.listen(() => this.draw());
   }
 
@@ -35,6 +40,7 @@ class Controls {
     number.addEventListener("change", () => {
       const value = Number(number.value.replace("−", "-"));
       this.#set(k, Number.isFinite(value) && value >= 0 ? value : this.state.strengths[k]);
+      number.value = plain(this.state.strengths[k], 3);
     });
     this.#get("strengths").append(row);
     return { input, number, unit };
@@ -49,9 +55,7 @@ class Controls {
   }
 
   #set(k, value) {
-    const strengths = [...this.state.strengths];
-    strengths[k] = value;
-    this.state.change({ strengths, path: null });
+    this.state.change({ strengths: this.state.strengths.with(k, value), path: null });
   }
 
   // ---- buttons
@@ -120,17 +124,22 @@ class Controls {
     const { state } = this;
     const parts = { l: state.strengths.map((s) => Number(s.toPrecision(6))).join(","), v: state.variable, s: state.log ? "log" : "linear" };
     if (!state.contours) parts.c = "0";
-    if (state.cursor) parts.p = [state.cursor.x, state.cursor.y].map((v) => Number(v.toPrecision(6))).join(",");
+    if (state.cursor) parts.p = `${state.cursor.x},${state.cursor.y}`;
     const window = state.axes.flatMap((axis) => [axis.start, axis.end]);
     const whole = state.axes.flatMap((axis) => [axis.toT(axis.low), axis.toT(axis.high)]);
-    if (window.some((value, k) => value !== whole[k])) parts.w = window.map((v) => Number(v.toPrecision(8))).join(",");
-    if (state.version) parts.d = state.model.examples.map(({ x, y, weight }) => [x, y, weight].map((v) => Number(v.toPrecision(7))).join(":")).join(",");
+    if (window.some((value, k) => value !== whole[k])) parts.w = window.join(",");
+    if (state.changed) parts.d = state.model.examples.map(({ x, y, weight }) => [x, y, weight].map((v) => Number(v.toPrecision(7))).join(":")).join(",");
     return `#${new URLSearchParams(parts)}`;
   }
 
   async copy() {
-    history.replaceState(null, "", this.hash);
     const said = this.#get("said");
+    try {
+      history.replaceState(null, "", this.hash);
+    } catch {
+      said.textContent = "A page inside of another has no link of its own: save it, and open the file.";
+      return;
+    }
     try {
       await navigator.clipboard.writeText(location.href);
       said.textContent = "The link is copied.";
@@ -158,11 +167,19 @@ class Controls {
     if (window && window[0] < window[1] && window[2] < window[3]) {
       state.axes.forEach((axis, a) => axis.move(window[2 * a], window[2 * a + 1] - window[2 * a], state.model.limit));
     }
-    const examples = (given.get("d") ?? "").split(",").map((one) => one.split(":").map(Number));
-    if (state.model.examples && given.has("d") && examples.every((one) => one.length === 3 && one.every(Number.isFinite))) {
-      state.model.examples = examples.map(([x, y, weight]) => ({ x, y, weight }));
-      state.version += 1;
-    }
+    if (state.model.examples && given.has("d")) this.#restoreData(given.get("d"));
+  }
+
+  /** Examples "x:y:weight,…", if they are ones that the neuron could have been given. */
+  #restoreData(text) {
+    const { state } = this;
+    const examples = text.split(",", MOST_EXAMPLES).map((one) => one.split(":").map((part) => (part === "" ? NaN : Number(part))));
+    const fits = ([x, y, weight, ...more]) =>
+      !more.length && Number.isFinite(x) && Number.isFinite(y) && weight >= 0 && weight < Infinity && (!state.model.entropy || (y >= 0 && y <= 1));
+    if (!examples.every(fits) || !examples.some(([, , weight]) => weight > 0)) return;
+    state.model.examples = examples.map(([x, y, weight]) => ({ x, y, weight }));
+    state.version += 1;
+    state.changed = true;
   }
 
   #variables() {
@@ -224,8 +241,9 @@ class Controls {
       Backspace: () => output.remove(),
     };
     document.addEventListener("keydown", (event) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, dialog, a")) return;
-      if (event.key === " " && event.target.closest("button")) return;
+      if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input[type=text], select, dialog, a")) return;
+      const moves = event.key.startsWith("Arrow") || event.key === " "; // the page, a slider or a button elsewhere
+      if (moves && ![views.map.canvas, output?.canvas].includes(event.target)) return;
       const own = output && event.target === output.canvas ? editing[event.key] : null;
       const action = own ?? actions[event.key];
       if (!action) return;
@@ -260,17 +278,23 @@ class Controls {
   }
 
   #verdict() {
-    const { minimizer, verdict, axes, variable } = this.state;
     const box = this.#get("verdict");
-    box.classList.toggle("none", Boolean(verdict));
-    if (verdict) return (box.textContent = verdict.text);
-    if (!minimizer) return (box.textContent = "Nothing here is finite.");
+    box.classList.toggle("none", Boolean(this.state.verdict));
+    const text = this.#told();
+    if (box.textContent !== text) box.textContent = text; // else it would be read out again
+  }
+
+  #told() {
+    const { minimizer, verdict, axes, variable, model } = this.state;
+    if (verdict) return verdict.text;
+    if (!minimizer) return "Nothing here is finite.";
     const where = `${axes[0].name} = ${plain(minimizer.x)}, ${axes[1].name} = ${plain(minimizer.y)}`;
     const inside = axes.every((axis, a) => axis.share([minimizer.x, minimizer.y][a]) >= 0 && axis.share([minimizer.x, minimizer.y][a]) <= 1);
-    if (minimizer.running) box.textContent = `No minimum was found: the objective still falls at ${where}.`;
-    else if (!minimizer.interior) box.textContent = `No minimum in the window: the least value, ${plain(minimizer.value)}, is at its border, ${where}.`;
-    else box.textContent = `Least objective ${plain(minimizer.value)} at ${where}${inside ? "" : ", outside of what is shown"}.`;
-    if (variable === "risk") box.textContent += " The map shows the risk alone.";
+    const more = variable === "risk" ? " The map shows the risk alone." : "";
+    if (minimizer.running) return `No minimum was found: the objective still falls at ${where}.${more}`;
+    if (!minimizer.interior) return `No minimum in the window: the least value, ${plain(minimizer.value)}, is at its border, ${where}.${more}`;
+    const found = model.entropy === false ? " that was found" : ""; // such a risk is not convex
+    return `Least objective${found} ${plain(minimizer.value)} at ${where}${inside ? "" : ", outside of what is shown"}.${more}`;
   }
 
   #values() {
@@ -285,7 +309,7 @@ class Controls {
         state.content.units.forEach((unit, k) => rows.push([`λ·${unit.label}`, plain(state.strengths[k] > 0 ? state.strengths[k] * found.units[k] : 0, 5)]));
         rows.push([state.model.exact ? "gradient norm, in the plane" : "gradient norm", plain(found.norm, 3)]);
       }
-      const point = this.#near(state.points, at);
+      const point = this.#near(state.points.filter((own) => state.own(own)), at);
       if (point) rows.push(["critical point", `${point.kind} at ${plain(point.x)}, ${plain(point.y)}`]);
       const near = this.#nearest(at);
       if (near) rows.push(...near);

@@ -40,13 +40,12 @@ function legend(list, runs) {
     [line.width, line.height] = [84, 24];
     const context = line.getContext("2d");
     context.scale(2, 2);
-    context.strokeStyle = run.color;
-    context.lineWidth = 1.8;
     context.setLineDash(run.dashes.map((length) => 1.8 * length));
-    context.beginPath();
-    context.moveTo(1, 6);
-    context.lineTo(41, 6);
-    context.stroke();
+    haloed(context, 1.8, run.color, "white", () => {
+      context.beginPath();
+      context.moveTo(1, 6);
+      context.lineTo(41, 6);
+    });
     context.setLineDash([]);
     mark(context, run.marker, 21, 6, 4.5, run.color, "white");
     item.append(line, document.createTextNode(label));

@@ -11,7 +11,7 @@ function plain(value, digits = 4) {
     const [mantissa, exponent] = size.toExponential(Math.max(0, digits - 2)).split("e");
     text = `${trimmed(mantissa)}e${exponent.replace("+", "").replace("-", "−")}`;
   } else {
-    text = trimmed(size.toPrecision(digits));
+    text = size < 10 ** digits ? trimmed(size.toPrecision(digits)) : size.toFixed(0);
   }
   return (value < 0 ? "−" : "") + text;
 }
@@ -44,7 +44,7 @@ function oneTwoFive(value) {
 function ticks(low, high, count, log = false) {
   if (!(high > low)) return [];
   const found = [];
-  if (log) {
+  if (log && high / low > 5) {
     const few = Math.log10(high / low) > count;
     const skip = Math.max(1, Math.ceil(Math.log10(high / low) / count));
     for (let power = Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++) {
@@ -56,6 +56,7 @@ function ticks(low, high, count, log = false) {
     return found;
   }
   const step = oneTwoFive(((high - low) / count) * 2);
+  if (!(step > 1e-13 * Math.max(Math.abs(low), Math.abs(high)))) return [];
   for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k++) found.push(k * step);
   return found;
 }
@@ -91,7 +92,7 @@ class Axis {
   /** Zoom about a share of the window, which stays; not beyond `limit` times what there is. */
   zoom(factor, share, limit) {
     const [full, center] = [this.toT(this.high) - this.toT(this.low), this.start + share * (this.end - this.start)];
-    const width = clamp((this.end - this.start) * factor, 1e-6 * full, limit * full);
+    const width = clamp((this.end - this.start) * factor, 1e-6 * full, limit * full); // here too: the share stays
     this.move(center - share * width, width, limit);
   }
 
@@ -102,6 +103,7 @@ class Axis {
   move(start, width, limit) {
     const [low, full] = [this.toT(this.low), this.toT(this.high) - this.toT(this.low)];
     const slack = ((limit - 1) / 2) * full;
+    width = clamp(width, 1e-6 * full, limit * full);
     this.start = clamp(start, low - slack, low + full + slack - width);
     this.end = this.start + width;
   }

@@ -194,11 +194,13 @@ class Neuron {
       const value = this.jet(...end, strengths).value;
       if (!best || value < best.value) best = { x: end[0], y: end[1], value };
     }
-    const flat = Math.hypot(...this.jet(best.x, best.y, strengths).slope) > 1e-5; // it runs away, or has not come to rest
-    return { ...best, interior: !flat, running: flat };
+    const slope = Math.hypot(...this.jet(best.x, best.y, strengths).slope);
+    const farther = !this.entropy && this.jet(2 * best.x, 2 * best.y, strengths).value < best.value;
+    const running = !(slope <= 1e-5) || farther; // it runs away, or has not come to rest
+    return { ...best, interior: !running, running };
   }
 
-  /** The lowest of a coarse grid: where a risk that is not convex may have its minimum. */
+  /** The lowest cells of a coarse grid beside which none is lower: where a risk that is not convex may have a minimum. */
   #lowest(strengths) {
     if (this.entropy) return [];
     const shown = this.axes;
@@ -207,21 +209,29 @@ class Neuron {
     const [ws, bs] = [this.axes[0].middles(41), this.axes[1].middles(41)];
     this.axes = shown;
     const values = Array.from(risk, (r, k) => objective(r, units.map((unit) => unit[k]), strengths));
-    const order = [...values.keys()].sort((i, j) => values[i] - values[j]).slice(0, 3);
+    const beside = (k) => [-1, 0, 1].flatMap((r) => [-1, 0, 1].map((c) => [(k % width) + c, Math.floor(k / width) + r]));
+    const inside = ([c, r]) => c >= 0 && c < width && r >= 0 && r < width;
+    const lowest = [...values.keys()].filter((k) => beside(k).filter(inside).every(([c, r]) => values[k] <= values[r * width + c]));
+    const order = lowest.sort((i, j) => values[i] - values[j]).slice(0, 8);
     return order.map((k) => [ws[k % width], bs[Math.floor(k / width)]]);
   }
 
   /** Proximal gradient steps, which find out what is 0, with Newton's steps on the rest. */
   #descended(point, strengths, alpha) {
     for (let k = 0; k < 100; k++) {
+      const before = point;
       point = stepDown(this, point, strengths)?.point ?? point;
       const here = this.jet(...point, strengths);
       const free = [0, 1].filter((a) => point[a] !== 0 || alpha[a] === 0);
       const step = newtonStep(here, free);
-      if (!step) continue;
+      if (!step) {
+        if (point === before) break;
+        continue;
+      }
       const to = point.map((value, a) => value + step[a]);
       const crosses = [0, 1].some((a) => alpha[a] > 0 && point[a] !== 0 && Math.sign(to[a]) !== Math.sign(point[a]));
-      if (!crosses && this.jet(...to, strengths).value <= here.value) point = to;
+      if (!crosses && this.jet(...to, strengths).value < here.value) point = to;
+      if (point === before) break;
       if (Math.hypot(...this.jet(...point, strengths).slope) < 1e-12) break;
     }
     return point;

@@ -20,6 +20,7 @@ class State {
     this.busy = false; // something is dragged: coarse pictures
     this.listeners = [];
     this.version = 0; // of the data
+    this.changed = false; // whether they are others than runs and points were made with
     this.recompute = remembered((version, side) => this.model.sample(side, side));
     this.renorm = remembered((version, side) => this.model.norms(this.strengths, side, side));
     this.reminimize = remembered((version, strengths) => this.model.minimizer(strengths));
@@ -42,10 +43,9 @@ class State {
   }
 
   /** The data were edited. */
-  edited(busy) {
-    this.path = null;
+  edited(busy, changed = true) {
     this.version += 1;
-    this.change({ busy });
+    this.change({ busy, changed, path: null });
   }
 
   get side() {
@@ -90,7 +90,7 @@ class State {
       const width = Math.max(Math.log(most) - low, 1e-9);
       return { least, top: most, share: (v) => (Math.log(Math.max(v, Number.MIN_VALUE)) - low) / width, inverse: (s) => Math.exp(low + s * width) };
     }
-    const top = this.variable === "gradient_norm" ? most - least : this.#span() || most - least || 1;
+    const top = (this.variable === "gradient_norm" ? most - least : this.#span() || most - least) || 1;
     if (!this.log) return { least, top, share: (v) => (v - least) / top, inverse: (s) => least + s * top };
     const floor = top * 0.004;
     const whole = Math.asinh(top / floor);
@@ -126,8 +126,9 @@ class State {
     return { risk: value.risk, objective: value.objective, gradient_norm: value.norm }[this.variable];
   }
 
-  /** Whether a run descended what is shown: with these strengths. */
+  /** Whether a run, or a critical point, is one of what is shown: of these data and strengths. */
   own(run) {
+    if (this.changed) return false;
     if (!run.strengths) return true;
     return run.strengths.every((strength, k) => Math.abs(strength - this.strengths[k]) <= 1e-9 + 0.02 * strength);
   }

@@ -101,7 +101,8 @@ class Frame {
 /** [share, text] of an axis' round positions. */
 function axisMarks(axis, count) {
   const [low, high] = [axis.at(0), axis.at(1)];
-  return ticks(low, high, count, axis.log).map((tick) => [axis.share(tick), plain(Number(tick.toPrecision(12)))]);
+  const digits = Math.max(4, Math.ceil(Math.log10(Math.max(Math.abs(low), Math.abs(high)) / (high - low))) + 3);
+  return ticks(low, high, count, axis.log).map((tick) => [axis.share(tick), plain(Number(tick.toPrecision(12)), digits)]);
 }
 
 const haloed = (context, width, color, halo, draw) => {

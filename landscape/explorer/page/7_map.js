@@ -155,7 +155,7 @@ class HeatMap {
   }
 
   #points(context, frame) {
-    for (const point of this.state.points) {
+    for (const point of this.state.points.filter((own) => this.state.own(own))) {
       const kind = this.state.content.kinds[point.kind];
       mark(context, kind.marker, ...this.place(frame, point.x, point.y), 1.3 * kind.size, "white", "black");
     }
@@ -234,6 +234,7 @@ class HeatMap {
     const down = new Map();
     let [moved, panning] = [0, false];
     canvas.addEventListener("pointerdown", (event) => {
+      if (event.button > 1) return;
       down.set(event.pointerId, event);
       canvas.setPointerCapture(event.pointerId);
       [moved, panning] = [0, event.shiftKey || event.button === 1];
@@ -251,10 +252,13 @@ class HeatMap {
     const ended = (event) => {
       const alone = down.size === 1;
       down.delete(event.pointerId);
-      if (event.type === "pointerup" && alone && moved < 5) this.#clicked(event);
+      if (event.type === "pointerup" && event.button === 0 && alone && moved < 5) this.#clicked(event);
     };
-    canvas.addEventListener("pointerup", ended);
-    canvas.addEventListener("pointercancel", ended);
+    for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) canvas.addEventListener(end, ended);
+    // Two fingers zoom and move the map, and not the page.
+    for (const touch of ["touchstart", "touchmove"]) {
+      canvas.addEventListener(touch, (event) => event.touches.length > 1 && event.preventDefault(), { passive: false });
+    }
     canvas.addEventListener("wheel", (event) => {
       event.preventDefault();
       this.#zoom(Math.exp(clamp(event.deltaY, -120, 120) / 400), ...this.#position(event));
@@ -273,6 +277,9 @@ class HeatMap {
     const apart = (a, b) => Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY);
     const factor = apart(down.get(event.pointerId), others[0]) / Math.max(20, apart(event, others[0]));
     const [a, b] = [this.#position(event), this.#position(others[0])];
+    const before = down.get(event.pointerId); // the other finger rests while this one is told of
+    this.state.axes[0].pan((before.clientX - event.clientX) / 2 / this.frame.width, this.state.model.limit);
+    this.state.axes[1].pan((event.clientY - before.clientY) / 2 / this.frame.height, this.state.model.limit);
     this.#zoom(factor, (a[0] + b[0]) / 2, (a[1] + b[1]) / 2);
   }
 

@@ -32,17 +32,25 @@ class Relief {
     this.tilt = 0.62;
     this.distance = 3;
     this.gl = canvas.getContext("webgl2", { antialias: true, preserveDrawingBuffer: true });
-    if (!this.gl) {
-      canvas.closest("figure").classList.add("without");
+    try {
+      this.#build(palette);
+    } catch (error) {
+      canvas.closest("figure").classList.add("without"); // no WebGL 2 here: the map shows all
+      console.info(error.message);
       return;
     }
-    this.#build(palette);
+    canvas.addEventListener("webglcontextlost", (event) => event.preventDefault());
+    canvas.addEventListener("webglcontextrestored", () => {
+      this.#build(palette);
+      this.draw();
+    });
     state.listen(() => this.draw());
     this.#pointers();
   }
 
   #build(palette) {
     const { gl } = this;
+    if (!gl) throw new Error("no WebGL 2");
     const program = gl.createProgram();
     for (const [kind, source] of [[gl.VERTEX_SHADER, VERTEX.replace("HEIGHT", HEIGHT.toFixed(3))], [gl.FRAGMENT_SHADER, FRAGMENT.replaceAll("LEVELS", LEVELS.toFixed(1))]]) {
       const shader = gl.createShader(kind);
@@ -112,7 +120,7 @@ class Relief {
       const row = Math.round((r * (height - 1)) / (MESH - 1)) * width;
       for (let c = 0; c < MESH; c++, k++) {
         const share = scale.share(values[row + Math.round((c * (width - 1)) / (MESH - 1))]);
-        this.heights[k] = Number.isNaN(share) ? -1 : clamp(share, 0, 1);
+        this.heights[k] = Number.isNaN(share) ? -1e4 : clamp(share, 0, 1);
       }
     }
     this.gl.bufferSubData(this.gl.ARRAY_BUFFER, 0, this.heights);
@@ -146,8 +154,8 @@ class Relief {
     const { state } = this;
     const [s, t] = [state.axes[0].share(x), state.axes[1].share(y)];
     if (!(s >= 0 && s <= 1 && t >= 0 && t <= 1)) return null;
-    const value = state.at(x, y);
-    const shown = value && state.shown(value);
+    const cell = (share, count) => Math.min(count - 1, Math.floor(share * count));
+    const shown = state.values[cell(t, state.height) * state.width + cell(s, state.width)]; // what is drawn there
     return Number.isFinite(shown) ? this.#project(s, t, state.scale.share(shown)) : null;
   }
 
@@ -227,7 +235,13 @@ class Relief {
       if (down.size === 1) this.rotate((before.clientX - event.clientX) / 160, (event.clientY - before.clientY) / 160);
       down.set(event.pointerId, event);
     });
-    for (const end of ["pointerup", "pointercancel"]) above.addEventListener(end, (event) => down.delete(event.pointerId));
+    above.addEventListener("keydown", (event) => {
+      const turns = { ArrowLeft: [0.1, 0], ArrowRight: [-0.1, 0], ArrowUp: [0, -0.1], ArrowDown: [0, 0.1] };
+      if (!turns[event.key]) return;
+      event.preventDefault();
+      this.rotate(...turns[event.key]);
+    });
+    for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) above.addEventListener(end, (event) => down.delete(event.pointerId));
     above.addEventListener("wheel", (event) => {
       event.preventDefault();
       this.distance = clamp(this.distance * Math.exp(clamp(event.deltaY, -120, 120) / 600), 1.8, 6);

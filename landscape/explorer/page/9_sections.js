@@ -85,9 +85,10 @@ class Output {
       for (const [share] of marks) context.fillRect(frame.left, frame.y(share), frame.width, 1);
       const curves = [[state.cursor, css("--quiet"), [4, 3]], [state.minimizer, css("--alert"), []]];
       for (const [at, color, dashes] of curves) if (at) this.#curve(context, frame, at, color, dashes);
+      const [chosen, other, paper] = ["--walk", "--accent", "--paper"].map(css);
       this.#examples.forEach(({ x, y }, k) => {
-        const radius = k === this.chosen ? 8 : 6;
-        mark(context, y > (low + high) / 2 ? "o" : "s", frame.x(axis.share(x)), frame.y(this.y(y)), radius, k === this.chosen ? css("--walk") : css("--accent"), css("--paper"));
+        const [radius, color] = k === this.chosen ? [8, chosen] : [6, other];
+        mark(context, y > (low + high) / 2 ? "o" : "s", frame.x(axis.share(x)), frame.y(this.y(y)), radius, color, paper);
       });
     });
     frame.border();
@@ -124,7 +125,7 @@ class Output {
   }
 
   remove() {
-    if (this.#examples.length < 2) return;
+    if (!this.#examples.some(({ weight }, k) => k !== this.chosen && weight > 0)) return; // one has to stay
     this.#examples.splice(this.chosen, 1);
     this.chosen = Math.min(this.chosen, this.#examples.length - 1);
     this.state.edited(false);
@@ -133,7 +134,7 @@ class Output {
   reset() {
     this.state.model.reset();
     this.chosen = 0;
-    this.state.edited(false);
+    this.state.edited(false, false);
   }
 
   nudge(share) {
@@ -150,15 +151,17 @@ class Output {
 
   #pointers() {
     const { canvas } = this;
-    let [held, moved, start] = [-1, 0, null];
+    let [held, moved, start, before] = [-1, 0, null, null];
     const position = (event) => {
       const box = canvas.getBoundingClientRect();
       return [event.clientX - box.left, event.clientY - box.top];
     };
     canvas.addEventListener("pointerdown", (event) => {
+      if (event.button > 0) return;
       canvas.setPointerCapture(event.pointerId);
       [start, moved] = [position(event), 0];
       held = this.#nearest(...start);
+      before = held >= 0 ? { ...this.#examples[held] } : null;
       if (held >= 0) this.chosen = held;
       this.state.change();
     });
@@ -177,8 +180,10 @@ class Output {
       if (!start) return;
       const [x, y] = start;
       start = null;
-      if (event.type === "pointercancel") return;
-      if (moved >= 4) this.state.edited(false);
+      if (event.type === "pointercancel") {
+        if (before) Object.assign(this.#examples[held], before);
+        this.state.edited(false, this.state.changed);
+      } else if (moved >= 4) this.state.edited(false);
       else if (held >= 0) this.flip();
       else this.#addAt(x, y);
     };
