@@ -62,6 +62,9 @@ class State {
     const side = this.variable === "gradient_norm" && this.model.exact ? Math.min(this.side, this.busy ? 80 : 200) : this.side;
     this.minimizer = this.reminimize(this.version, this.strengths);
     this.verdict = this.model.verdict?.(this.strengths) ?? null;
+    const key = [this.where, side, this.strengths, this.variable, this.log].join(" ");
+    if (key === this.key) return; // the cursor moved, or a run: the ground is as it was
+    this.key = key;
     this.width = this.height = side;
     this.values = this.#values(side);
     this.scale = this.#scale();

@@ -3,7 +3,7 @@
 class HeatMap {
   constructor(canvas, bar, state, palette) {
     Object.assign(this, { canvas, bar, state, palette });
-    this.picture = document.createElement("canvas");
+    [this.picture, this.ground] = ["canvas", "canvas"].map((tag) => document.createElement(tag));
     state.listen(() => this.draw());
     new ResizeObserver(() => state.change()).observe(canvas);
     this.#pointers();
@@ -15,12 +15,9 @@ class HeatMap {
     const [horizontal, vertical] = this.state.axes;
     this.frame = frame;
     if (this.state.values) {
-      this.#paint();
+      this.#lay(frame);
       frame.clipped(() => {
-        context.imageSmoothingEnabled = true;
-        context.imageSmoothingQuality = "high";
-        context.drawImage(this.picture, frame.left, frame.top, frame.width, frame.height);
-        if (this.state.contours) this.#lines(context, frame);
+        context.drawImage(this.ground, 0, 0, width, height);
         this.#runs(context, frame);
         this.#path(context, frame);
         this.#points(context, frame);
@@ -40,6 +37,24 @@ class HeatMap {
     context.fillStyle = css("--ink");
     [context.font, context.textAlign, context.textBaseline] = [FONT, "center", "middle"];
     context.fillText("not known at these strengths", frame.x(0.5), frame.y(0.5), frame.width);
+  }
+
+  /** Colors and lines, which stay as they are while the cursor moves. */
+  #lay(frame) {
+    const { ground, canvas, state, picture } = this;
+    const key = [state.key, state.contours, canvas.width, canvas.height].join(" ");
+    if (key === this.laid) return;
+    this.laid = key;
+    [ground.width, ground.height] = [canvas.width, canvas.height];
+    const context = ground.getContext("2d");
+    context.setTransform(this.canvas.getContext("2d").getTransform());
+    this.#paint();
+    const own = new Frame(context, frame.left, frame.top, frame.width, frame.height);
+    own.clipped(() => {
+      context.imageSmoothingQuality = "high";
+      context.drawImage(picture, frame.left, frame.top, frame.width, frame.height);
+      if (state.contours) this.#lines(context, own);
+    });
   }
 
   #paint() {

@@ -42,6 +42,7 @@ class Relief {
     canvas.addEventListener("webglcontextlost", (event) => event.preventDefault());
     canvas.addEventListener("webglcontextrestored", () => {
       this.#build(palette);
+      this.lifted = null;
       this.draw();
     });
     state.listen(() => this.draw());
@@ -115,7 +116,9 @@ class Relief {
 
   /** Heights at the mesh, from the sample: the share of the colors; −1 where it is not finite. */
   #lift() {
-    const { width, height, values, scale } = this.state;
+    const { width, height, values, scale, key } = this.state;
+    if (key === this.lifted) return;
+    this.lifted = key;
     for (let r = 0, k = 0; r < MESH; r++) {
       const row = Math.round((r * (height - 1)) / (MESH - 1)) * width;
       for (let c = 0; c < MESH; c++, k++) {
