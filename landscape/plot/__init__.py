@@ -17,10 +17,14 @@ trainability     for which hyper-parameters training converges
 optimizers       which share of starts each optimizer has solved, by steps
 spectrum         the density of a Hessian's eigenvalues with its error band, outliers marked
 persistence      which minimum merges at which saddle: on the surface, as a diagram, as bars
+animate_descent  the paths of `contour` step by step, as a GIF or a video
+animate_strength `dark_minimum` for one λ after another, recombined from one surface, as a GIF or a video
 style            print sizes, colors, and the look of each optimizer and each λ
 """
 
 from landscape.plot import style
+from landscape.plot.animate_descent import animate_descent
+from landscape.plot.animate_strength import animate_strength
 from landscape.plot.basins import basins
 from landscape.plot.contour import contour
 from landscape.plot.dark_minimum import dark_minimum
@@ -39,7 +43,7 @@ from landscape.plot.trainability import trainability
 from landscape.plot.trajectory import trajectory
 
 __all__ = [
-    "basins", "contour", "dark_minimum", "gradient_norm", "line", "many_planes", "network", "neuron_output",
-    "optimizers", "penalty_path", "persistence", "slices", "spectrum", "style", "surface3d", "trainability",
-    "trajectory",
+    "animate_descent", "animate_strength", "basins", "contour", "dark_minimum", "gradient_norm", "line",
+    "many_planes", "network", "neuron_output", "optimizers", "penalty_path", "persistence", "slices", "spectrum",
+    "style", "surface3d", "trainability", "trajectory",
 ]  # fmt: skip

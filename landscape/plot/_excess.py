@@ -5,7 +5,7 @@
 Black is zero; the scale is linear below `floor`, logarithmic above, and ends at `ceiling`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,13 +36,13 @@ def norms(panels: Sequence[Panel], shared: bool, floor: float | None, ceiling: f
     return [norm([panel], floor, ceiling) for panel in panels]
 
 
-def norm(panels: Sequence[Panel], floor: float | None, ceiling: float | None) -> AsinhNorm:
+def norm(panels: Iterable[Panel], floor: float | None, ceiling: float | None) -> AsinhNorm:
     """The scale from 0 to where the flattest panel ends; linear below a twentieth of the median excess."""
-    parts = [e[np.isfinite(e)] for e in map(excess, panels)]
-    parts = [e for e in parts if e.size and e.max() > 0]
-    top = ceiling or min((float(e.max()) for e in parts), default=1.0)
+    parts = (e[np.isfinite(e)] for e in map(excess, panels))
+    sizes = [(float(e.max()), float(np.median(e))) for e in parts if e.size and e.max() > 0]
+    top = ceiling or min((greatest for greatest, _ in sizes), default=1.0)
     if floor is None:
-        middle = min((float(np.median(e)) for e in parts), default=top)
+        middle = min((median for _, median in sizes), default=top)
         floor = _scales.one_two_five(float(np.clip(middle / 20, 1e-6 * top, 1e-2 * top)))
     if not 0 < floor < top:
         raise ValueError(

@@ -34,6 +34,12 @@ class Numbers(Artist):
         self._size = np.zeros(2)  # inches, of the axes when the lines were numbered
         axes.add_artist(self)
 
+    def remove(self) -> None:
+        """With the numbers, which are artists of the axes."""
+        while self._lines.labelTexts:
+            self._lines.pop_label()
+        super().remove()
+
     def draw(self, renderer: Any) -> None:
         axes, figure = self._lines.axes, self._lines.get_figure(root=True)
         size = np.array([axes.bbox.width, axes.bbox.height]) / figure.dpi  # type: ignore[union-attr]

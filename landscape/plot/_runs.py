@@ -202,6 +202,16 @@ def _each(data: xr.Dataset, names: Sequence[str], panels: dict[str, str]) -> Ite
         )
 
 
+def until(run: Run, step: float) -> Run:
+    """The run up to a step, or its start if that is later; whether it fails is told once all of it is there."""
+    count = max(1, int(np.searchsorted(run.steps, step, side="right")))
+    if count >= len(run.steps):
+        return run
+    points = tuple(place[:count] for place in run.points)
+    measured = {name: values[:count] for name, values in run.measured.items()}
+    return replace(run, points=points, measured=measured, finite=True, off=run.off[:count], steps=run.steps[:count])
+
+
 def computed(data: xr.Dataset) -> xr.DataArray:
     """Whether each step of each run is computed: all are, but in a store that is still being filled."""
     finite = data["finite"]

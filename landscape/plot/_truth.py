@@ -76,8 +76,8 @@ def under(surface: xr.Dataset, variable: str, names: Sequence[str], run: Run) ->
     return np.where(inside, found, np.nan)
 
 
-def strip(figure: Figure, runs: Sequence[Run], surface: xr.Dataset, variable: str, label: str) -> None:
-    """Panels between a finished picture and its legend, against the step.
+def strip(figure: Figure, runs: Sequence[Run], surface: xr.Dataset, variable: str, label: str) -> list[Axes]:
+    """Panels, which are returned, between a finished picture and its legend, against the step.
 
     Left: the distance from the plane, as a share of the window's diagonal where that is known. Right, of runs that have
     values of their own: these, and in dots what the plane has in their place.
@@ -103,6 +103,7 @@ def strip(figure: Figure, runs: Sequence[Run], surface: xr.Dataset, variable: st
             _log_axis(values)
     for axes in (distance, *beside):
         _curves.step_axis(axes, _curves.is_log([run.steps for run in runs]), max(int(run.steps[-1]) for run in runs))
+    return [distance, *beside]
 
 
 def _draw(axes: Axes, runs: Sequence[Run], row: Callable[[Run], np.ndarray]) -> None:

@@ -4,7 +4,8 @@
 >>> figure = ls.plot.contour(surface, "risk")                             # doctest: +SKIP
 """
 
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import xarray as xr
@@ -12,8 +13,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from landscape.plot import _ground, _least, _mesh, _page, _panels, _paths, _pca, _points, _runs, _truth, style
+from landscape.plot._layer import Layer
 from landscape.plot._panels import Panel
+from landscape.plot._runs import Run
 from landscape.plot.line import line
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A contour picture, and how its paths are drawn: `paths(walks)`, with dots of their true values."""
+
+    figure: Figure
+    axes: Axes
+    walks: Sequence[Run]
+    paths: Callable[[Sequence[Run]], Any]
+    strips: Sequence[Axes]  # the panels underneath
 
 
 def contour(
@@ -67,6 +81,23 @@ def contour(
     if len(names) == 1:
         _check_line(names[0], pca=pca is not None, truth=bool(truth))
         return line(surface, variable, runs, points=points, log=log, ax=ax, width=width)
+    return drawn(surface, variable, runs, points=points, log=log, pca=pca, truth=truth, ax=ax, width=width).figure
+
+
+def drawn(
+    surface: xr.Dataset,
+    variable: str,
+    runs: Any,
+    *,
+    points: Any,
+    log: bool | None,
+    pca: Any,
+    truth: bool | None,
+    ax: Axes | None,
+    width: float,
+) -> Drawn:
+    """As `contour`, over two coordinates; with what an animation draws anew."""
+    names = _panels.plane(surface, variable)
     walks = [] if runs is None else _runs.by_penalty(_runs.read(runs, surface, names))
     marks = _points.read(points, surface, names)
     panel = _panel(surface, variable, pca)
@@ -75,30 +106,35 @@ def contour(
     told = bool(_paths.off(walks, surface, names)) if truth is None else truth
     beneath = [walk for walk in walks if told and walk.steps.size]
     known = [walk for walk in beneath if variable in walk.measured]
+    true = bool(known)
     beneath = beneath if ax is None else []
     ground = _ground.of([panel], variable, log)
+
+    def paths(runs: Sequence[Run]) -> Any:
+        with layer.anew():
+            _paths.draw(axes, runs)
+            return _truth.dots(axes, [run for run in runs if true and variable in run.measured], ground)
+
     with style.context():
         figure, axes = _page.canvas(ax, width, square=True)
-        drawn = ground.paint(axes, panel)
+        mesh, layer = ground.paint(axes, panel), Layer(axes)
         _page.frame(axes, panel)
         kind = "minimum" if panel.finite.size else ""
         if ground.excess and marks is None:
             kind = _least.mark(axes, surface, variable, names)
         _page.title(axes, panel.label, _least.NOTES[kind] if ax is None else "")  # a title of the caller's has no room
-        _paths.draw(axes, walks)
-        dots = _truth.dots(axes, known, ground)
+        dots = paths(walks)
         lines, signs = _paths.handles(walks, [axes])
         found = [] if marks is None else _points.draw(axes, _points.inside(marks, surface, names), *names)
         ground.lines(axes, panel)  # last: the numbers keep clear of the paths
-        ground.bar(figure, axes, drawn, label, dots, own=ax is None)
-        lines += _truth.handles(label) if known else []
+        ground.bar(figure, axes, mesh, label, dots, own=ax is None)
+        lines += _truth.handles(label) if true else []
         signs += found or _least.handles([kind] if ground.excess and marks is None else [])
         signs += _mesh.handles([panel]) + _truth.band_handles(beneath)
         remarks = filter(None, [_paths.remark(walks, surface, names, least), _page.scale_remark(panel)])
         _page.finish(figure, axes, [lines, signs], own=ax is None, remark="\n".join(remarks))
-        if beneath:
-            _truth.strip(figure, beneath, surface, variable, label)
-    return figure
+        strips = _truth.strip(figure, beneath, surface, variable, label) if beneath else []
+    return Drawn(figure, axes, walks, paths, strips)
 
 
 def _panel(surface: xr.Dataset, variable: str, pca: Any) -> Panel:

@@ -64,13 +64,12 @@ def dark_minimum(
     with style.context():
         figure, axes = _page.page(len(panels), width or _page.column(len(panels)), columns)
         norms = _excess.norms(panels, shared_scale, floor, ceiling)
-        drawn = [_draw(ax, panel, norm) for ax, panel, norm in zip(axes, panels, norms, strict=True)]
-        kinds = []
+        drawn, kinds = [], []
         for ax, piece, panel, norm in zip(axes, slices, panels, norms, strict=True):
-            kinds.append(_least.mark(ax, piece, "objective", names))
-            _page.title(ax, panel.label, _least.NOTES[kinds[-1]])
-            _paths.draw(ax, [run for run in walks if run.penalty == panel.label])
-            _least.lines(ax, panel, norm)  # last: the numbers keep clear of the paths
+            own = [run for run in walks if run.penalty == panel.label]
+            mesh, kind = paint(ax, piece, panel, norm, own)
+            drawn.append(mesh)
+            kinds.append(kind)
         _bars(figure, axes, panels, drawn, shared_scale)
         said = [_NUMBERS] if shared_scale and len(panels) > 1 else []
         remark = "\n".join([*filter(None, [_paths.remark(walks, surface, names)]), *said])
@@ -78,11 +77,17 @@ def dark_minimum(
     return figure
 
 
-def _draw(axes: Axes, panel: Panel, norm: AsinhNorm) -> Any:
-    excess = _excess.excess(panel)
-    drawn = _mesh.mesh(axes, panel, excess, norm, style.SEQUENTIAL)
+def paint(
+    axes: Axes, surface: xr.Dataset, panel: Panel, norm: AsinhNorm, walks: Sequence[_runs.Run]
+) -> tuple[Any, str]:
+    """One panel: colors, the least value's mark, title, paths and lines. Returns the mesh, and the key of its note."""
+    mesh = _mesh.mesh(axes, panel, _excess.excess(panel), norm, style.SEQUENTIAL)
     _page.frame(axes, panel)
-    return drawn
+    kind = _least.mark(axes, surface, "objective", _panels.plane(surface, "objective"))
+    _page.title(axes, panel.label, _least.NOTES[kind])
+    _paths.draw(axes, walks)
+    _least.lines(axes, panel, norm)  # last: the numbers keep clear of the paths
+    return mesh, kind
 
 
 def _bars(figure: Figure, axes: Sequence[Axes], panels: Sequence[Panel], drawn: Sequence[Any], shared: bool) -> None:
