@@ -9,9 +9,10 @@ from typing import Any, Protocol
 import matplotlib
 import numpy as np
 from PIL import Image
+from scipy.spatial import cKDTree
 
 SAMPLES = 8  # frames that the palette of a GIF is made of
-_COLORS = 256
+_COLORS, _EXACT = 256, 8  # so many of the most frequent colors are kept as they are
 _FFMPEG = {  # of one thread: the same bytes each time
     ".mp4": ("-c:v", "libx264", "-crf", "16", "-preset", "slow", "-movflags", "+faststart"),
     ".webm": ("-c:v", "libvpx-vp9", "-crf", "24", "-b:v", "0", "-row-mt", "0"),
@@ -64,8 +65,8 @@ def gif(
     milliseconds: Sequence[int],
 ) -> None:
     """One palette for all frames, nothing dithered: what does not change keeps its color. Repeated without end."""
-    palette = _palette(samples())
-    first, *rest = (Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames)
+    palette = _Palette(samples())
+    first, *rest = map(palette.image, frames)
     first.save(
         target,
         "GIF",
@@ -78,19 +79,37 @@ def gif(
     )
 
 
-def _palette(samples: Sequence[np.ndarray]) -> Image.Image:
-    """Colors for all frames; one counts by the root of its pixels, else thin paths would take that of the ground."""
-    packed = np.concatenate([frame.astype(np.uint32).reshape(-1, 3) @ [65536, 256, 1] for frame in samples])
-    colors, counts = np.unique(packed, return_counts=True)
-    repeated = np.repeat(colors, np.ceil(np.sqrt(counts)).astype(int))
-    pixels = np.stack([repeated >> 16 & 255, repeated >> 8 & 255, repeated & 255], axis=-1).astype(np.uint8)
-    common = colors[np.argsort(-counts, kind="stable")[:8]]  # such as white: exactly
-    exact = [[int(c >> shift & 255) for shift in (16, 8, 0)] for c in common]
-    found = Image.fromarray(pixels[None]).quantize(_COLORS - len(exact), Image.Quantize.MEDIANCUT, kmeans=1)
-    rest = found.getpalette() or []
-    out = Image.new("P", (1, 1))
-    out.putpalette([value for color in exact for value in color] + rest)
-    return out
+class _Palette:
+    """The 256 colors of all frames, and which of them is nearest to each."""
+
+    def __init__(self, samples: Sequence[np.ndarray]) -> None:
+        """A color counts by the root of its pixels, else thin paths would take that of the ground."""
+        colors, counts = np.unique(np.concatenate([_packed(frame).ravel() for frame in samples]), return_counts=True)
+        exact = _unpacked(colors[np.argsort(-counts, kind="stable")[:_EXACT]])  # white above all
+        pixels = _unpacked(np.repeat(colors, np.ceil(np.sqrt(counts)).astype(int)))
+        found = Image.fromarray(pixels[None]).quantize(_COLORS - len(exact), Image.Quantize.MEDIANCUT, kmeans=1)
+        rest = np.array(found.getpalette() or [], np.uint8).reshape(-1, 3)
+        self._colors = np.concatenate([exact, rest])[:_COLORS]
+        self._nearest = np.full(2**24, -1, np.int16)  # of every color that was met
+
+    def image(self, frame: np.ndarray) -> Image.Image:
+        """A frame, (height, width, 3), in these colors; Pillow's own choice is off by up to 3 in each channel."""
+        packed = _packed(frame)
+        new = np.unique(packed[self._nearest[packed] < 0])
+        if new.size:
+            self._nearest[new] = cKDTree(self._colors.astype(float)).query(_unpacked(new).astype(float))[1]
+        out = Image.fromarray(self._nearest[packed].astype(np.uint8))
+        out.putpalette(self._colors.tobytes())
+        return out
+
+
+def _packed(frame: np.ndarray) -> np.ndarray:
+    """Colors (…, 3) as numbers below 2²⁴."""
+    return frame.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
+
+
+def _unpacked(numbers: np.ndarray) -> np.ndarray:
+    return np.stack([numbers >> shift & 255 for shift in (16, 8, 0)], axis=-1).astype(np.uint8)
 
 
 # ---- video

@@ -46,7 +46,7 @@ def draw(axes: Axes, runs: Sequence[Run]) -> None:
         end = {"marker": look.marker, "color": look.color, "linestyle": "none", **edge}
         _dots(
             axes,
-            [_at(run, -1) for run in group if run.finite],
+            [_at(run, -1) for run in group if run.finite and run.begun],
             zorder=6,
             markersize=(0.8 if crowd else 1.15) * size,
             **end,

@@ -30,6 +30,7 @@ class Run:
     finite: bool  # False if the run became non-finite
     off: np.ndarray  # the distance from the chart, (steps,); 0 where it was not recorded
     steps: np.ndarray  # the step of each position
+    begun: bool = True  # False in a frame before its first step, which has its start and no end
 
 
 def read(runs: Any, surface: xr.Dataset, names: Sequence[str]) -> list[Run]:
@@ -209,7 +210,8 @@ def until(run: Run, step: float) -> Run:
         return run
     points = tuple(place[:count] for place in run.points)
     measured = {name: values[:count] for name, values in run.measured.items()}
-    return replace(run, points=points, measured=measured, finite=True, off=run.off[:count], steps=run.steps[:count])
+    cut = {"measured": measured, "off": run.off[:count], "steps": run.steps[:count]}
+    return replace(run, points=points, finite=True, begun=count > 1, **cut)
 
 
 def computed(data: xr.Dataset) -> xr.DataArray:

@@ -38,7 +38,7 @@ def dots(axes: Axes, runs: Sequence[Run], ground: Ground) -> np.ndarray:
         start = {"s": 14, "edgecolors": style.INK}
         end = {"s": 26, "marker": run.look.marker, "path_effects": style.halo(0.8), "zorder": 6}
         for some, own in ((chosen[1:-1], {"s": 11}), (chosen[:1], start), (chosen[-1:], end)):
-            if run.finite or own is not end:
+            if (run.finite and run.begun) or own is not end:
                 axes.scatter(*(place[some] for place in run.points), c=colors[some], **look | own)
     seen = np.concatenate(seen) if seen else np.zeros(0)
     return seen[np.isfinite(seen)]
