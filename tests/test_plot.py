@@ -627,6 +627,7 @@ def test_importing_landscape_does_not_import_matplotlib():
 
 def test_all_names_are_there():
     assert set(ls.plot.__all__) == {
+        "animate_descent", "animate_strength",
         "basins", "contour", "dark_minimum", "gradient_norm", "line", "many_planes", "network", "neuron_output",
         "optimizers", "penalty_path", "persistence", "slices", "spectrum", "style", "surface3d", "trainability",
         "trajectory",

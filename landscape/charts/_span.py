@@ -81,6 +81,14 @@ def lengths(origin: Params, directions: tuple[Params, ...]) -> list[float]:
     return (largest * np.sqrt(np.diag(_gram(peaks / largest, products)))).tolist()
 
 
+def cosines(origin: Params, directions: tuple[Params, ...]) -> np.ndarray:
+    """⟨dᵢ, dⱼ⟩/(‖dᵢ‖‖dⱼ‖), (k, k). Arguments as of `check`."""
+    _, peaks, products = _looked(origin, directions)
+    gram = _gram(peaks / peaks.max(axis=0), products)
+    sizes = np.sqrt(np.diag(gram))
+    return gram / np.outer(sizes, sizes)
+
+
 def _looked(origin: Params, directions: tuple[Params, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What `_look` finds of each leaf: (leaves, 1 + k), (leaves, k), (leaves, k, k). No square of these is 0 or inf."""
     leaves = [jax.tree.leaves(tree) for tree in (origin, *directions)]

@@ -1,5 +1,7 @@
 """Planes: affine charts of any dimension, always evaluated from their origin."""
 
+import itertools
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from landscape import _checks, _trees
+from landscape import _checks, _html, _trees
 from landscape._trees import Params
 from landscape.charts import _leaves, _span
 from landscape.charts import chart as _chart
@@ -100,6 +102,24 @@ class Plane:
 
     def __repr__(self) -> str:
         return f"Plane({', '.join(self.names)})\n  in {_trees.layout(self.origin, most=_leaves.SHOWN)}"
+
+    def _repr_html_(self) -> str:
+        origin = _trees.floating(self.origin)
+        concrete = _leaves.is_concrete(self.origin, self.directions)
+        lengths = _span.lengths(origin, self.directions) if concrete else [math.nan] * len(self.names)
+        rows = [[_html.code(name), f"{length:.4g}"] for name, length in zip(self.names, lengths, strict=True)]
+        cosines = []
+        if concrete and len(self.names) > 1:
+            among = _span.cosines(origin, self.directions)
+            for i, j in itertools.combinations(range(len(self.names)), 2):
+                pair = f"{_html.code(self.names[i])} and {_html.code(self.names[j])}"
+                cosines.append([pair, f"{round(float(among[i, j]), 4) + 0.0:.4g}"])
+        return _html.card(
+            f"Plane in {len(rows)} coordinate{'s' * (len(rows) > 1)}",
+            _html.table(("coordinate", "length of its direction"), rows),
+            _html.table(("directions", "cosine between them"), cosines) if cosines else "",
+            _html.leaves(self.origin),
+        )
 
 
 def _check_tuple(directions: Any, origin: Params) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from landscape import _checks, _trees
+from landscape import _checks, _html, _trees
 from landscape._trees import Params
 from landscape.charts import axes as _axes
 from landscape.charts import chart as _chart
@@ -101,8 +103,49 @@ class Trajectory:
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{dim}: {size}" for dim, size in self.data.sizes.items())
-        kept = "coordinates on a chart" if self.params is None else _trees.layout(self.params, most=SHOWN)
-        return f"Trajectory({sizes})\n  of {self.data.attrs.get('objective', 'an objective')}\n  keeping {kept}"
+        return f"Trajectory({sizes})\n  of {self.data.attrs.get('objective', 'an objective')}\n  keeping {self._kept()}"
+
+    def _kept(self) -> str:
+        return "coordinates on a chart" if self.params is None else _trees.layout(self.params, most=SHOWN)
+
+    def _repr_html_(self) -> str:
+        *leading, _ = map(str, self.data.risk.dims)
+        shape = self.data.risk.shape
+        count = math.prod(shape[:-1])
+        indices = itertools.islice(np.ndindex(shape[:-1]), _html.ROWS)
+        rows = [_row(self.data, leading, index) for index in indices]
+        failed = int((~self.data.finite.astype(bool) & _computed(self.data)).any("step").sum())
+        return _html.card(
+            f"Trajectory of {count:,} run{'s' * (count != 1)}",
+            _html.lines(str(self.data.attrs.get("objective", ""))),
+            _html.note(f"{shape[-1]:,} recorded steps", f"<b>{failed:,} became non-finite</b>" if failed else ""),
+            _html.table((*leading, *_LAST.values()), rows, _html.left_out(count, _html.ROWS)),
+            _html.note("keeping " + _html.code(self._kept())),
+        )
+
+
+_LAST = {"step": "step", "risk": "risk", "objective": "objective", "gradient_norm": "gradient norm"}
+
+
+def _row(data: xarray.Dataset, leading: list[str], index: tuple[int, ...]) -> list[str]:
+    """A run's labels, and what it had at its last finite step; where that is not its last one, it is said."""
+    run = data.isel(dict(zip(leading, index, strict=True)))
+    named = zip(leading, index, strict=True)
+    labels = [_html.code(run[dim].item() if dim in run.coords else i) for dim, i in named]
+    finite = run.finite.to_numpy().astype(bool)
+    if not _computed(run).to_numpy()[0]:
+        return [*labels, "not computed yet", *["–"] * (len(_LAST) - 1)]
+    if not finite[0]:
+        return [*labels, f"{int(run.step[0])}, <b>not finite</b>", *["–"] * (len(_LAST) - 1)]
+    last = len(finite) - 1 if finite.all() else int(np.argmin(finite)) - 1
+    ended = f"{int(run.step[last])}" + ("" if finite.all() else ", then <b>not finite</b>")
+    return [*labels, ended, *(f"{float(run[name][last]):.6g}" for name in list(_LAST)[1:])]
+
+
+def _computed(data: xarray.Dataset) -> xarray.DataArray:
+    """Whether a step is computed: all are, but in a store that is still being filled."""
+    everywhere = data.finite.notnull()
+    return data.computed.broadcast_like(everywhere).astype(bool) if "computed" in data else everywhere
 
 
 def seen(

@@ -1,14 +1,15 @@
-"""Objectives as formulas, in text and in LaTeX. A neuron on two or three examples is written out in full."""
+"""Objectives as formulas, in text, in LaTeX and for notebooks. A neuron on two or three examples is written out."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
 
-from landscape import _trees
+from landscape import _html, _trees
 from landscape.objectives.losses import CrossEntropy, PointwiseLoss
 
 if TYPE_CHECKING:
@@ -76,6 +77,23 @@ def latex(objective: Objective) -> str:
         return risk
     whole = f"J({arguments}) = R({arguments}) + {objective.penalty.latex()}"
     return rf"\begin{{aligned}} & {risk} \\ & {whole} \end{{aligned}}"
+
+
+def card(objective: Objective) -> str:
+    """The formula, the examples, the penalty and the params as HTML."""
+    entries = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(_trees.floating(objective.params)))
+    facts = [] if objective.data is None else [f"{objective.n:,} examples, the {objective.reduction} of their losses"]
+    facts.append(f"{entries:,} parameter{'s' * (entries != 1)}")
+    return _html.card(
+        "Objective",
+        _html.formula(f"$\\displaystyle {latex(objective)}$", text(objective)),
+        _html.note(
+            *map(_html.text, facts),
+            f"penalty {_html.code(objective.penalty)}" if objective.penalty.terms else "no penalty",
+            f"data {_html.code(objective.data_id)}" if objective.data_id is not None else "",
+        ),
+        _html.leaves(objective.params),
+    )
 
 
 def _arguments(objective: Objective, dialect: _Dialect) -> str:

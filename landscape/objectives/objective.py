@@ -215,6 +215,9 @@ class Objective:
     def _repr_latex_(self) -> str:
         return f"$\\displaystyle {formula.latex(self)}$"
 
+    def _repr_html_(self) -> str:
+        return formula.card(self)
+
 
 def function(f: Callable[[Params], Array], params: Params, *, penalty: Penalty | None = None) -> Objective:
     """An objective without data: R(θ) = f(θ), f traceable and scalar-valued.

@@ -9,9 +9,8 @@ from typing import Any, Protocol
 import matplotlib
 import numpy as np
 from PIL import Image
-from scipy.spatial import cKDTree
 
-SAMPLES = 8  # frames that the palette of a GIF is made of
+SAMPLES = 5  # frames that the palette of a GIF is made of
 _COLORS, _EXACT = 256, 8  # so many of the most frequent colors are kept as they are
 _FFMPEG = {  # of one thread: the same bytes each time
     ".mp4": ("-c:v", "libx264", "-crf", "16", "-preset", "slow", "-movflags", "+faststart"),
@@ -94,6 +93,8 @@ class _Palette:
 
     def image(self, frame: np.ndarray) -> Image.Image:
         """A frame, (height, width, 3), in these colors; Pillow's own choice is off by up to 3 in each channel."""
+        from scipy.spatial import cKDTree
+
         packed = _packed(frame)
         new = np.unique(packed[self._nearest[packed] < 0])
         if new.size:

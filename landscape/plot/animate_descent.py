@@ -12,11 +12,11 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from landscape import _checks
-from landscape.plot import _animation, _runs, style
+from landscape.plot import _animation, _panels, _runs, style
 from landscape.plot._animation import Animation
 from landscape.plot._layer import Layer
 from landscape.plot._runs import Run
-from landscape.plot.contour import Drawn, drawn
+from landscape.plot.contour import drawn, walks_of
 
 _CORNERS = {(x, y): (0.03 + 0.94 * x, 0.03 + 0.94 * y) for y in (1, 0) for x in (1, 0)}
 _COUNTER: dict[str, Any] = {
@@ -52,15 +52,17 @@ def animate_descent(
     Raises: as `contour` for two coordinates; ValueError for runs without a step, and for frames, seconds, hold or dpi
     that cannot be.
     """
-    whole = drawn(surface, variable, runs, points=points, log=log, pca=pca, truth=truth, ax=None, width=width)
-    steps = _steps(frames, whole.walks)
+    names = _panels.plane(surface, variable)
+    walks = walks_of(runs, surface, names)
+    steps = _steps(frames, walks)
     _animation.check(seconds, hold, dpi, len(steps))
+    whole = drawn(surface, variable, walks, points=points, log=log, pca=pca, truth=truth, ax=None, width=width)
     counter, cursors = Layer(whole.axes), [Layer(axes) for axes in whole.strips]
-    corner, last = _emptiest(whole), max(int(run.steps[-1]) for run in whole.walks)
+    corner, last = _emptiest(whole.axes, walks), max(int(run.steps[-1]) for run in walks)
 
     def draw(index: int) -> None:
         step = steps[index]
-        whole.paths([run if step == last else _runs.until(run, step) for run in whole.walks])
+        whole.paths([run if step == last else _runs.until(run, step) for run in walks])
         with counter.anew():
             _count(whole.axes, step, corner)
         for axes, cursor in zip(whole.strips, cursors, strict=True):
@@ -86,10 +88,10 @@ def _steps(frames: Any, walks: Sequence[Run]) -> list[int]:
     return [int(step) for step in steps]
 
 
-def _emptiest(whole: Drawn) -> tuple[int, int]:
+def _emptiest(axes: Axes, walks: Sequence[Run]) -> tuple[int, int]:
     """The corner of the window, (right, upper) as 0 or 1, that is farthest from all paths."""
-    low, high = np.array([whole.axes.get_xlim(), whole.axes.get_ylim()]).T
-    path = np.concatenate([np.stack(run.points, axis=1) for run in whole.walks])
+    low, high = np.array([axes.get_xlim(), axes.get_ylim()]).T
+    path = np.concatenate([np.stack(run.points, axis=1) for run in walks])
     shares = (path - low) / (high - low)
     return max(_CORNERS, key=lambda corner: float(np.min(np.hypot(*(shares - corner).T))))
 

@@ -51,13 +51,14 @@ def animate_strength(
 
     norm = _excess.norm((at(strength)[1] for strength in given), floor, ceiling)
     kinds = [_least.find(at(strength)[0], "objective")[0] for strength in given]
+    noted = any(_least.NOTES[kind] for kind in kinds)
     with style.context():
         figure, (axes,) = _page.page(1, width)
         layer = Layer(axes)
 
         def draw(index: int) -> Any:
             with layer.anew():
-                return paint(axes, *at(given[index]), norm, [])[0]
+                return paint(axes, *at(given[index]), norm, [], noted)[0]
 
         _lay_out(figure, axes, draw, kinds, [at(strength)[1] for strength in (min(given), max(given))])
     return Animation(figure, draw, len(given), seconds, hold, dpi)

@@ -25,7 +25,6 @@ class Drawn:
 
     figure: Figure
     axes: Axes
-    walks: Sequence[Run]
     paths: Callable[[Sequence[Run]], Any]
     strips: Sequence[Axes]  # the panels underneath
 
@@ -81,13 +80,14 @@ def contour(
     if len(names) == 1:
         _check_line(names[0], pca=pca is not None, truth=bool(truth))
         return line(surface, variable, runs, points=points, log=log, ax=ax, width=width)
-    return drawn(surface, variable, runs, points=points, log=log, pca=pca, truth=truth, ax=ax, width=width).figure
+    walks = [] if runs is None else walks_of(runs, surface, names)
+    return drawn(surface, variable, walks, points=points, log=log, pca=pca, truth=truth, ax=ax, width=width).figure
 
 
 def drawn(
     surface: xr.Dataset,
     variable: str,
-    runs: Any,
+    walks: Sequence[Run],
     *,
     points: Any,
     log: bool | None,
@@ -98,7 +98,6 @@ def drawn(
 ) -> Drawn:
     """As `contour`, over two coordinates; with what an animation draws anew."""
     names = _panels.plane(surface, variable)
-    walks = [] if runs is None else _runs.by_penalty(_runs.read(runs, surface, names))
     marks = _points.read(points, surface, names)
     panel = _panel(surface, variable, pca)
     label = _panels.label_of(surface[variable])
@@ -134,7 +133,12 @@ def drawn(
         remarks = filter(None, [_paths.remark(walks, surface, names, least), _page.scale_remark(panel)])
         _page.finish(figure, axes, [lines, signs], own=ax is None, remark="\n".join(remarks))
         strips = _truth.strip(figure, beneath, surface, variable, label) if beneath else []
-    return Drawn(figure, axes, walks, paths, strips)
+    return Drawn(figure, axes, paths, strips)
+
+
+def walks_of(runs: Any, surface: xr.Dataset, names: Sequence[str]) -> list[Run]:
+    """The runs as paths, in the colors that they have in one panel."""
+    return _runs.by_penalty(_runs.read(runs, surface, names))
 
 
 def _panel(surface: xr.Dataset, variable: str, pca: Any) -> Panel:

@@ -78,13 +78,21 @@ def dark_minimum(
 
 
 def paint(
-    axes: Axes, surface: xr.Dataset, panel: Panel, norm: AsinhNorm, walks: Sequence[_runs.Run]
+    axes: Axes,
+    surface: xr.Dataset,
+    panel: Panel,
+    norm: AsinhNorm,
+    walks: Sequence[_runs.Run],
+    noted: bool = False,
 ) -> tuple[Any, str]:
-    """One panel: colors, the least value's mark, title, paths and lines. Returns the mesh, and the key of its note."""
+    """One panel: colors, the least value's mark, title, paths and lines. Returns the mesh, and the key of its note.
+
+    noted: whether the title leaves room for a note even where there is none.
+    """
     mesh = _mesh.mesh(axes, panel, _excess.excess(panel), norm, style.SEQUENTIAL)
     _page.frame(axes, panel)
     kind = _least.mark(axes, surface, "objective", _panels.plane(surface, "objective"))
-    _page.title(axes, panel.label, _least.NOTES[kind])
+    _page.title(axes, panel.label, _least.NOTES[kind] or " " * noted)
     _paths.draw(axes, walks)
     _least.lines(axes, panel, norm)  # last: the numbers keep clear of the paths
     return mesh, kind
