@@ -2,6 +2,7 @@
 
 import io
 import sys
+import types
 
 import numpy as np
 import optax
@@ -44,8 +45,21 @@ def test_a_bar_that_is_asked_for_counts_cells_and_steps(capsys):
 
 def test_a_terminal_sees_a_bar_after_two_seconds_only(monkeypatch):
     """Nothing before; rate and time left from then on."""
+    _shown_after_two_seconds(monkeypatch, Terminal)
+
+
+def test_a_notebook_sees_it_too(monkeypatch):
+    """Its standard error is no terminal; text is shown there whatever widgets are installed."""
+    shell = types.SimpleNamespace(config={"IPKernelApp": {}})
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
+    _shown_after_two_seconds(monkeypatch, io.StringIO)
+    with Progress(10, "cells", False) as bar:
+        assert bar._bar.disable
+
+
+def _shown_after_two_seconds(monkeypatch, kind):
     for elapsed, seen in ((0.1, False), (3.0, True)):
-        stream, now = Terminal(), [1000.0]
+        stream, now = kind(), [1000.0]
         monkeypatch.setattr(sys, "stderr", stream)
         monkeypatch.setattr("time.time", lambda now=now: now[0])
         with Progress(10, "cells", None) as bar:

@@ -86,14 +86,19 @@ class Animation:
 
     def _write(self, write: _encoders.Encoder, target: Any, progress: bool | None) -> None:
         chosen = sorted({round(i) for i in np.linspace(0, self._count - 1, min(self._count, _encoders.SAMPLES))})
+        kept: dict[int, np.ndarray] = {}
         with Progress(self._count, "frames", progress) as bar:
 
             def frames() -> Iterator[np.ndarray]:
                 for index in range(self._count):
-                    yield self._pixels(index)
+                    yield kept.pop(index) if index in kept else self._pixels(index)
                     bar.update(1)
 
-            write(target, frames(), lambda: [self._pixels(index) for index in chosen], self.milliseconds)
+            def samples() -> Sequence[np.ndarray]:
+                kept.update((index, self._pixels(index)) for index in chosen)
+                return [*kept.values()]
+
+            write(target, frames(), samples, self.milliseconds)
 
     def _pixels(self, index: int) -> np.ndarray:
         """A frame, (height, width, 3) in uint8."""

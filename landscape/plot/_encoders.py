@@ -93,12 +93,12 @@ class _Palette:
 
     def image(self, frame: np.ndarray) -> Image.Image:
         """A frame, (height, width, 3), in these colors; Pillow's own choice is off by up to 3 in each channel."""
-        from scipy.spatial import cKDTree
+        from scipy.spatial import KDTree
 
         packed = _packed(frame)
         new = np.unique(packed[self._nearest[packed] < 0])
         if new.size:
-            self._nearest[new] = cKDTree(self._colors.astype(float)).query(_unpacked(new).astype(float))[1]
+            self._nearest[new] = KDTree(self._colors.astype(float)).query(_unpacked(new).astype(float))[1]
         out = Image.fromarray(self._nearest[packed].astype(np.uint8))
         out.putpalette(self._colors.tobytes())
         return out

@@ -1,5 +1,6 @@
-"""A progress bar for anything over two seconds; silent where standard error is not a terminal."""
+"""A progress bar for anything over two seconds; silent where standard error is neither a terminal nor a notebook's."""
 
+import sys
 from types import TracebackType
 from typing import Any
 
@@ -17,7 +18,7 @@ class Progress:
             "total": total,
             "unit": f" {unit}",
             "unit_scale": True,
-            "disable": None if show is None else not show,  # None: tqdm asks whether it writes to a terminal
+            "disable": (False if _in_notebook() else None) if show is None else not show,  # None: unless on a terminal
             "delay": 0.0 if show else SHOWN_AFTER,
             "leave": False,
         }
@@ -40,6 +41,12 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.close()
+
+
+def _in_notebook() -> bool:
+    """Whether this is the kernel of a notebook, which shows standard error though it is no terminal."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return "IPKernelApp" in getattr(shell, "config", {})
 
 
 class Reached:
