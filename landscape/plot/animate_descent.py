@@ -44,10 +44,11 @@ def animate_descent(
     """The picture of `contour` with its paths up to a step, which is written in a corner; the last frame has all.
 
     Window, colors, numbers on lines, legend and layout are those of the last frame throughout; in panels underneath a
-    line stands at the step. The first frame has the starts. Runs that have ended stay where they are.
+    line stands at the step. Before a run's first step there is its start alone. Runs that have ended stay there.
 
-    `frames`: how many (fewer if fewer steps were recorded), at recorded steps that are evenly spaced; or the steps
-    themselves, ascending. The motion takes `seconds`, and the first and the last frame stay `hold` seconds longer.
+    `frames`: how many at most, at recorded steps that are evenly spaced; or the steps themselves, ascending, such as
+    np.unique(np.geomspace(1, 1001, 60).astype(int)) - 1 where most happens at first. The motion takes `seconds`, and
+    the first and the last frame stay `hold` seconds longer.
     `variable`, `points`, `log`, `pca` and `truth` are those of `contour`; `width` is in inches, of `dpi` pixels each.
     Raises: as `contour` for two coordinates; ValueError for runs without a step, and for frames, seconds, hold or dpi
     that cannot be.
@@ -58,7 +59,7 @@ def animate_descent(
     _animation.check(seconds, hold, dpi, len(steps))
     whole = drawn(surface, variable, walks, points=points, log=log, pca=pca, truth=truth, ax=None, width=width)
     counter, cursors = Layer(whole.axes), [Layer(axes) for axes in whole.strips]
-    corner, last = _emptiest(whole.axes, walks), max(int(run.steps[-1]) for run in walks)
+    corner, last = _emptiest(whole.axes, walks), max(int(run.steps[-1]) for run in walks if run.steps.size)
 
     def draw(index: int) -> None:
         step = steps[index]

@@ -83,7 +83,7 @@ def _unit(surface: xr.Dataset) -> xr.DataArray:
     unit = surface["penalty_unit"]
     every = [unit.isel(penalty=i) for i in range(unit.sizes["penalty"])] if "penalty" in unit.dims else [unit]
     labels = [str(piece.coords["penalty"].item()) if "penalty" in piece.coords else "" for piece in every]
-    kinds = [(label, piece) for label, piece in zip(labels, every, strict=True) if bool((piece != 0).any())]
+    kinds = [(label, piece) for label, piece in zip(labels, every, strict=True) if bool((piece.fillna(0) != 0).any())]
     if not kinds:
         raise ValueError(
             "`surface` has no penalty: penalty_unit is 0 everywhere. Evaluate it with one of any strength, "

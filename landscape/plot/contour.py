@@ -112,7 +112,9 @@ def drawn(
     def paths(runs: Sequence[Run]) -> Any:
         with layer.anew():
             _paths.draw(axes, runs)
-            return _truth.dots(axes, [run for run in runs if true and variable in run.measured], ground)
+            return _truth.dots(
+                axes, [run for run in runs if true and run.steps.size and variable in run.measured], ground
+            )
 
     with style.context():
         figure, axes = _page.canvas(ax, width, square=True)
