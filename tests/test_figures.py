@@ -15,8 +15,9 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from landscape import _figure_cache, figure_set
-from landscape.figure_set import METADATA, find_figures
+from landscape import _figure_cache
+from landscape.figure_set import _program, find_figures
+from landscape.figure_set._program import METADATA
 from landscape.plot import style
 
 FOLDER = Path(__file__).parent.parent / "figures"
@@ -38,8 +39,8 @@ CORRUPTIONS = {
 def figure(request) -> Iterator[tuple[Any, Any]]:
     """A figure's program and its data: those that `make figures-all` has computed from the same code, or new ones."""
     path = FIGURES[request.param]
-    with figure_set._alone(path), jax.numpy_rank_promotion("allow"):
-        program = figure_set._load(path)
+    with _program.alone(path), jax.numpy_rank_promotion("allow"):
+        program = _program.load(path)
         kept = FOLDER / "out" / ".cache" / path.stem / f"{program.key}.npz"
         yield program, _figure_cache.fetch(kept, program.compute, False, print)[0]
 

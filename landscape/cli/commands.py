@@ -216,9 +216,15 @@ def verify(args: Namespace) -> int:
 
 
 def figures(args: Namespace) -> int:
-    """Draw a folder of figures."""
-    from landscape.figure_set import draw_figures
+    """Draw a folder of figures, or write a program for a new one."""
+    from landscape.figure_set import draw_figures, new_figure
 
+    if args.name is not None:
+        if args.folder != "new":
+            raise ValueError(f"NAME {args.name!r} is for `landscape figures new NAME`; to draw one: --only NAME.")
+        path = new_figure(args.name)
+        _write(f"{path}: change it, and draw it with `landscape figures {path.parent} --only {path.stem} --check`")
+        return 0
     return draw_figures(
         args.folder,
         only=args.only,
@@ -226,6 +232,8 @@ def figures(args: Namespace) -> int:
         formats=args.formats,
         check=args.check,
         fresh=args.fresh,
+        quick=args.quick,
+        gallery=args.gallery,
         write=_write,
     )
 

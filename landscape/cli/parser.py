@@ -17,6 +17,7 @@ _EXAMPLES = """examples:
   landscape status pair.zarr
   landscape verify pair.zarr --data pair
   landscape figures figures --check
+  landscape figures new paper/valley
 
 `landscape COMMAND --help` lists a command's options.
 Exit status: 0; 1 where a check fails; 2 for a mistake in what was asked; 130 or 143 after Ctrl-C or SIGTERM.
@@ -153,13 +154,19 @@ def _verify(commands: Any) -> None:
 
 
 def _figures(commands: Any) -> None:
-    new = _add(commands, "figures", "draw a folder of figure programs and check their claims")
+    new = _add(
+        commands, "figures", "draw a folder of figure programs and check their claims",
+        "`landscape figures new NAME` writes a figure program to start from: NAME.py, or paper/NAME.py for paper/NAME.",
+    )  # fmt: skip
     new.add_argument("folder", metavar="DIR", help="folder of NAME.py, each with compute(), draw(data), claims(data)")
+    new.add_argument("name", nargs="?", metavar="NAME", help="after `new` only, see below")
     new.add_argument("--only", action="append", metavar="NAME", help="draw this one alone; repeat it for several")
     new.add_argument("--out", metavar="OUT", help="folder for the pictures; default: DIR/out")
     new.add_argument("--formats", default="png,pdf", metavar="LIST", help="of png, pdf, svg; default: png,pdf")
     new.add_argument("--check", action="store_true", help="exit with status 1 if a claim is false")
     new.add_argument("--fresh", action="store_true", help="compute again, whatever is cached")
+    new.add_argument("--quick", action="store_true", help="drafts into OUT/quick, by their QUICK, claims unchecked")
+    new.add_argument("--gallery", action="store_true", help="then write DIR/README.md, with thumbnails, from captions")
 
 
 def _problem(new: argparse.ArgumentParser) -> None:
