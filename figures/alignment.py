@@ -28,6 +28,7 @@ from landscape.plot import style
 WIDTHS, PAIRS = (8, 32, 128, 512), 3
 SHOWN, COPIED = 512, 32
 EPOCHS, BATCH = 20, 50
+QUICK = {"WIDTHS": (8, 32), "PAIRS": 1, "SHOWN": 32, "EPOCHS": 5}
 KINDS = {"before": style.BLACK, "by weights": style.BLUE, "by activations": style.VERMILLION}
 
 

@@ -30,6 +30,7 @@ from landscape.plot import style
 
 WIDTHS = (64, 16, 10)
 STEPS, CURVE_STEPS, BATCH, CELLS = 600, 800, 100, 41
+QUICK = {"STEPS": 150, "CURVE_STEPS": 200, "CELLS": 15}
 ADAM, SETTLING = optax.adam(0.01), optax.adam(optax.cosine_decay_schedule(0.02, CURVE_STEPS))
 PATHS = {"line": (style.BLUE, "straight line"), "curve": (style.VERMILLION, "Bézier curve")}
 TICKS = (0.02, 0.05, 0.1, 0.2, 0.5)

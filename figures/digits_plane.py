@@ -32,6 +32,7 @@ from landscape.plot import style
 WIDTHS, EPOCHS, EVERY = (64, 32, 10), 20, 8
 OPTIMIZERS = {"SGD": optax.sgd(0.2), "Adam": optax.adam(0.005)}
 REACH, CELLS = 1.5, 41
+QUICK = {"EPOCHS": 5, "CELLS": 15}
 PANELS = (("train", "risk"), ("test", "risk"), ("test", "accuracy"))
 
 

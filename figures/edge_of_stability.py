@@ -29,6 +29,7 @@ from landscape.plot import style
 RATES = {f"{rate:g}": rate for rate in (0.07, 0.12, 0.2)}
 STEPS, EVERY, LAST = 7000, 70, 1400
 SPIKE = slice(400, 601, 2)  # steps of the largest rate
+QUICK = {"STEPS": 4200, "EVERY": 140, "LAST": 840, "SPIKE": slice(400, 601, 10)}
 COLORS, MARKERS = (style.BLUE, style.GREEN, style.VERMILLION), ("s", "^", "o")
 NETWORK = ls.mlp((1, 32, 32, 1), activation="tanh")
 

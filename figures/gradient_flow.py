@@ -43,6 +43,7 @@ SPARSE = np.geomspace(1, 1e4, 9)  # every recorded time ends a step of the solve
 DENSE = np.r_[0, np.geomspace(1e-3, 1e-1, 20), np.geomspace(0.101, 1e2, 2000), np.geomspace(101, 1e12, 201)]
 TIME = 30.0
 RATES = (0.03, 0.1, 0.3, 1.0, 3.0)
+QUICK = {"TOLERANCES": (1e-4, 1e-8), "RATES": (0.1, 0.3, 3.0)}
 WALKS = {  # made once: compiled once
     "gradient descent": [optax.sgd(rate) for rate in RATES],
     "momentum": [optax.sgd(rate / 10, momentum=0.9) for rate in RATES],

@@ -38,6 +38,7 @@ STARTS = ("equal", "nudged", "random")
 EDGES = np.linspace(-3, 3, 201)
 ACROSS = {"p": np.array([1, -1, 0]) / np.sqrt(2), "q": np.array([1, 1, -2]) / np.sqrt(6)}  # the plane of (e)
 PLANE = np.linspace(-3.4, 3.4, 201)
+QUICK = {"STEPS": 1500, "EDGES": np.linspace(-3, 3, 101), "PLANE": np.linspace(-3.4, 3.4, 101)}
 # Where w₁ = w₂, w₂ = w₃ and w₁ = w₃ in that plane: along these directions, orthogonal to (1, −1, 0) and so on.
 EQUAL = {(i, j): np.delete(np.arange(3), (i, j))[0] for i, j in ((0, 1), (1, 2), (0, 2))}
 COLORS = (style.BLUE, style.VERMILLION, style.GREEN)

@@ -27,6 +27,7 @@ import landscape as ls
 from landscape.plot import style
 
 WIDTHS, EPOCHS, EVERY = (64, 32, 10), 20, 8
+QUICK = {"EPOCHS": 5}
 ALPHA = np.linspace(-0.25, 1.5, 71)
 
 

@@ -30,6 +30,7 @@ import landscape as ls
 from landscape.plot import style
 
 RATE, EVERY, STEPS = 0.05, 10, 200_000
+QUICK = {"STEPS": 20_000}
 WEIGHTS = (1.0, 2.0, 5.0, 10.0)
 
 

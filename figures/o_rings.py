@@ -33,6 +33,7 @@ from landscape.plot import style
 
 STEPS = 3000
 STRENGTHS = np.geomspace(1e-4, 10, 61)
+QUICK = {"STEPS": 500, "STRENGTHS": np.geomspace(1e-4, 10, 13)}
 LAUNCH = 31.0  # °F
 AXES = {
     "raw": {"w": np.linspace(-0.6, 0.2, 201), "b": np.linspace(-10, 40, 201)},

@@ -35,6 +35,7 @@ from landscape.plot import style
 START = (-1.2, 1.0)
 COUNT, STEPS, TOLERANCE = 100, 2000, 1e-4
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1)
+QUICK = {"COUNT": 20, "STEPS": 500, "RATES": (1e-3, 0.01, 0.1)}
 TIMES = np.r_[0, np.geomspace(1e-4, 20, 150)]
 AXES = {"x": np.linspace(-1.75, 1.75, 141), "y": np.linspace(-0.75, 2, 111)}
 

@@ -39,6 +39,7 @@ SHOWN = {0.0: (-0.6, 3.0), 0.025: (-0.4, 0.9), 0.05: (-0.3, 0.6)}  # λ of the u
 STRENGTHS = np.array([0, 1, 2, 3, 4, 6, 8, 10, 12.5, 15, 17.5, 20, 25, 30, 40, 50, 60, 65, 100]) / 1000
 LEAST = 2e-6  # pairs of a smaller persistence are dropped
 CELLS = (41, 81, 161, 321, 641)
+QUICK = {"CELLS": (11, 21, 41, 81, 161)}
 LINEAR = 0.1  # half the width of what is linear of an axis
 HIGHER = np.array([[1, 0], [0, 1], [1, 1]])  # minima 1 to 3: which of the weights are large
 LARGE = 0.12

@@ -38,6 +38,7 @@ from landscape.plot import style
 HIDDEN, STRENGTH = 3, 1e-3  # units that were trained; λ
 REACH, NARROW, CELLS = 1.5, 0.3, 41  # half the sides of the windows; the narrow one is that of the steepest direction
 LINES, DIRECTIONS, FILTERED = 40, 2000, 100
+QUICK = {"CELLS": 15, "DIRECTIONS": 200, "FILTERED": 10}
 EXPECTED, SPREAD = 0.052, 0.024  # as the caption has them
 SQUARE = style.kind_style("saddle")
 PLANES = {"isotropic": "isotropic", "filter": "filter-normalized", "eigenvectors": "eigenvectors"}

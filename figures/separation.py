@@ -39,6 +39,7 @@ CASES = (-1.25, 0.0, 1.25)
 STEPS = np.linspace(-1.5, 1.5, 25)  # the nudges whose verdicts are drawn
 LEAST = 2.0**-25
 SMALL = 2.0 ** -np.arange(3.0, 25.5, 0.5)  # no half power is a short number: nothing depends on that
+QUICK = {"STEPS": np.linspace(-1.5, 1.5, 9), "SMALL": 2.0 ** -np.arange(3.0, 25.5, 4.5)}
 NUDGES = np.unique(np.concatenate([STEPS, SMALL, -SMALL]))
 STRENGTHS = (0.0, 0.001, 0.01)
 AXES = {"w": np.linspace(-2, 8, 201), "b": np.linspace(-10.5, 3, 201)}

@@ -32,6 +32,7 @@ from landscape.plot import style
 DEPTH, WIDTH, EXAMPLES, EPOCHS = 16, 16, 400, 150
 AXIS, NEAR = np.linspace(-1, 1, 25), np.linspace(-0.25, 0.25, 9)
 PLANES = 3
+QUICK = {"EPOCHS": 20, "AXIS": np.linspace(-1, 1, 11), "NEAR": np.linspace(-0.25, 0.25, 5), "PLANES": 1}
 LEVELS = (0.1, 0.5, 1, 2, 5, 10)
 COLORS = {"without": style.VERMILLION, "with": style.BLUE}
 FILTERS = {"hidden/*": (0, -1), "*": -1}  # of the hidden layers' kernels (layer, in, out)

@@ -38,6 +38,7 @@ from landscape.plot.trainability import COLORS
 WIDTH, CELLS, STEPS = 16, 81, 200
 WINDOWS = {"b": ((100.0, 140.0), (56.0, 68.0)), "c": ((115.0, 125.0), (58.0, 62.0))}
 SIZES = np.array([1, 2, 4, 8, 16])
+QUICK = {"CELLS": 33, "STEPS": 50, "SIZES": np.array([1, 2, 4, 8])}
 CURVATURES = {"eta1": 1.0, "eta2": 4.0}
 MINIMA = np.array([[3.0, 2.0], [-2.8051, 3.1313], [-3.7793, -3.2832], [3.5844, -1.8481]])
 LOOKS = {"whole": ("a", style.BLUE, "-"), "b": ("b", style.ORANGE, "--"), "c": ("c", style.VERMILLION, "-."),
