@@ -75,7 +75,8 @@ def draw(data):
         ax.set(xlabel=labels[0], ylabel=labels[1])
         ax.set_aspect("auto")
         look = style.optimizer_style(name)
-        axes[1, 2].plot(path.step, path.residual, color=look.color, marker=look.marker, markevery=6, markersize=3)
+        seen = {"color": look.color, "marker": look.marker, "linestyle": look.linestyle}
+        axes[1, 2].plot(path.step, path.residual, markevery=6, markersize=3, **seen)
     open_frame(axes[1, 2])
     axes[1, 2].set(xlabel="step", ylabel="distance from the plane", xlim=(0, None), ylim=(0, None))
     headings = ("training risk", "test risk", "test accuracy", "SGD: training risk", "Adam: training risk", "residual")

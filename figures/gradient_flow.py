@@ -137,7 +137,7 @@ def _draw_pair(growth, error, pair):
         off = abs(pair.w[i] - closed(pair.time))
         color = style.sequence_color(i, len(TOLERANCES))
         error.loglog(pair.time, off, color=color, marker="o", markersize=2)
-        error.text(1.5e4, off[-1], f"$10^{{{np.log10(tolerance):.0f}}}$", color=color, va="center", fontsize=7.5)
+        error.text(1.5e4, off[-1], f"$10^{{{np.log10(tolerance):.0f}}}$", va="center", fontsize=7.5)
     error.text(1.5e4, 1.5e-5, "tol.", va="center", fontsize=7.5)
     error.set(xlabel="time $t$", ylabel="error of $w$", ylim=(1e-17, 1e-3), yticks=10.0 ** np.arange(-16, -2, 4))
     head(error, "b", "its error")
@@ -158,9 +158,11 @@ def _draw_flow(norm, angle, flow, margin):
     seen, time = polar(flow, margin).isel(step=slice(1, None)), flow.time[1:]
     for start in range(flow.sizes["start"]):
         color = (style.BLUE, style.ORANGE, style.BLACK)[start]
-        norm.semilogx(time, seen.norm[start], color=color, linestyle=style.dashes(start))
+        label = "({:g}, {:g})".format(*STARTS["w"][start]).replace("-", "−")
+        norm.semilogx(time, seen.norm[start], color=color, linestyle=style.dashes(start), label=label)
         angle.loglog(time, abs(seen.angle[start]), color=color, linestyle=style.dashes(start))
     norm.set(ylabel="$‖w‖$", ylim=(0, 52))
+    norm.legend(loc="upper left", title="from", title_fontsize=7.5, handlelength=2.0, alignment="left")
     head(norm, "c", "norm")
     angle.set(ylabel="angle", ylim=(7e-4, 5))
     head(angle, "d", "direction")
@@ -180,7 +182,6 @@ def _draw_examples(ax, flow, margin):
         ax.text(
             *(at * along),
             f"$t$ = {time:g}" if i == 0 else f"{time:g}",
-            color=color,
             ha="center",
             va="center",
             fontsize=7.5,

@@ -183,11 +183,11 @@ def _draw_curvature(ax, flow, ends):
 
 
 def _draw_valley(ax, valley):
-    for strength, penalty in zip(SHOWN, valley.penalty.values, strict=True):
-        label = f"λ = {strength:g}"
-        ax.plot(valley.s, valley.objective.sel(penalty=penalty), color=style.penalty_color(strength), label=label)
+    for i, (strength, penalty) in enumerate(zip(SHOWN, valley.penalty.values, strict=True)):
+        look = {"color": style.penalty_color(strength), "linestyle": style.dashes(i), "label": f"λ = {strength:g}"}
+        ax.plot(valley.s, valley.objective.sel(penalty=penalty), **look)
     open_frame(ax)
-    ax.legend(loc="upper center", handlelength=1.6, ncols=2)
+    ax.legend(loc="upper center", handlelength=2.4, ncols=2)
     ax.set(xlabel="$s$", ylabel="objective", xlim=(VALLEY[0], VALLEY[-1]), ylim=(-0.05, 3))
     head(ax, "e", "along the valley")
 

@@ -156,12 +156,12 @@ def _frame(ax, across, up):
 
 
 def _draw_boxes(ax, data):
-    for name, (label, color, dashes) in LOOKS.items():
+    for (name, (label, color, dashes)), marker in zip(LOOKS.items(), "os^D", strict=True):
         count, slope = boxes(data[name]), dimension(data[name])
         fitted = np.exp(np.mean(np.log(count)) - slope * (np.log(SIZES) - np.mean(np.log(SIZES))))
         ax.loglog(SIZES, fitted, color=color, linestyle=dashes)
-        ax.loglog(SIZES, count, "o", color=color)
-        ax.plot([], [], color=color, linestyle=dashes, marker="o", label=f"({label}) $d$ = {slope:.2f}")
+        ax.loglog(SIZES, count, marker, color=color)
+        ax.plot([], [], color=color, linestyle=dashes, marker=marker, label=f"({label}) $d$ = {slope:.2f}")
     open_frame(ax)
     ax.minorticks_off()
     ax.set_xticks(SIZES, [str(s) for s in SIZES])

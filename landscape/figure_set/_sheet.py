@@ -43,7 +43,7 @@ def _sheet(kept: Mapping[str, Kept]) -> Figure:
         bottom = height - GAP - sum(heights[: index + 1]) + GAP
         for column, name in enumerate(row):
             left, (wide, high) = column * CELL + GAP / 2, sizes[name]
-            x, y = left + (CELL - GAP - wide) / 2, bottom + LINE + (heights[index] - LINE - GAP - high) / 2
+            x, y = left + (CELL - GAP - wide) / 2, bottom + LINE
             axes = figure.add_axes((x / width, y / height, wide / width, high / height))
             axes.imshow(pictures[name], aspect="auto")
             axes.set_axis_off()
