@@ -729,7 +729,7 @@ def test_figures_are_drawn_and_checked(shell):
     folder.joinpath("right.py").write_text(FIGURE.replace("END", "2"))
     folder.joinpath("wrong.py").write_text(FIGURE.replace("END", "3"))
     assert shell("figures", "figures", "--only", "right", "--formats", "png", "--out", "out", "--check") == 0
-    assert {path.name for path in shell.path.joinpath("out").glob("*.p*")} == {"right.png"}
+    assert {path.name for path in shell.path.joinpath("out").glob("*.p*")} == {"contact_sheet.png", "right.png"}
     assert "✓ it rises" in shell.out
     assert shell("figures", "figures", "--formats", "png", "--check") == 1
     assert "✗ it ends at 3" in shell.out
