@@ -165,6 +165,18 @@ def test_the_minimizer_is_that_of_attainment(pair, noisy, which, strengths):
     assert [found[0]["x"], found[0]["y"]] == pytest.approx([float(attained.minimizer[n]) for n in ("w", "b")], abs=2e-5)
 
 
+def test_a_squared_error_that_falls_for_ever_is_no_minimum_and_a_far_minimum_is_found():
+    separated = ls.neuron([-1.0, 1.0], [0.0, 1.0], loss="half_squared_error")
+    script = "const m = model.minimizer(given.l); return [m.running, m.value];"
+    running, _ = in_node(ls.explore(separated), script, l=[0, 0])
+    assert running
+    running, value = in_node(ls.explore(separated), script, l=[0.01, 0])
+    axis = np.linspace(-10, 10, 401).astype(np.float32)
+    grid = separated.with_penalty(ls.l2(0.01))
+    least = ls.evaluate(grid, ls.axes_plane(grid.params, "w", "b"), {"w": axis, "b": axis}).objective.min()
+    assert not running and float(least) - 1e-4 < value <= float(least) + 1e-7
+
+
 def test_whether_there_is_a_minimum_is_said_as_attainment_says_it():
     """Of small random data sets, with equal inputs and labels between 0 and 1 among them."""
     rng = np.random.default_rng(2)

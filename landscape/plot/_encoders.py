@@ -124,6 +124,7 @@ def _video(
     """Frames at a constant rate, the first and the last repeated for as long as they are shown."""
     rate = 1000.0 * max(1, len(milliseconds) - 2) / max(1, sum(milliseconds[1:-1]) or sum(milliseconds))
     process: subprocess.Popen[bytes] | None = None
+    ended = False  # before it had all frames
     try:
         for frame in _repeated(frames, milliseconds, rate):
             if process is None:
@@ -134,11 +135,11 @@ def _video(
                 process = subprocess.Popen(full, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
             assert process.stdin is not None
             process.stdin.write(frame.tobytes())
-    except BrokenPipeError:  # it says why
-        pass
+    except BrokenPipeError:
+        ended = True  # it says why
     finally:
         said = process.communicate()[1] if process else b""
-    if process is None or process.returncode:
+    if process is None or process.returncode or ended:
         raise RuntimeError(f"ffmpeg could not write the animation: {said.decode(errors='replace').strip()}")
 
 

@@ -22,7 +22,7 @@ const ACTIVATIONS = {
 
 /** Of a loss: value, first and second derivative in z, for a label y. */
 const LOSSES = {
-  cross_entropy: () => (z, y) => [Math.max(z, 0) - y * z + Math.log1p(Math.exp(-Math.abs(z))), (1 - y) * sigmoid(z) - y * sigmoid(-z), sigmoid(z) * sigmoid(-z)],
+  cross_entropy: () => (z, y) => [softplus(z) - y * z, (1 - y) * sigmoid(z) - y * sigmoid(-z), sigmoid(z) * sigmoid(-z)],
   half_squared_error: (f) => (z, y) => {
     const [value, first, second] = f(z);
     const off = value - y;
@@ -75,7 +75,7 @@ class Neuron {
       for (let r = 0, k = 0; r < height; r++) {
         for (let c = 0; c < width; c++, k++) {
           const z = ws[c] * x + bs[r];
-          risk[k] += scale * weight * (this.entropy ? Math.max(z, 0) - y * z + Math.log1p(Math.exp(-Math.abs(z))) : this.loss(z, y)[0]);
+          risk[k] += scale * weight * (this.entropy ? softplus(z) - y * z : this.loss(z, y)[0]);
         }
       }
     }
