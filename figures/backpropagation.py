@@ -38,6 +38,7 @@ X, Y = np.array([[1.0, -0.5]]), np.array([[1.0, -1.0]])
 STEPS = np.linspace(-2.5, 2.5, 501)  # of the weight, from where it is
 
 WIDTH, HIDDEN, CLASSES, EXAMPLES, DRAWS = 64, 11, 10, 100, 10
+QUICK = {"DRAWS": 2}
 INITIALIZERS = {"sigmoid": "glorot", "tanh": "glorot", "relu": "he"}
 
 

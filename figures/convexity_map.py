@@ -40,7 +40,12 @@ from landscape.plot import style
 STRENGTHS = (0.0, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.025, 0.0275, 0.03, 0.0301, 0.035)
 SHOWN = {0.01: style.BLUE, 0.025: style.GREEN}
 AXIS, GRID = np.linspace(-6, 6, 121), np.linspace(-1, 1, 17)
-QUICK = {"AXIS": np.linspace(-6, 6, 61), "GRID": np.linspace(-1, 1, 9)}
+QUICK = {
+    "STRENGTHS": (0.0, 0.005, 0.01, 0.02, 0.025, 0.03),
+    "AXIS": np.linspace(-6, 6, 41),
+    "GRID": np.linspace(-1, 1, 9),
+    "NETWORKS": {"one": (16, 4, 10), "three": (16, 4, 4, 4, 10)},
+}
 NETWORKS = {"one": (16, 8, 10), "three": (16, 8, 8, 8, 10)}
 LOOKS = {"one": style.BLUE, "three": style.VERMILLION}
 RATIO = LogNorm(1e-3, 1, clip=True)

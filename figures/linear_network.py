@@ -42,6 +42,7 @@ STARTS = {
 }
 NEXT, ON = 7, 8  # the start next to the line w₁ = −w₂ and the one on it
 TIMES = np.r_[0, np.geomspace(1e-3, 60, 400)]
+QUICK = {"SWEPT": SWEPT[1::2], "TIMES": np.r_[0, np.geomspace(1e-3, 60, 100)]}
 EDGES = np.linspace(-2.5, 2.5, 201)
 VALLEY = np.linspace(-1.2, 1.2, 121)
 SQUARE = style.kind_style("saddle")

@@ -31,7 +31,7 @@ import landscape as ls
 from landscape.plot import style
 
 WIDTHS, STARTS, EPOCHS = (4, 8, 16, 32, 64), 200, 20
-QUICK = {"WIDTHS": (8, 32), "STARTS": 10}
+QUICK = {"WIDTHS": (8, 32), "STARTS": 10, "EPOCHS": 5}
 COLORS = dict(zip(WIDTHS, style.SEQUENTIAL(np.linspace(0.78, 0.05, len(WIDTHS))), strict=True))
 EDGES = np.geomspace(0.1, 0.75, 61)
 

@@ -41,7 +41,11 @@ COLORS = {"l1": style.BLUE, "l2": style.ORANGE}
 STRENGTHS = np.geomspace(2e-4, 1, 51)
 KEPT = {"cancer": (1, 2, 3, 4, 5, 6, 8, 12, 20, 30), "diabetes": (1, 2, 3, 4, 5, 6, 8, 10)}
 BLOCKS, DIVISIONS = {"cancer": 10, "diabetes": 5}, {"cancer": 1, "diabetes": 4}
-QUICK = {"STRENGTHS": np.geomspace(2e-4, 1, 21), "DIVISIONS": {"cancer": 1, "diabetes": 1}}
+QUICK = {
+    "STRENGTHS": np.geomspace(2e-4, 1, 21),
+    "BLOCKS": {"cancer": 3, "diabetes": 3},
+    "DIVISIONS": {"cancer": 1, "diabetes": 1},
+}
 SIZE = [f"{which} {what}" for which in ("mean", "worst") for what in ("radius", "perimeter", "area")]
 METHODS = ("l1", "l1, refitted", "l2, cut", "l2, cut and refitted")
 

@@ -29,6 +29,7 @@ from landscape.plot import style
 
 POINTS, DIMENSIONS, WALKS, COMPONENTS = 500, 10_000, 3, 10
 SHORT, FEWER, EACH = 100, (3, 10, 30, 100, 1000, 10_000), 10
+QUICK = {"DIMENSIONS": 1000, "FEWER": (3, 30, 300, 3000), "EACH": 3}
 COLORS = (style.BLUE, style.VERMILLION, style.GREEN)
 
 

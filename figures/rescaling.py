@@ -34,7 +34,7 @@ from landscape.plot import style
 
 SCALES = np.geomspace(0.01, 100, 9)
 STEPS, RADIUS, ADAPTIVE_RADIUS, PROBES = 200, 0.05, 0.5, 32
-QUICK = {"PROBES": 4}
+QUICK = {"STEPS": 100, "PROBES": 4}
 DISTANCES, SHARES = np.linspace(-0.3, 0.3, 61), np.linspace(-0.5, 0.5, 61)
 NETWORK = ls.mlp((64, 16, 10), activation="relu", output="softmax", loss="cross_entropy")
 

@@ -38,6 +38,9 @@ from landscape.plot import style
 
 AT = [0, 1, 2, 3, 4, 6, 8, 12, 16, 20, 28, 40]  # of the recorded steps, every 50th
 MARGIN, SIZES = 2e-3, (1, 4, 16)
+RUNS, STARTS, REPEATS = 6, 100, 20
+LEAVING, SETTLING = 5000, 6000  # steps of SGD, and of Adam after it
+QUICK = {"RUNS": 3, "STARTS": 30, "SIZES": (1, 16), "REPEATS": 2, "LEAVING": 200, "SETTLING": 200}
 SQUARE = style.kind_style("saddle")
 ADAM, SETTLE, SGD = optax.adam(0.02), optax.adam(0.01), optax.sgd(0.25)
 
@@ -51,7 +54,7 @@ def _path():
     small = images.reshape(-1, 4, 2, 4, 2).mean((2, 4)).reshape(-1, 16)
     network = ls.mlp((16, 6, 10), output="softmax", loss="cross_entropy")
     objective = network.objective(small - small.mean(axis=0), labels)
-    run = ls.descend(objective, optax.sgd(0.5), _starts(network, 6), steps=2000, record_every=50)
+    run = ls.descend(objective, optax.sgd(0.5), _starts(network, RUNS), steps=2000, record_every=50)
     some = ls.Trajectory(jax.tree.map(lambda leaf: leaf[:, AT], run.params), run.data.isel(step=AT))
     return ls.saddle_index(objective, some)
 
@@ -65,7 +68,7 @@ def _minima():
     x = np.linspace(-1, 1, 40, dtype=np.float32)
     network = ls.mlp((1, 3, 1))
     objective = network.objective(x, np.sin(2 * np.pi * x), penalty=ls.l2(1e-3))
-    run = ls.descend(objective, ADAM, _starts(network, 100), steps=2000, record_every=2000)
+    run = ls.descend(objective, ADAM, _starts(network, STARTS), steps=2000, record_every=2000)
     polished = ls.descend(objective, optax.lbfgs(), _last(run), steps=200, record_every=200)
     ends, converged = _last(polished), polished.data.gradient_norm.values[:, -1] < 1e-5
     symmetry = ls.symmetry(network.apply, objective.params, x)
@@ -77,8 +80,8 @@ def _minima():
     groups = [np.flatnonzero(found.group == group) for group in range(int(found.group.max()) + 1)]
     firsts = sorted((int(group[0]) for group in groups), key=lambda i: float(found.objective[i]))
     chosen = jax.tree.map(lambda leaf: leaf[firsts[1:]], ends)  # the best is left out
-    how = {"key": jax.random.key(1), "steps": 5000, "settle_steps": 6000, "settle": SETTLE, "margin": MARGIN}
-    left = [ls.escapes(objective, chosen, SGD, batch_size=size, repeats=20, **how) for size in SIZES]
+    how = {"key": jax.random.key(1), "steps": LEAVING, "settle_steps": SETTLING, "settle": SETTLE, "margin": MARGIN}
+    left = [ls.escapes(objective, chosen, SGD, batch_size=size, repeats=REPEATS, **how) for size in SIZES]
     return {"ends": found, "left": xr.concat(left, xr.Variable("batch_size", list(SIZES)), combine_attrs="drop")}
 
 

@@ -37,15 +37,17 @@ import landscape as ls
 from landscape.plot import style
 
 WIDTHS, SHOWN, RANKS = (8, 12, 20), 12, 30
+EXAMPLES = 1200
 STRENGTH = 0.25
 WIDE, NARROW = 0.008, 0.004  # of the Gaussians
 PROBES = {"num_matvecs": 60, "num_probes": 20}
+QUICK = {"WIDTHS": (8, 12), "EXAMPLES": 100, "PROBES": {"num_matvecs": 20, "num_probes": 2}}
 LOOKS = {8: (style.SKY, "^"), 12: (style.BLUE, "o"), 20: (style.GREEN, "s")}
 LAYERS = {"layer1": style.BLUE, "layer2": style.ORANGE}
 
 
 def compute():
-    images, labels = digits()["train"]
+    images, labels = digits(EXAMPLES)["train"]
     found = {h: _trained(h, images, labels) for h in WIDTHS}
     objective, params = found[SHOWN]
     dense = {h: _eigenvalues(*pair) for h, pair in found.items()}

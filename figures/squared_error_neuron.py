@@ -46,6 +46,11 @@ def spread(count, limit):
 SCAN = spread(2001, 30.0)
 EDGES = spread(201, 10.0)
 STARTS = {1: spread(101, 8.0), 2: np.stack(np.meshgrid(spread(21, 8.0), spread(21, 8.0)), axis=-1).reshape(-1, 2)}
+QUICK = {
+    "SCAN": spread(301, 30.0),
+    "EDGES": spread(81, 10.0),
+    "STARTS": {1: spread(25, 8.0), 2: np.stack(np.meshgrid(spread(9, 8.0), spread(9, 8.0)), axis=-1).reshape(-1, 2)},
+}
 
 
 def neuron(data, loss):

@@ -162,10 +162,11 @@ def _figures(commands: Any) -> None:
     new.add_argument("name", nargs="?", metavar="NAME", help="after `new` only, see below")
     new.add_argument("--only", action="append", metavar="NAME", help="draw this one alone; repeat it for several")
     new.add_argument("--out", metavar="OUT", help="folder for the pictures; default: DIR/out")
-    new.add_argument("--formats", default="png,pdf", metavar="LIST", help="of png, pdf, svg; default: png,pdf")
+    new.add_argument("--formats", metavar="LIST", help="of png, pdf, svg; default: png,pdf, of drafts png")
     new.add_argument("--check", action="store_true", help="exit with status 1 if a claim is false")
     new.add_argument("--fresh", action="store_true", help="compute again, whatever is cached")
     new.add_argument("--quick", action="store_true", help="drafts into OUT/quick, by their QUICK, claims unchecked")
+    new.add_argument("--jobs", type=int, metavar="N", help="processes that draw at once; default: by cores and memory")
     new.add_argument("--gallery", action="store_true", help="then write DIR/README.md, with thumbnails, from captions")
 
 

@@ -15,19 +15,36 @@ computing again), the helpers, the inputs, this package without what only draws,
 whether x64 is on. Files that are not named in `INPUTS` are not seen to change: name them, or pass `fresh=True`.
 """
 
+import contextlib
 import textwrap
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import jax
+import matplotlib.pyplot as plt
+
 from landscape._figure_cache import fetch, replacing
-from landscape.figure_set import _gallery, _kept, _program, _sheet
+from landscape.figure_set import _gallery, _jobs, _kept, _program, _sheet
 from landscape.figure_set._kept import Kept, tick
 from landscape.figure_set._new import new_figure
 
 __all__ = ["draw_figures", "find_figures", "new_figure"]
+
+
+DPI, DRAFT_DPI = 300, 150
+
+
+@dataclass(frozen=True)
+class _Task:
+    path: Path
+    out: Path
+    formats: tuple[str, ...]
+    fresh: bool
+    quick: bool
+    x64: bool
 
 
 @dataclass(frozen=True)
@@ -35,6 +52,13 @@ class _Drawn:
     claims: dict[str, bool]
     seconds: float
     cached: bool
+    words: tuple[str, ...]  # of the cache
+
+
+@dataclass(frozen=True)
+class _Failed:
+    explanation: str
+    words: tuple[str, ...] = ()
 
 
 def draw_figures(
@@ -42,31 +66,35 @@ def draw_figures(
     *,
     only: str | Iterable[str] | None = None,
     out: str | Path | None = None,
-    formats: str | Iterable[str] = ("png", "pdf"),
+    formats: str | Iterable[str] | None = None,
     check: bool = False,
     fresh: bool = False,
     quick: bool = False,
     gallery: bool = False,
+    jobs: int = 1,
     write: Callable[[str], object] = print,
 ) -> int:
     """Draw the figures of `folder` into `out` (default `folder/out`), and return the exit status.
 
-    `only` picks figures by name; `formats` are any of png (300 dpi), pdf and svg (a string is split at commas);
-    `fresh=True` computes again whatever the cache holds. `write` receives each line: a figure with its seconds, then
-    ✓ or ✗ before each of its claims. Redrawn from equal data, files are equal to the byte. `out` also gets
-    `captions.md` and `contact_sheet.png`, of all figures as last drawn; `gallery=True` writes `folder/README.md`, with
-    `folder/thumbnails`, of them. `quick=True` draws drafts into `out/quick`: the constants in a figure's QUICK take
-    the place of its own, and claims are not checked.
+    `only` picks figures by name; `formats` are any of png, pdf and svg (a string is split at commas), by default png
+    (300 dpi) and pdf; `fresh=True` computes again whatever the cache holds. `write` receives each line: a figure with
+    its seconds, then ✓ or ✗ before each of its claims. Redrawn from equal data, files are equal to the byte. `out` also
+    gets `captions.md` and `contact_sheet.png`, of all figures as last drawn; `gallery=True` writes `folder/README.md`,
+    with `folder/thumbnails`, of them. `quick=True` draws drafts into `out/quick`: the constants in a figure's QUICK
+    take the place of its own, XLA optimizes little, `formats` is by default png alone, of 150 dpi, and claims are not
+    checked. `jobs` processes draw at once, each with its own memory; lines and files are the same for any number.
 
     A figure that fails does not stop the others: its error is written at the end.
 
     Returns: 1 if a figure failed, or if `check` is true and a claim is false; else 0.
     Raises: ValueError if the folder is missing or holds no figure, if a name in `only` or a format is unknown, if
-        `quick` comes with `check` or `gallery`, or if `folder/README.md` is somebody's own.
+        `quick` comes with `check` or `gallery`, if `jobs` is not positive, or if `folder/README.md` is somebody's own.
     """
     figures = find_figures(folder)
     chosen = _select(figures, only)
-    formats = _known_formats(formats)
+    formats = _known_formats((("png",) if quick else ("png", "pdf")) if formats is None else formats)
+    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
+        raise ValueError(f"`jobs` must be a whole number of processes, 1 or more, got {jobs!r}.")
     out = Path(folder, "out") if out is None else Path(out)
     if out.exists() and not out.is_dir():
         raise ValueError(f"`out` must be a folder to draw into, got the file {str(out)!r}.")
@@ -76,7 +104,9 @@ def draw_figures(
         _gallery.refuse_own(Path(folder))
     out = out / "quick" if quick else out
 
-    errors, broken = _draw_all(chosen, out, formats, fresh, quick, write)
+    x64 = _program.x64()
+    tasks = {name: _Task(path, out.absolute(), formats, fresh, quick, x64) for name, path in chosen.items()}
+    failed, broken = _draw_all(tasks, quick, jobs, write)
     kept = _kept.read_all(out, figures)
     _kept.write_captions(out, kept)
     _sheet.write_sheet(out, kept)
@@ -84,9 +114,9 @@ def draw_figures(
         write(_gallery.write_gallery(Path(folder), figures, kept))
     for sentence in broken:
         write(f"false: {sentence}")
-    for name, error in errors.items():
-        write(f"failed: {name}: {_explain(error, Path(folder))}")
-    return int(bool(errors) or (check and bool(broken)))
+    for name, explanation in failed.items():
+        write(f"failed: {name}: {explanation}")
+    return int(bool(failed) or (check and bool(broken)))
 
 
 def find_figures(folder: str | Path) -> dict[str, Path]:
@@ -138,22 +168,19 @@ def _known_formats(formats: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def _draw_all(
-    chosen: dict[str, Path],
-    out: Path,
-    formats: tuple[str, ...],
-    fresh: bool,
-    quick: bool,
-    write: Callable[[str], object],
-) -> tuple[dict[str, Exception], list[str]]:
-    """Draw each figure; return the errors by figure and the sentences that are false."""
-    width = max(map(len, chosen), default=0)
-    errors, broken = {}, []
-    with _program.agg_backend():
-        for name, path in chosen.items():
-            try:
-                drawn = _draw_one(path, out, formats, fresh, quick, write)
-            except Exception as error:  # a figure is anybody's program: it may raise anything
-                errors[name] = error
+    tasks: dict[str, _Task], quick: bool, jobs: int, write: Callable[[str], object]
+) -> tuple[dict[str, str], list[str]]:
+    """Draw each figure; return what went wrong by figure, and the sentences that are false."""
+    width = max(map(len, tasks), default=0)
+    failed, broken = {}, []
+    with contextlib.closing(_drawn_by(list(tasks.values()), quick, min(jobs, len(tasks)))) as results:
+        for name, drawn in zip(tasks, results, strict=True):
+            if isinstance(drawn, _jobs.Ended):
+                drawn = _Failed(str(drawn))
+            for line in drawn.words:
+                write(line)
+            if isinstance(drawn, _Failed):
+                failed[name] = drawn.explanation
                 write(f"{name:<{width}}  failed")
                 continue
             how = ("cached" if drawn.cached else "computed") + (", a draft: no claim is checked" if quick else "")
@@ -161,25 +188,47 @@ def _draw_all(
             for sentence, holds in drawn.claims.items():
                 write(f"  {tick(holds)} {sentence}")
             broken += [f"{name}: {sentence}" for sentence, holds in drawn.claims.items() if not holds]
-    return errors, broken
+    return failed, broken
 
 
-def _draw_one(
-    path: Path, out: Path, formats: tuple[str, ...], fresh: bool, quick: bool, write: Callable[[str], object]
-) -> _Drawn:
-    start = time.perf_counter()
-    cache = out / ".cache" / path.stem
+def _drawn_by(tasks: list[_Task], quick: bool, jobs: int) -> Generator[_Drawn | _Failed | _jobs.Ended]:
+    if jobs > 1:
+        yield from _jobs.in_order(_draw_elsewhere, tasks, jobs)
+        return
+    with _program.agg_backend(), _program.compiled_soon(quick):
+        yield from map(_draw_one, tasks)
+
+
+def _draw_elsewhere(task: _Task) -> _Drawn | _Failed:
+    """Draw in a process of one's own, which is set as the caller's is and stays so for the next figure."""
+    jax.config.update("jax_enable_x64", task.x64)
+    jax.config.update("jax_disable_most_optimizations", task.quick)
+    plt.switch_backend("agg")
+    return _draw_one(task)
+
+
+def _draw_one(task: _Task) -> _Drawn | _Failed:
+    words: list[str] = []
+    try:
+        return _try_to_draw(task, words)
+    except Exception as error:  # a figure is anybody's program: it may raise anything
+        return _Failed(_explain(error, task.path.parent), tuple(words))
+
+
+def _try_to_draw(task: _Task, words: list[str]) -> _Drawn:
+    path, start = task.path, time.perf_counter()
+    cache = task.out / ".cache" / path.stem
     with _program.alone(path):
-        program = _program.load(path, quick)
-        data, cached = fetch(cache / f"{program.key}.npz", program.compute, fresh, write)
-        claims = {} if quick else _program.checked_claims(program.claims(data))
-        files, picture = _program.render(program, data, formats)
+        program = _program.load(path, task.quick)
+        data, cached = fetch(cache / f"{program.key}.npz", program.compute, task.fresh, words.append)
+        claims = {} if task.quick else _program.checked_claims(program.claims(data))
+        files, picture = _program.render(program, data, task.formats, DRAFT_DPI if task.quick else DPI)
     for name, content in files.items():
-        with replacing(out / f"{path.stem}.{name}") as file:
+        with replacing(task.out / f"{path.stem}.{name}") as file:
             file.write(content)
-    shown = next((name for name in formats if name != "pdf"), None)  # Markdown shows no PDF
-    _kept.keep(cache, Kept(program.caption, claims, quick, shown, picture))
-    return _Drawn(claims, time.perf_counter() - start, cached)
+    shown = next((name for name in task.formats if name != "pdf"), None)  # Markdown shows no PDF
+    _kept.keep(cache, Kept(program.caption, claims, task.quick, shown, picture))
+    return _Drawn(claims, time.perf_counter() - start, cached, tuple(words))
 
 
 def _explain(error: Exception, folder: Path) -> str:

@@ -45,7 +45,7 @@ def alone(path: Path) -> Iterator[None]:
     """While a figure runs: it can import its folder's helpers, and leaves nothing that would change the next figure."""
     folder, names = str(path.parent), [f"_figure_{path.stem}", *(helper.stem for helper in _helpers(path))]
     others = {name: sys.modules.pop(name) for name in names if name in sys.modules}
-    bytecode, x64, pictures = sys.dont_write_bytecode, _x64(), plt.get_fignums()
+    bytecode, wide, pictures = sys.dont_write_bytecode, x64(), plt.get_fignums()
     sys.path.insert(0, folder)
     sys.dont_write_bytecode = True  # bytecode is matched by whole seconds: an edit within one would not be seen
     importlib.invalidate_caches()
@@ -54,8 +54,8 @@ def alone(path: Path) -> Iterator[None]:
     finally:
         sys.path.remove(folder)
         sys.dont_write_bytecode = bytecode
-        if _x64() != x64:  # the figure's doing; a caller's `with jax.enable_x64(...)` must not become the setting
-            jax.config.update("jax_enable_x64", x64)
+        if x64() != wide:  # the figure's doing; a caller's `with jax.enable_x64(...)` must not become the setting
+            jax.config.update("jax_enable_x64", wide)
         for number in set(plt.get_fignums()).difference(pictures):
             plt.close(number)
         for name in names:
@@ -63,7 +63,26 @@ def alone(path: Path) -> Iterator[None]:
         sys.modules.update(others)
 
 
-def _x64() -> bool:
+@contextmanager
+def compiled_soon(quick: bool) -> Iterator[None]:
+    """If `quick`, XLA optimizes little: most of a draft's time is compiling. Results differ by rounding.
+
+    Nothing that is compiled in this way is left to others, nor is what was compiled before used.
+    """
+    if not quick:
+        yield
+        return
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.clear_caches()
+    jax.config.update("jax_disable_most_optimizations", True)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", before)
+        jax.clear_caches()
+
+
+def x64() -> bool:
     return jax.config.jax_enable_x64  # type: ignore[attr-defined]
 
 
@@ -181,7 +200,7 @@ def checked_claims(claims: Mapping[str, bool]) -> dict[str, bool]:
     return {sentence: bool(holds) for sentence, holds in claims.items()}
 
 
-def render(program: Program, data: Data, formats: Iterable[str]) -> tuple[dict[str, bytes], bytes]:
+def render(program: Program, data: Data, formats: Iterable[str], dpi: int) -> tuple[dict[str, bytes], bytes]:
     """Format -> the bytes of the file, and those of a PNG to make small ones from, which may be one of them.
 
     Nothing is written, so that a figure comes in all its formats or in none.
@@ -193,6 +212,6 @@ def render(program: Program, data: Data, formats: Iterable[str]) -> tuple[dict[s
             raise TypeError(f"draw(data) must return a matplotlib Figure, got {kinds([figure])}.")
         for name in dict.fromkeys((*formats, "png")):
             buffer = io.BytesIO()
-            figure.savefig(buffer, format=name, dpi=300, metadata=METADATA[name])
+            figure.savefig(buffer, format=name, dpi=dpi, metadata=METADATA[name])
             files[name] = buffer.getvalue()
     return {name: files[name] for name in formats}, files["png"]

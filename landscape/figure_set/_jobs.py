@@ -1,0 +1,153 @@
+"""Figures drawn by several processes at once: what takes their time, tracing and compiling, uses one core.
+
+A process is started by `subprocess`, not `multiprocessing`: then it runs nothing of the caller's, whose script need not
+be guarded, and a Ctrl-C reaches the parent alone, which ends the others. Tasks and results go as pickles.
+"""
+
+import contextlib
+import io
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+from landscape._backend import usable_cores
+
+MEMORY = 4 * 2**30  # bytes for a process, that of compiled programs above all
+PATIENCE = 5.0  # seconds between asking a process to end and ending it
+
+
+@dataclass
+class Said:
+    """What a task printed and warned of, to be said by the parent in its turn."""
+
+    out: str = ""
+    error: str = ""
+    warned: list[tuple[str, str, int]] = field(default_factory=list)  # text, file, line
+
+    def again(self) -> None:
+        sys.stdout.write(self.out)
+        sys.stderr.write(self.error)
+        for text, file, line in self.warned:
+            warnings.warn_explicit(text, UserWarning, file, line)
+
+
+class Ended(Exception):
+    """The process ended before its task did."""
+
+    def __init__(self, status: int) -> None:
+        how = f"by signal {-status}" if status < 0 else f"with status {status}"
+        super().__init__(
+            f"its process ended {how}, perhaps for want of memory: draw it alone, with `only` and `jobs=1` "
+            "(--only NAME --jobs 1)."
+        )
+
+
+def suitable() -> int:
+    """As many jobs as there are cores and memory for; accelerators are not shared."""
+    import jax
+
+    if jax.default_backend() != "cpu":
+        return 1
+    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
+        return 1
+    return max(1, min(usable_cores(), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // MEMORY))
+
+
+def in_order(function: Callable[[Any], Any], tasks: Iterable[Any], jobs: int) -> Iterator[Any]:
+    """What function(task) returns for each task, in their order, worked out by so many processes; or `Ended`.
+
+    `function` is one of a module, and does not raise.
+    """
+    processes = _Processes(function)
+    threads = ThreadPoolExecutor(jobs)
+    try:
+        for result, said in threads.map(processes, list(tasks)):
+            said.again()
+            yield result
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+        processes.end()
+        threads.shutdown()
+
+
+class _Processes:
+    """One process for each thread that calls, started by its first call and after one that has ended."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self._function, self._own, self._ending = function, threading.local(), False
+        self._all: list[subprocess.Popen[bytes]] = []
+        self._lock = threading.Lock()
+
+    def __call__(self, task: Any) -> tuple[Any, Said]:
+        process = getattr(self._own, "process", None) or self._start()
+        try:
+            _send(process.stdin, (self._function, task))
+            return pickle.load(process.stdout)
+        except (OSError, EOFError, pickle.UnpicklingError):
+            self._own.process = None
+            return Ended(process.wait()), Said()
+
+    def _start(self) -> Any:
+        # What Python looks for modules in is set, so that a landscape that is not installed is found all the same.
+        path = os.pathsep.join(part or os.getcwd() for part in sys.path)
+        command = [sys.executable, "-c", "from landscape.figure_set._jobs import serve; serve()"]
+        with self._lock:
+            if self._ending:
+                raise RuntimeError("no process is started any more")
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=os.environ | {"PYTHONPATH": path},
+                start_new_session=True,  # a terminal's Ctrl-C goes to the parent's
+            )
+            self._all.append(process)
+        self._own.process = process
+        return process
+
+    def end(self) -> None:
+        with self._lock:
+            self._ending = True
+        for process in self._all:
+            process.terminate()
+        for process in self._all:
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def serve() -> None:
+    """Work for a parent, in a process of one's own, until it closes the pipe."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # an exception, so that nothing is left half-written
+    results = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints past Python is no result
+    with contextlib.suppress(EOFError, SystemExit):
+        while True:
+            _send(results, _done(*pickle.load(sys.stdin.buffer)))
+    os._exit(0)  # to look for garbage takes longer than many a figure
+
+
+def _done(function: Callable[[Any], Any], task: Any) -> tuple[Any, Said]:
+    with (
+        contextlib.redirect_stdout(io.StringIO()) as out,
+        contextlib.redirect_stderr(io.StringIO()) as error,  # no terminal: progress bars are silent
+        warnings.catch_warnings(record=True) as warned,
+    ):
+        result = function(task)
+    return result, Said(
+        out.getvalue(), error.getvalue(), [(str(one.message), one.filename, one.lineno) for one in warned]
+    )
+
+
+def _send(pipe: BinaryIO | Any, what: Any) -> None:
+    pickle.dump(what, pipe)
+    pipe.flush()
