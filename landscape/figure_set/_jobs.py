@@ -76,6 +76,7 @@ def in_order(function: Callable[[Any], Any], tasks: Iterable[Any], jobs: int) ->
         threads.shutdown(wait=False, cancel_futures=True)
         processes.end()
         threads.shutdown()
+        processes.close()
 
 
 class _Processes:
@@ -123,6 +124,14 @@ class _Processes:
                 process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+    def close(self) -> None:
+        """Wait for what has been killed, and close the pipes, which nobody reads any more."""
+        for process in self._all:
+            process.wait()
+            for pipe in filter(None, (process.stdin, process.stdout)):
+                with contextlib.suppress(OSError):  # what could not be sent before is tried once more
+                    pipe.close()
 
 
 def serve() -> None:

@@ -1,0 +1,126 @@
+"""Figures drawn by several processes at once, and drafts, which are compiled and drawn sooner."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import matplotlib.pyplot as plt
+import pytest
+from test_figure_set import FIGURE, Folder
+
+from landscape.figure_set import _jobs, draw_figures
+
+NOISY = "def compute():\n    print('worked out')\n    import warnings; warnings.warn('all is flat')\n"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Four figures: the first takes longest, the second fails."""
+    folder = Folder(tmp_path / "figures")
+    folder.write("a_slow.py", FIGURE.replace("def compute():\n", "def compute():\n    import time; time.sleep(1)\n"))
+    folder.write("b_broken.py", FIGURE.replace("w**2", "w**2 / undefined"))
+    folder.write("c_false.py", FIGURE.replace("> 0.5", "> 5"))
+    folder.write("d_last.py", FIGURE)
+    return folder
+
+
+def untimed(lines: list[str]) -> list[str]:
+    return [line if " s  " not in line else line.split()[0] + line.split(" s  ")[1] for line in lines]
+
+
+def pictures(folder: Folder) -> dict[str, bytes]:
+    files = (path for path in (folder.path / "out").iterdir() if path.is_file())
+    return {path.name: path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_any_number_of_processes_gives_the_same_lines_in_order_and_the_same_bytes(folder, quick):
+    options = {"formats": "png,pdf", "fresh": True, "quick": quick}
+    alone = untimed(folder.draw(**options)), folder.status, pictures(folder)
+    assert (untimed(folder.draw(**options, jobs=3)), folder.status, pictures(folder)) == alone
+    assert folder.status == 1 and any(line.startswith("failed: b_broken: \n") for line in folder.lines)
+    assert folder.computed == 2 * 4
+
+
+def test_what_a_figure_says_is_said_in_its_turn_by_the_parent(folder, capsys):
+    folder.write("a_slow.py", FIGURE.replace("def compute():\n", NOISY))
+    with pytest.warns(UserWarning, match="all is flat"):
+        folder.draw(only=["a_slow", "d_last"], jobs=2)
+    assert capsys.readouterr().out == "worked out\n" and folder.status == 0
+
+
+def test_a_process_that_is_killed_fails_its_own_figure_only(folder):
+    folder.edit("b_broken.py", "w**2 / undefined", "__import__('os').kill(__import__('os').getpid(), 9)")
+    folder.draw(jobs=2, only=["a_slow", "b_broken", "d_last"])
+    assert folder.status == 1 and set(pictures(folder)) >= {"a_slow.png", "d_last.png"}
+    assert "failed: b_broken: its process ended by signal 9, perhaps for want of memory: draw it" in folder.lines[-1]
+
+
+@pytest.mark.parametrize("jobs", [0, -1, True, 1.5, "2"])
+def test_a_number_of_processes_that_is_none_is_refused(folder, jobs):
+    with pytest.raises(ValueError, match="`jobs` must be a whole number of processes, 1 or more, got"):
+        draw_figures(folder.path, jobs=jobs)
+    assert not (folder.path / "out").exists()
+
+
+def test_the_width_of_numbers_is_the_callers(folder):
+    widths = []
+    for x64 in (True, False):
+        with jax.enable_x64(x64):
+            folder.draw(only=["a_slow", "d_last"])
+            folder.draw(only=["a_slow", "d_last"], jobs=2)
+        widths.append(untimed(folder.lines)[0])
+    assert widths == ["a_slowcached"] * 2, "the key of a data set has the width in it"
+
+
+def test_there_are_as_many_jobs_as_cores_and_memory_allow(monkeypatch):
+    monkeypatch.setattr(_jobs, "usable_cores", lambda: 64)
+    sizes = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 10 * 2**30 // 4096}
+    monkeypatch.setattr(os, "sysconf", sizes.__getitem__)
+    assert _jobs.suitable() == 2
+    sizes["SC_PHYS_PAGES"] = 1
+    assert _jobs.suitable() == 1
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    sizes["SC_PHYS_PAGES"] = 2**40
+    assert _jobs.suitable() == 1
+
+
+def test_an_interrupt_ends_all_processes_and_keeps_what_was_drawn(folder):
+    """The processes' numbers are written by the figures themselves."""
+    for name in ("b_broken", "c_false"):
+        text = FIGURE.replace(
+            "def compute():\n",
+            "def compute():\n    import os, time\n"
+            f"    Path(__file__).with_name('{name}.pid').write_text(str(os.getpid()))\n    time.sleep(600)\n",
+        )
+        folder.write(f"{name}.py", text)
+    command = [sys.executable, "-m", "landscape", "figures", str(folder.path), "--jobs", "2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        files = [folder.path / "b_broken.pid", folder.path / "c_false.pid"]
+        until = time.monotonic() + 60
+        while not all(file.exists() and file.read_text() for file in files) and time.monotonic() < until:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        out, error = process.communicate(timeout=30)
+    assert process.returncode == 130 and out.startswith("a_slow")
+    assert error == "landscape: interrupted; the figures drawn before are kept\n"
+    for file in files:
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(file.read_text()), 0)
+    assert not list(folder.path.rglob("*.part"))
+
+
+def test_drafts_are_pngs_of_150_dots_per_inch_and_leave_xla_as_it_was(folder, capsys):
+    read = "import jax\nprint(jax.config.read('jax_disable_most_optimizations'))\n"
+    folder.edit("d_last.py", "SIZE = 5\n", "SIZE = 5\n" + read)
+    out = folder.path / "out"
+    draw_figures(folder.path, only="d_last", write=len)
+    draw_figures(folder.path, only="d_last", quick=True, write=len)
+    assert plt.imread(out / "d_last.png").shape[:2] == (300, 300) and (out / "d_last.pdf").exists()
+    assert plt.imread(out / "quick/d_last.png").shape[:2] == (150, 150)
+    assert not (out / "quick/d_last.pdf").exists()
+    assert capsys.readouterr().out == "False\nTrue\n"
+    assert not jax.config.read("jax_disable_most_optimizations")
