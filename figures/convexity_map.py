@@ -39,11 +39,14 @@ from landscape.plot import style
 
 STRENGTHS = (0.0, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.025, 0.0275, 0.03, 0.0301, 0.035)
 SHOWN = {0.01: style.BLUE, 0.025: style.GREEN}
+IMAGES, STEPS = 200, 800
 AXIS, GRID = np.linspace(-6, 6, 121), np.linspace(-1, 1, 17)
 QUICK = {
+    "IMAGES": 50,
+    "STEPS": 200,
     "STRENGTHS": (0.0, 0.005, 0.01, 0.02, 0.025, 0.03),
     "AXIS": np.linspace(-6, 6, 41),
-    "GRID": np.linspace(-1, 1, 9),
+    "GRID": np.linspace(-1, 1, 7),
     "NETWORKS": {"one": (16, 4, 10), "three": (16, 4, 4, 4, 10)},
 }
 NETWORKS = {"one": (16, 8, 10), "three": (16, 8, 8, 8, 10)}
@@ -90,12 +93,12 @@ def _neuron():
 
 
 def _network(sizes):
-    images, labels = (part[:200] for part in digits()["train"])
+    images, labels = (part[:IMAGES] for part in digits()["train"])
     small = images.reshape(-1, 4, 2, 4, 2).mean((2, 4)).reshape(-1, 16)
     network = ls.mlp(sizes, output="softmax", loss="cross_entropy")
     start = network.init(jax.random.key(0))
     objective = network.objective(small - small.mean(axis=0), labels, params=start, penalty=ls.l2(1e-4))
-    run = ls.descend(objective, optax.adam(0.02), start, steps=800, record_every=800)
+    run = ls.descend(objective, optax.adam(0.02), start, steps=STEPS, record_every=STEPS)
     end = jax.tree.map(lambda leaf: leaf[-1], run.params)
     plane = ls.Plane(end, ls.random_directions(jax.random.key(1), end, 2))
     return ls.evaluate(objective, plane, {"alpha": GRID, "beta": GRID}, quantities=("hessian_ratio", "plane_hessian"))

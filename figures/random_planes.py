@@ -37,8 +37,9 @@ from landscape.plot import style
 
 HIDDEN, STRENGTH = 3, 1e-3  # units that were trained; λ
 REACH, NARROW, CELLS = 1.5, 0.3, 41  # half the sides of the windows; the narrow one is that of the steepest direction
+IMAGES, DEFLATED = 300, 118  # as many as params
 LINES, DIRECTIONS, FILTERED = 40, 2000, 100
-QUICK = {"CELLS": 15, "DIRECTIONS": 200, "FILTERED": 10}
+QUICK = {"IMAGES": 100, "DEFLATED": 10, "CELLS": 15, "DIRECTIONS": 200, "FILTERED": 10}
 EXPECTED, SPREAD = 0.052, 0.024  # as the caption has them
 SQUARE = style.kind_style("saddle")
 PLANES = {"isotropic": "isotropic", "filter": "filter-normalized", "eigenvectors": "eigenvectors"}
@@ -55,7 +56,7 @@ def compute():
         planes = {name: ls.Plane(saddle, directions) for name, directions in _directions(objective, saddle).items()}
         data = {name: ls.evaluate(objective, plane, _axes(name)) for name, plane in planes.items()}
         for name, plane in planes.items():
-            found = ls.captured_curvature(objective, plane, key=jax.random.key(4), num_probes=2, deflate=len(flat))
+            found = ls.captured_curvature(objective, plane, key=jax.random.key(4), num_probes=2, deflate=DEFLATED)
             data[name] = data[name][["objective"]].assign(
                 share=found.share, trace=found.trace.value, principal=("direction", found.principal)
             )
@@ -80,7 +81,7 @@ def _axes(name):
 
 def _saddle():
     """A minimum of a network of three hidden units, with a fourth that does nothing: a critical point."""
-    images, labels = (part[:300] for part in digits()["train"])
+    images, labels = (part[:IMAGES] for part in digits()["train"])
     small = images.reshape(-1, 4, 2, 4, 2).mean((2, 4)).reshape(-1, 16).astype(float)
     data = small - small.mean(axis=0), labels
     network, larger = (ls.mlp((16, h, 10), output="softmax", loss="cross_entropy") for h in (HIDDEN, HIDDEN + 1))

@@ -34,7 +34,8 @@ from landscape.plot import style
 
 SCALES = np.geomspace(0.01, 100, 9)
 STEPS, RADIUS, ADAPTIVE_RADIUS, PROBES = 200, 0.05, 0.5, 32
-QUICK = {"STEPS": 100, "PROBES": 4}
+IMAGES = 300
+QUICK = {"STEPS": 100, "PROBES": 4, "IMAGES": 100}
 DISTANCES, SHARES = np.linspace(-0.3, 0.3, 61), np.linspace(-0.5, 0.5, 61)
 NETWORK = ls.mlp((64, 16, 10), activation="relu", output="softmax", loss="cross_entropy")
 
@@ -50,7 +51,7 @@ def rescaled(params, c):
 
 def compute():
     with jax.enable_x64(True):
-        images, labels = digits(300)["train"]
+        images, labels = digits(IMAGES)["train"]
         images = images.astype(np.float64)
         start = NETWORK.init(jax.random.key(0), "he")
         objective = NETWORK.objective(images, labels, params=start)

@@ -36,11 +36,21 @@ from _page import STAR, head, open_frame, settle
 import landscape as ls
 from landscape.plot import style
 
-AT = [0, 1, 2, 3, 4, 6, 8, 12, 16, 20, 28, 40]  # of the recorded steps, every 50th
+IMAGES, EVERY = 300, 50
+AT = [0, 1, 2, 3, 4, 6, 8, 12, 16, 20, 28, 40]  # of the recorded steps
 MARGIN, SIZES = 2e-3, (1, 4, 16)
 RUNS, STARTS, REPEATS = 6, 100, 20
 LEAVING, SETTLING = 5000, 6000  # steps of SGD, and of Adam after it
-QUICK = {"RUNS": 3, "STARTS": 30, "SIZES": (1, 16), "REPEATS": 2, "LEAVING": 200, "SETTLING": 200}
+QUICK = {
+    "IMAGES": 100,
+    "EVERY": 10,
+    "RUNS": 2,
+    "STARTS": 30,
+    "SIZES": (1, 16),
+    "REPEATS": 2,
+    "LEAVING": 200,
+    "SETTLING": 200,
+}
 SQUARE = style.kind_style("saddle")
 ADAM, SETTLE, SGD = optax.adam(0.02), optax.adam(0.01), optax.sgd(0.25)
 
@@ -50,11 +60,11 @@ def compute():
 
 
 def _path():
-    images, labels = (part[:300] for part in digits()["train"])
+    images, labels = (part[:IMAGES] for part in digits()["train"])
     small = images.reshape(-1, 4, 2, 4, 2).mean((2, 4)).reshape(-1, 16)
     network = ls.mlp((16, 6, 10), output="softmax", loss="cross_entropy")
     objective = network.objective(small - small.mean(axis=0), labels)
-    run = ls.descend(objective, optax.sgd(0.5), _starts(network, RUNS), steps=2000, record_every=50)
+    run = ls.descend(objective, optax.sgd(0.5), _starts(network, RUNS), steps=AT[-1] * EVERY, record_every=EVERY)
     some = ls.Trajectory(jax.tree.map(lambda leaf: leaf[:, AT], run.params), run.data.isel(step=AT))
     return ls.saddle_index(objective, some)
 

@@ -35,7 +35,7 @@ from landscape.plot import style
 
 WIDTHS, EPOCHS = (64, 32, 10), 20
 TOLERANCES = {"b": 1e-2, "c": 1e-3}
-QUICK = {"EPOCHS": 5, "TOLERANCES": {"b": 3e-2, "c": 1e-2}}
+QUICK = {"EPOCHS": 5, "TOLERANCES": {"b": 3e-2, "c": 1e-2}, "FINE": np.linspace(-1, 1, 61)}
 PIXELS, FINE, NEAR = np.linspace(-1, 1, 51), np.linspace(-1, 1, 201), np.linspace(-0.02, 0.02, 41)
 LEVELS = (0.07, 0.1, 0.2, 0.4, 0.7, 1, 1.5, 2, 2.5, 3)
 
