@@ -36,20 +36,19 @@ from _page import STAR, head, open_frame, settle
 import landscape as ls
 from landscape.plot import style
 
-IMAGES, EVERY = 300, 50
-AT = [0, 1, 2, 3, 4, 6, 8, 12, 16, 20, 28, 40]  # of the recorded steps
+IMAGES = 300
+AT = [0, 1, 2, 3, 4, 6, 8, 12, 16, 20, 28, 40]  # of the recorded steps, every 50th
 MARGIN, SIZES = 2e-3, (1, 4, 16)
 RUNS, STARTS, REPEATS = 6, 100, 20
 LEAVING, SETTLING = 5000, 6000  # steps of SGD, and of Adam after it
 QUICK = {
     "IMAGES": 100,
-    "EVERY": 10,
     "RUNS": 2,
     "STARTS": 30,
     "SIZES": (1, 16),
     "REPEATS": 2,
-    "LEAVING": 200,
-    "SETTLING": 200,
+    "LEAVING": 1500,
+    "SETTLING": 500,
 }
 SQUARE = style.kind_style("saddle")
 ADAM, SETTLE, SGD = optax.adam(0.02), optax.adam(0.01), optax.sgd(0.25)
@@ -64,7 +63,7 @@ def _path():
     small = images.reshape(-1, 4, 2, 4, 2).mean((2, 4)).reshape(-1, 16)
     network = ls.mlp((16, 6, 10), output="softmax", loss="cross_entropy")
     objective = network.objective(small - small.mean(axis=0), labels)
-    run = ls.descend(objective, optax.sgd(0.5), _starts(network, RUNS), steps=AT[-1] * EVERY, record_every=EVERY)
+    run = ls.descend(objective, optax.sgd(0.5), _starts(network, RUNS), steps=2000, record_every=50)
     some = ls.Trajectory(jax.tree.map(lambda leaf: leaf[:, AT], run.params), run.data.isel(step=AT))
     return ls.saddle_index(objective, some)
 
