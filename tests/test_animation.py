@@ -185,7 +185,7 @@ def test_a_strength_is_recombined_as_it_would_be_evaluated():
         np.testing.assert_allclose(ours.get_array(), theirs.get_array(), rtol=1e-12, atol=1e-12)
         assert (norms[0].linear_width, norms[0].vmax) == (theirs.norm.linear_width, theirs.norm.vmax)
         assert panels(figure)[0].get_xlim() == panels(still)[0].get_xlim()
-        assert panels(figure)[0].get_title() == f"λ = {value:g}"
+        assert panels(figure)[0].get_title() == f"$λ$ = {value:g}"
         assert [line.get_xydata().tolist() for line in panels(figure)[0].lines] == [
             line.get_xydata().tolist() for line in panels(still)[0].lines
         ], "the mark of the least value"

@@ -39,7 +39,7 @@ from landscape.plot._mesh import AWAITED, HATCH
 def test_dark_minimum_has_a_panel_a_penalty_with_titles_labels_and_one_bar():
     figure = ls.plot.dark_minimum(pair_surface(), walks())
     assert len(panels(figure)) == 4 and len(bars(figure)) == 1
-    assert [ax.get_title() for ax in panels(figure)] == ["λ = 0", "λ = 0.01", "λ = 0.1", "λ = 1"]
+    assert [ax.get_title() for ax in panels(figure)] == ["$λ$ = 0", "$λ$ = 0.01", "$λ$ = 0.1", "$λ$ = 1"]
     assert {ax.get_xlabel() for ax in panels(figure)} == {"$w$"}
     assert panels(figure)[0].get_ylabel() == "bias (°F)"
     assert bars(figure)[0].get_ylabel().replace("\n", " ") == "objective − its least value in the panel"
@@ -316,7 +316,7 @@ def test_penalties_of_one_strength_differ_in_dashes_and_labels():
     figure = ls.plot.contour(surface.isel(b=4))
     looks = [(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines]
     assert len(set(looks)) == 3 and looks[0][0] == looks[1][0] and looks[2][1] == "-"
-    assert {"λ = 0.1 (0.1·‖θ‖₁)", "λ = 0.1 (0.1·‖θ‖²)", "λ = 1"} <= legend_labels(figure)
+    assert {"$λ$ = 0.1 (0.1·‖θ‖₁)", "$λ$ = 0.1 (0.1·‖θ‖²)", "$λ$ = 1"} <= legend_labels(figure)
 
 
 def test_contour_of_one_coordinate_refuses_what_belongs_to_a_plane():
@@ -333,16 +333,16 @@ def test_contour_of_one_coordinate_is_a_curve_a_penalty():
     (ax,) = figure.axes
     assert [line.get_color() for line in ax.lines] == [style.penalty_color(s) for s in SWEEP.values()]
     np.testing.assert_allclose(ax.lines[3].get_ydata(), surface.objective.isel(penalty=3, b=4))
-    assert {"λ = 0.1", "not finite"} <= legend_labels(figure)
+    assert {"$λ$ = 0.1", "not finite"} <= legend_labels(figure)
     assert any(patch.get_hatch() for patch in ax.patches)
 
 
 def test_runs_of_several_penalties_in_one_panel_have_the_colors_of_their_strengths():
     figure = ls.plot.contour(pair_surface(), "risk", walks())
     (ax,) = panels(figure)
-    (line,) = lines_of(ax, "sgd, λ = 0.1")
+    (line,) = lines_of(ax, "sgd, $λ$ = 0.1")
     assert line.get_color() == style.penalty_color(0.1)
-    assert {"sgd", "adam", "λ = 0.1"} <= legend_labels(figure)
+    assert {"sgd", "adam", "$λ$ = 0.1"} <= legend_labels(figure)
 
 
 def test_gradient_norm_is_logarithmic_and_black_in_every_panel():
@@ -364,7 +364,7 @@ def test_surface3d_draws_the_heights_and_the_runs_at_their_own_values():
     runs = walks().on(surface).sel(penalty="λ=0.1")
     figure = ls.plot.surface3d(surface, runs)
     (ax,) = panels(figure)
-    assert ax.get_zlabel() == "objective" and ax.get_xlabel() == "$w$" and ax.get_title() == "λ = 0.1"
+    assert ax.get_zlabel() == "objective" and ax.get_xlabel() == "$w$" and ax.get_title() == "$λ$ = 0.1"
     assert bars(figure)[0].get_xlabel() == "objective"
     assert any(isinstance(c, Poly3DCollection) and c.get_hatch() for c in ax.collections)
     ends = [line.get_data_3d()[2][-1] for line in ax.lines]
@@ -377,7 +377,7 @@ def test_surface3d_draws_the_heights_and_the_runs_at_their_own_values():
 def test_trajectory_has_a_panel_a_penalty_for_several_optimizers():
     runs = walks()
     figure = ls.plot.trajectory(runs, "objective")
-    assert [ax.get_title() for ax in figure.axes] == ["λ = 0", "λ = 0.01", "λ = 0.1", "λ = 1"]
+    assert [ax.get_title() for ax in figure.axes] == ["$λ$ = 0", "$λ$ = 0.01", "$λ$ = 0.1", "$λ$ = 1"]
     assert {ax.get_xlabel() for ax in figure.axes} == {"step"} and figure.axes[0].get_ylabel() == "objective"
     assert [len(ax.lines) for ax in figure.axes] == [6, 6, 6, 6]
     top = float(runs.data.objective.max())
@@ -389,7 +389,7 @@ def test_trajectory_of_one_optimizer_colors_the_penalties():
     figure = ls.plot.trajectory(walks(optimizers=("adam",), starts=1), "risk")
     (ax,) = figure.axes
     assert [line.get_color() for line in ax.lines] == [style.penalty_color(s) for s in SWEEP.values()]
-    assert {"λ = 0", "λ = 1"} <= legend_labels(figure)
+    assert {"$λ$ = 0", "$λ$ = 1"} <= legend_labels(figure)
 
 
 def test_trajectory_of_many_starts_is_median_and_band():
@@ -558,8 +558,11 @@ def test_optimizers_are_told_apart_without_color():
     looks = [style.optimizer_style(name) for name in names]
     assert len({(look.marker, look.linestyle) for look in looks}) == len(names)
     assert style.optimizer_style("L-BFGS") == style.optimizer_style("lbfgs")
-    assert style.optimizer_style("adam 0.1").color == style.optimizer_style("adam").color
-    assert style.optimizer_style("adam 0.1") != style.optimizer_style("adam 0.01")
+    assert style.optimizer_style("adam 0.1") == style.optimizer_style("adam")
+    settings = style.optimizer_styles([*names, "adam 0.1", "adam 0.01", "of my own"])
+    assert len({(look.marker, look.linestyle) for look in settings.values()}) == len(settings)
+    assert settings["adam"] == style.optimizer_style("adam")
+    assert settings["adam 0.01"].marker == style.optimizer_style("adam").marker
     assert style.optimizer_style("of my own") == style.optimizer_style("of my own")
     assert _runs.look("run") == style.optimizer_style("sgd")
 

@@ -41,7 +41,7 @@ def test_risk_is_on_the_left_axis_and_accuracy_on_the_right():
     surface = interpolation()
     figure = ls.plot.line(surface)
     left, right = figure.axes
-    assert left.get_xlabel() == "alpha" and left.get_xlim() == (-0.5, 1.5)
+    assert left.get_xlabel() == "$α$" and left.get_xlim() == (-0.5, 1.5)
     assert (left.get_ylabel(), right.get_ylabel()) == ("risk", "accuracy")
     assert right.yaxis.get_label_position() == "right"
     for axes, variable in ((left, "risk"), (right, "accuracy")):
@@ -65,7 +65,7 @@ def test_a_selected_split_is_named():
     surface = interpolation().sel(split="test")
     figure = ls.plot.line(surface, "accuracy")
     (ax,) = figure.axes
-    assert ax.get_ylabel() == "accuracy, test" and ax.get_xlabel() == "alpha" and not figure.legends
+    assert ax.get_ylabel() == "accuracy, test" and ax.get_xlabel() == "$α$" and not figure.legends
     np.testing.assert_allclose(ax.lines[0].get_ydata(), surface.accuracy)
     assert to_rgba(ax.lines[0].get_color()) == to_rgba(style.BLUE)
 
@@ -98,7 +98,7 @@ def test_contour_of_one_coordinate_is_this_line():
 
 def test_a_sweep_has_a_curve_a_penalty():
     figure = ls.plot.line(pair_surface().isel(b=4), "gradient_norm")
-    assert len(figure.axes[0].lines) == 4 and "λ = 0.01" in legend_labels(figure)
+    assert len(figure.axes[0].lines) == 4 and "$λ$ = 0.01" in legend_labels(figure)
     assert not lines_of(figure.axes[0], "train")
 
 
@@ -118,7 +118,7 @@ def test_runs_beside_a_sweep_have_the_colors_of_their_penalties(strengths):
     assert [line.get_color() for line in points] == [style.penalty_color(s) for s in strengths.values()]
     assert {line.get_marker() for line in points} == {style.optimizer_style("sgd").marker}
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert sorted(filter(str.strip, texts)) == ["sgd", "λ = 0", "λ = 0.01", "λ = 0.1", "λ = 1"]
+    assert sorted(filter(str.strip, texts)) == ["$λ$ = 0", "$λ$ = 0.01", "$λ$ = 0.1", "$λ$ = 1", "sgd"]
 
 
 def test_runs_without_values_of_their_own_are_refused():

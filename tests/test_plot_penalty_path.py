@@ -68,7 +68,7 @@ def test_lines_are_the_parameters_and_an_exact_zero_is_a_circle():
     data = path()
     figure = ls.plot.penalty_path(data)
     (ax,) = figure.axes
-    assert ax.get_xscale() == "log" and (ax.get_xlabel(), ax.get_ylabel()) == ("strength λ", "parameter")
+    assert ax.get_xscale() == "log" and (ax.get_xlabel(), ax.get_ylabel()) == ("strength $λ$", "parameter")
     assert ax.get_xlim()[1] == 1.0
     lines = told(ax)
     assert [line.get_label() for line in lines] == ["w[0]", "w[1]", "w[2]", "b"]
@@ -185,7 +185,7 @@ def test_the_held_out_risk_is_beneath_over_the_same_strengths():
     held_out = choice()
     figure = ls.plot.penalty_path(path(), held_out)
     upper, lower = figure.axes
-    assert upper.get_xlim() == lower.get_xlim() and (upper.get_xlabel(), lower.get_xlabel()) == ("", "strength λ")
+    assert upper.get_xlim() == lower.get_xlim() and (upper.get_xlabel(), lower.get_xlabel()) == ("", "strength $λ$")
     assert lower.get_ylabel().replace("\N{NO-BREAK SPACE}", " ") == "held-out risk\n± standard error"
     np.testing.assert_array_equal(lower.lines[-1].get_data(), [held_out.strength, held_out["mean"]])
     band = lower.collections[0].get_paths()[0].vertices
@@ -196,12 +196,12 @@ def test_the_held_out_risk_is_beneath_over_the_same_strengths():
             line.get_xdata()[0] for line in ax.lines if list(line.get_ydata()) == [0, 1] and len(line.get_xdata()) == 2
         ]
         assert at == [0.01, 0.1]
-    assert {"best, λ = 0.01", "one standard error, λ = 0.1"} <= legend_labels(figure)
+    assert {"best, $λ$ = 0.01", "one standard error, $λ$ = 0.1"} <= legend_labels(figure)
     rendered(figure)
 
 
 def test_one_strength_may_be_both_or_none():
-    assert "best, one standard error, λ = 0.01" in legend_labels(ls.plot.penalty_path(path(), choice(one=0.01)))
+    assert "best, one standard error, $λ$ = 0.01" in legend_labels(ls.plot.penalty_path(path(), choice(one=0.01)))
     figure = ls.plot.penalty_path(path(), choice(best=np.nan, one=np.nan, converged=False))
     assert legend_labels(figure) == {"exactly 0", "did not converge"}
     assert np.isnan(figure.axes[1].lines[-1].get_ydata()).all()

@@ -37,7 +37,7 @@ def curves(axes, width):
 def test_lines_are_drawn_each_with_their_median_and_quartiles():
     figure = ls.plot.many_planes(group([1.0, 2, 4, 8, 20], lines=True))
     (ax,) = figure.axes
-    assert len(curves(ax, 0.45)) == 5 and ax.get_xlabel() == "alpha" and ax.get_ylabel() == "risk"
+    assert len(curves(ax, 0.45)) == 5 and ax.get_xlabel() == "$α$" and ax.get_ylabel() == "risk"
     for line, curvature in zip(curves(ax, 0.45), (1, 2, 4, 8, 20), strict=True):
         np.testing.assert_allclose(line.get_ydata(), 0.5 + curvature * A**2)
     (median,) = curves(ax, 1.2)
@@ -52,7 +52,7 @@ def test_lines_are_drawn_each_with_their_median_and_quartiles():
 def test_planes_are_drawn_against_the_distance_from_the_center():
     figure = ls.plot.many_planes(group([3.0, 1.0, 2.0]))
     ax, *contours = panels(figure)
-    assert ax.get_xlabel() == "distance from the center, √(alpha² + beta²)"
+    assert ax.get_xlabel() == "distance from the center, √($α$² + $β$²)"
     assert ax.get_ylabel() == "risk − that at the center"
     for line, curvature in zip(curves(ax, 0.45), (3, 1, 2), strict=True):
         x, y = line.get_data()

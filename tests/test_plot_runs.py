@@ -80,7 +80,7 @@ def test_trajectory_has_a_panel_a_penalty_with_each():
     strengths = {"λ=0": 0.0, "λ=1": 1.0}
     runs = {"SGD": own(12, strengths), "Adam": own(5, strengths).isel(penalty=slice(None, None, -1))}
     figure = ls.plot.trajectory(runs, "objective")
-    assert [ax.get_title() for ax in figure.axes] == ["λ = 0", "λ = 1"]
+    assert [ax.get_title() for ax in figure.axes] == ["$λ$ = 0", "$λ$ = 1"]
     for label, ax in zip(strengths, figure.axes, strict=True):
         for line, data in zip(ax.lines, runs.values(), strict=True):
             np.testing.assert_allclose(line.get_ydata(), data.objective.sel(penalty=label))

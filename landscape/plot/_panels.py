@@ -1,6 +1,7 @@
 """A surface read as panels, one a penalty: positions, values and labels, checked and in the order they are drawn."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,10 @@ import xarray as xr
 from landscape import _checks
 
 _LABELED = ("penalty", "split")  # dimensions of labels: not of positions
+_GREEK = {
+    unicodedata.name(letter).removeprefix("GREEK SMALL LETTER ").replace("LAMDA", "LAMBDA").lower(): letter
+    for letter in "αβγδεζηθικλμνξοπρστυφχψω"
+}
 _ELSEWHERE = ("penalty", "optimizer")  # labels of titles and legends
 
 
@@ -45,8 +50,7 @@ class Panel:
 
 def label_of(array: xr.DataArray) -> str:
     """An axis label: long name and unit, as the data set gives them, and the split or component that was selected."""
-    name = str(array.attrs.get("long_name") or array.name)
-    name = f"${name}$" if len(name) == 1 and name.isascii() and name.isalpha() else name  # a variable: in italics
+    name = symbol(str(array.attrs.get("long_name") or array.name))
     name = re.sub(r"^pc(\d+)$", r"PC \1", name)
     unit = str(array.attrs.get("units", "1"))
     held = [c for c in array.coords.values() if c.ndim == 0 and c.name not in _ELSEWHERE and c.dtype.kind in "OUST"]
@@ -54,9 +58,16 @@ def label_of(array: xr.DataArray) -> str:
     return name + selected + ("" if unit in ("1", "") else f" ({unit})")
 
 
+def symbol(name: str) -> str:
+    """A variable, of one letter or a Greek one, in italics: "w" becomes "$w$", "alpha" "$α$"; other names stay."""
+    letter = _GREEK.get(name, name)
+    return f"${letter}$" if re.fullmatch("[A-Za-zα-ω]", letter) else name
+
+
 def title_of(label: str) -> str:
-    """A penalty's label as it is set in print: "λ=0.1" becomes "λ = 0.1"."""
-    return label.replace("=", " = ") if " = " not in label else label
+    """A penalty's label as it is set in print: "λ=0.1" becomes "$λ$ = 0.1"."""
+    label = label.replace("=", " = ") if " = " not in label else label
+    return label if "$" in label else re.sub("[α-ω]", r"$\g<0>$", label)
 
 
 def coordinates(surface: xr.Dataset, variable: str) -> tuple[str, ...]:

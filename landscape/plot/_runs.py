@@ -41,7 +41,9 @@ def read(runs: Any, surface: xr.Dataset, names: Sequence[str]) -> list[Run]:
     Raises: ValueError if they descended another objective, were projected on another chart, used a penalty that the
     surface does not show, or if the surface is a slice; TypeError if they are neither.
     """
-    return [run for entry in entries(runs) for run in _read(*entry, surface, names)]
+    read = [run for entry in entries(runs) for run in _read(*entry, surface, names)]
+    shown = looks(run.optimizer for run in read)
+    return [replace(run, look=shown[run.optimizer]) for run in read]
 
 
 def entries(runs: Any) -> list[tuple[str, str, Any]]:
@@ -235,6 +237,13 @@ def _spread(data: xr.Dataset, name: str, default: object, leading: list[str]) ->
 def look(optimizer: str) -> LineStyle:
     """The style of an optimizer, or of runs whose optimizer has no name."""
     return style.optimizer_style("sgd") if optimizer == UNNAMED else style.optimizer_style(optimizer)
+
+
+def looks(optimizers: Iterable[str]) -> dict[str, LineStyle]:
+    """The styles of the optimizers on one picture, told apart where they are settings of one."""
+    names = dict.fromkeys(optimizers)
+    unnamed = {UNNAMED: look(UNNAMED)} if UNNAMED in names else {}
+    return style.optimizer_styles(name for name in names if name != UNNAMED) | unnamed
 
 
 def penalty_looks(data: Any, attrs: Mapping[Any, Any]) -> list[dict[str, Any]]:

@@ -114,7 +114,7 @@ def _base(surface: xr.Dataset) -> xr.Dataset:
 def _recombined(base: xr.Dataset, unit: xr.DataArray, strength: float) -> xr.Dataset:
     """The surface at a strength; where that is 0 the penalty counts for nothing, even if it is infinite."""
     objective = base["risk"] + strength * unit if strength else base["risk"]
-    label = f"λ={_page.plain(float(f'{strength:.3g}'))}"
+    label = f"$λ$ = {_page.plain(float(f'{strength:.3g}'))}"
     attributes = {"long_name": "objective", "units": "1"}
     return base.assign(objective=objective.assign_attrs(attributes)).assign_coords(penalty=label)
 

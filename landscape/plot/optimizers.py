@@ -46,7 +46,7 @@ def optimizers(comparison: Any, *, ax: Axes | None = None, width: float | None =
             f"`ax` takes one problem, and `comparison` has {len(problems)}; select one: "
             f"comparison.data.sel(problem=[{problems[0]!r}])."
         )
-    looks = {str(label): style.optimizer_style(str(label)) for label in data.optimizer.to_numpy()}
+    looks = style.optimizer_styles(map(str, data.optimizer.to_numpy()))
     with style.context():
         figure, axes = _figure(len(problems), width, ax)
         for i, problem in enumerate(problems):

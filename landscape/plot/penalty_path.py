@@ -187,7 +187,7 @@ def _axis(axes: Sequence[Axes], data: Sequence[xr.Dataset]) -> None:
         _scales.log_axis(axes[0], float(positive.min()), float(positive.max()), zero=zero)
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
-    axes[-1].set_xlabel("strength λ")
+    axes[-1].set_xlabel("strength $λ$")
 
 
 def _told(theta: np.ndarray, found: np.ndarray) -> list[int]:
@@ -281,7 +281,7 @@ def _draw_chosen(axes: Sequence[Axes], chosen: xr.Dataset) -> list[Line2D]:
         if np.isfinite(strength):
             for axis in axes:
                 axis.axvline(strength, zorder=1, **look)
-            entries.append(Line2D([], [], label=f"{text}, λ = {_page.plain(float(f'{strength:.3g}'))}", **look))
+            entries.append(Line2D([], [], label=f"{text}, $λ$ = {_page.plain(float(f'{strength:.3g}'))}", **look))
     return entries
 
 

@@ -12,9 +12,9 @@ data give the same bytes.
 
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -198,34 +198,45 @@ _ALIASES = {
 }
 _COLORS = (SKY, BLUE, PURPLE, ORANGE, GREEN, VERMILLION, BLACK)
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "d")
-_LINES = (_SOLID, _DASHED, _DASH_DOT, _LONG, _DOTTED, _DASH_DOT_DOT)
+_LINES = (_SOLID, _DASHED, _DOTTED, _DASH_DOT, _LONG, _DASH_DOT_DOT)
 
 
 def dashes(index: int) -> Any:
     """The `index`-th way to draw a line: solid, dashed, dotted, …; matplotlib's `linestyle`."""
-    return (_SOLID, _DASHED, _DOTTED, _DASH_DOT, _LONG, _DASH_DOT_DOT)[index % 6]
+    return _LINES[index % len(_LINES)]
 
 
 def optimizer_style(name: str) -> LineStyle:
     """The look of the optimizer called `name`, the same in every figure and on every machine.
 
     Known names (sgd, momentum, nesterov, adam, adamw, rmsprop, lbfgs, proximal gradient, gradient flow, ...) have a
-    fixed look, whatever their case and spacing; "adam 0.1" keeps adam's color with marker and dashes of its own; any
-    other name gets its look from a checksum of the name.
+    fixed look, whatever their case and spacing and whatever settings follow: "adam 0.1" looks like adam. Any other name
+    gets its look from a checksum of the name.
     """
     words = re.findall(r"[a-z]+", name.lower())
-    whole = re.sub(r"[^a-z0-9]", "", name.lower())
-    known = _KNOWN.get(_ALIASES.get(whole, whole))
+    starts = ("".join(words[:n]) for n in range(len(words), 0, -1))
+    known = next((look for start in starts if (look := _KNOWN.get(_ALIASES.get(start, start)))), None)
     if known is not None:
         return known
     code = zlib.crc32(name.encode())
-    base = next((k for n in range(len(words), 0, -1) if (k := _canonical("".join(words[:n]))) in _KNOWN), None)
-    color = _KNOWN[base].color if base else _COLORS[code % len(_COLORS)]
-    return LineStyle(color, _MARKERS[code // 7 % len(_MARKERS)], _LINES[code // 84 % len(_LINES)])
+    return LineStyle(
+        _COLORS[code % len(_COLORS)], _MARKERS[code // 7 % len(_MARKERS)], _LINES[code // 84 % len(_LINES)]
+    )
 
 
-def _canonical(name: str) -> str:
-    return _ALIASES.get(name, name)
+def optimizer_styles(names: Iterable[str]) -> dict[str, LineStyle]:
+    """The looks of the optimizers on one picture: settings of one optimizer share color and marker, not their dashes.
+
+    >>> looks = optimizer_styles(["adam 0.1", "adam 0.01"])
+    >>> looks["adam 0.1"] == optimizer_style("adam"), looks["adam 0.01"] == looks["adam 0.1"]
+    (True, False)
+    """
+    looks: dict[str, LineStyle] = {}
+    for name in dict.fromkeys(names):
+        own = optimizer_style(name)
+        choices = [own, *(replace(own, linestyle=line) for line in _LINES)]
+        looks[name] = next((look for look in choices if look not in looks.values()), own)
+    return looks
 
 
 # ---- the same kind of critical point always has the same mark
@@ -250,17 +261,17 @@ def kind_style(kind: str) -> dict[str, Any]:
 
 
 def penalty_color(strength: float) -> str:
-    """The color of the strength λ: black for 0, then from dark violet to light green with log λ, from 1e-4 to 10.
+    """The color of the strength λ: black for 0, then from dark violet to light green, at the rank √λ / (√λ + √0.03).
 
-    A function of λ alone, so a λ looks the same in every figure; lighter as λ grows, so it reads in grey too.
-    Strengths that are not a number (a penalty without one) are grey.
+    A function of λ alone, so a λ looks the same in every figure; lighter as λ grows, so it reads in grey too, and
+    fastest about 0.03, where most strengths are. Strengths that are not a number (a penalty without one) are grey.
     """
     if not np.isfinite(strength):
         return "#808080"
     if strength <= 0:
         return BLACK
-    t = np.clip((np.log10(strength) + 4) / 5, 0, 1)
-    return to_hex(matplotlib.colormaps["viridis"](0.12 + 0.74 * t))
+    rank = 1 / (1 + np.sqrt(0.03 / strength))
+    return to_hex(matplotlib.colormaps["viridis"](0.06 + 0.84 * rank))
 
 
 def sequence_color(index: int, count: int) -> str:

@@ -221,8 +221,9 @@ def _draw(axes: Axes, parts: Sequence[xr.Dataset], variable: str, by_penalty: bo
     swept = parts[0]
     groups = [swept.isel(penalty=i) for i in range(swept.sizes["penalty"])] if by_penalty else parts
     looks = _runs.penalty_looks(swept, swept.attrs) if by_penalty else []
+    optimizers = _runs.looks(map(_name, groups))
     for i, group in enumerate(groups):
-        shown, steps = _runs.look(_name(group)), _along(group)
+        shown, steps = optimizers[_name(group)], _along(group)
         look = looks[i] if by_penalty else {"color": shown.color, "linestyle": shown.linestyle}
         line = {"color": look["color"], "linestyle": look["linestyle"]}
         values = np.atleast_2d(group[variable].where(group["finite"]).to_numpy())
@@ -284,8 +285,8 @@ def _handles(parts: Sequence[xr.Dataset], by_penalty: bool) -> list[list[Any]]:
     if by_penalty:
         entries = [Line2D([], [], **look) for look in _runs.penalty_looks(parts[0], parts[0].attrs)]
     else:
-        names = [_name(part) for part in parts]
-        entries = _paths.line_handles({name: _runs.look(name) for name in names if name != _runs.UNNAMED})
+        looks = _runs.looks(map(_name, parts))
+        entries = _paths.line_handles({name: look for name, look in looks.items() if name != _runs.UNNAMED})
     signs: list[Any] = []
     starts = max(part.sizes.get("start", 1) for part in parts)
     if starts > _curves.FEW:
