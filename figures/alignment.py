@@ -30,6 +30,8 @@ SHOWN, COPIED = 512, 32
 EPOCHS, BATCH = 20, 50
 QUICK = {"WIDTHS": (8, 32), "PAIRS": 1, "SHOWN": 32, "EPOCHS": 5}
 KINDS = {"before": style.BLACK, "by weights": style.BLUE, "by activations": style.VERMILLION}
+DASHES = {"by activations": "--", "after": "--"}
+MARKS = {"before": "o", "by weights": "s", "by activations": "^"}
 
 
 def compute():
@@ -97,16 +99,15 @@ def draw(data):
     for ax, name, colors in ((axes[0], "copy", looks), (axes[1], "pair", KINDS)):
         for kind, color in colors.items():
             risk = data[name].risk.sel(kind=kind, split="test")
-            ax.plot(
-                risk.t, risk, color=color, label=kind if kind == "before" else f"aligned {kind}".removesuffix(" after")
-            )
+            label = kind if kind == "before" else f"aligned {kind}".removesuffix(" after")
+            ax.plot(risk.t, risk, color=color, linestyle=DASHES.get(kind, "-"), label=label)
         open_frame(ax)
         ax.set(
             xlabel="$t$",
             xlim=(0, 1),
             ylim=(0, 1.12 * len(colors) ** 0.3 * float(data[name].risk.sel(split="test").max())),
         )
-        ax.legend(loc="upper left", handlelength=1.4)
+        ax.legend(loc="upper left", handlelength=2.4)
     axes[0].set_ylabel("test risk")
     head(axes[0], "a", f"a network and its copy, $M = {COPIED}$")
     head(axes[1], "b", f"two starts, $M = {SHOWN}$")
@@ -117,8 +118,8 @@ def draw(data):
 def _draw_heights(ax, height):
     for kind, color in KINDS.items():
         here = height.sel(kind=kind)
-        ax.plot(here.width, here.median("pair"), color=color)
-        ax.plot(here.width, here, "o", color=color, markersize=2.5, markeredgewidth=0)
+        ax.plot(here.width, here.median("pair"), color=color, linestyle=DASHES.get(kind, "-"))
+        ax.plot(here.width, here, MARKS[kind], color=color, markersize=3, markeredgewidth=0)
     open_frame(ax)
     ax.set(xscale="log", yscale="log", xlabel="width $M$", ylabel="barrier of the test risk", xticks=WIDTHS)
     ax.set_xticklabels(map(str, WIDTHS))

@@ -35,6 +35,7 @@ VARIANCES, SCALES = (25.0, 2.5, 0.25), (50.0, 5.0, 0.5)  # of the pair's priors
 DEVIATION, SCALE = 0.5, 0.2  # of the O-rings' priors
 WIDTHS = np.geomspace(100, 1, 61)  # times as wide are the priors on the way to these
 STEPS = 3000
+RISK = {"marker": "D", "linestyle": "none", "color": "white", "markeredgecolor": "black", "markersize": 3.5}
 
 
 def bernoulli(x, y, w, b):
@@ -113,7 +114,9 @@ def draw(data):
     for ax, priors in zip(top[1:], (slice(0, 3), slice(3, 6)), strict=True):
         _draw_line(ax, line.isel(penalty=priors))
     top[0].set(ylabel="relative to its greatest value")
-    for ax, letter, heading in zip(top, "abc", ("likelihood", "Gaussian priors", "Laplace priors"), strict=True):
+    for ax, letter, heading in zip(
+        top, "abc", ("the pair: likelihood", "Gaussian priors", "Laplace priors"), strict=True
+    ):
         open_frame(ax)
         ax.set(xlabel="$w$", xlim=(-4, 14), ylim=(0, 1.55), yticks=[0, 0.5, 1])
         head(ax, letter, heading)
@@ -122,10 +125,11 @@ def draw(data):
     for ax, kind in zip(bottom[1:], path.prior.values, strict=True):
         ax.plot(*(path[name].sel(prior=kind) for name in "wb"), color=style.VERMILLION, path_effects=style.halo(1.1))
         ax.plot(*(path[name].sel(prior=kind)[-1] for name in "wb"), **STAR)
-    for ax, letter, kind in zip(bottom, "def", ("likelihood", "Gaussian posterior", "Laplace posterior"), strict=True):
-        ax.plot(*(path[name][0, 0] for name in "wb"), marker="o", color="white", markeredgecolor="black", markersize=4)
+    headings = ("O-rings: likelihood", "Gaussian posterior", "Laplace posterior")
+    for ax, letter, heading in zip(bottom, "def", headings, strict=True):
+        ax.plot(*(path[name][0, 0] for name in "wb"), **RISK)
         ax.set(xlabel="$w$")
-        head(ax, letter, kind)
+        head(ax, letter, heading)
     bottom[0].set_ylabel("$b$")
     lower.colorbar(mesh, ax=list(bottom), label="−log of the relative density", extend="max", aspect=22, pad=0.02)
     _legend(lower)
@@ -142,7 +146,8 @@ def _draw_line(ax, line):
         one = line.isel(penalty=i)
         color, posterior = style.penalty_color(float(one.strength)), relative(one.log_likelihood + one.log_prior)
         ax.plot(line.w, relative(one.log_prior), color=color, linestyle="--", linewidth=0.7)
-        ax.plot(line.w, posterior, color=color, label=f"{_italic(label)},  λ = {float(one.strength):g}")
+        look = {"color": color, "marker": "so^"[i], "markevery": (20 * i, 60), "markersize": 2.8}
+        ax.plot(line.w, posterior, label=f"{_italic(label)},  $λ$ = {float(one.strength):g}", **look)
         ax.plot(one.minimizer, 1, clip_on=False, zorder=5, **STAR)
     ax.legend(loc="upper right", handlelength=1.4)
 
@@ -168,9 +173,7 @@ def _draw_surface(ax, surface):
 def _legend(figure):
     figure.legend(
         handles=[
-            Line2D(
-                [], [], marker="o", linestyle="none", color="white", markeredgecolor="black", label="risk's minimizer"
-            ),
+            Line2D([], [], label="risk's minimizer", **RISK),
             Line2D([], [], label="objective's minimizer", **STAR),
             Line2D([], [], color=style.VERMILLION, label="its path as the prior narrows"),
             Line2D([], [], color=style.ORANGE, linestyle="--", linewidth=0.7, label="prior"),

@@ -69,7 +69,7 @@ def draw(data):
                 curve = data[name][variable].sel(split=split)
                 ax.plot(curve.t, curve, color=color, linestyle=dashes)
         open_frame(ax)
-        ax.set(xlabel="t", xlim=(0, 1), xticks=(0, 0.5, 1), ylabel=variable)
+        ax.set(xlabel="$t$", xlim=(0, 1), xticks=(0, 0.5, 1), ylabel=variable)
     axes[1].set_yscale("log")
     axes[1].set_yticks(TICKS, [f"{tick:g}" for tick in TICKS])
     axes[1].minorticks_off()
@@ -93,8 +93,8 @@ def _draw_paths(axes, path):
     axes.plot([0, 1], [0, 0], zorder=9, **ends)
     axes.plot(*path.bend.values, marker="x", color=style.BLACK, markersize=5, zorder=9)
     for label, (x, y), offset in (
-        ("θ₁", (0, 0), (-4, -9)),
-        ("θ₂", (1, 0), (4, -9)),
+        ("$θ_1$", (0, 0), (-4, -9)),
+        ("$θ_2$", (1, 0), (4, -9)),
         ("bend", path.bend.values, (0, 5)),
     ):
         axes.annotate(

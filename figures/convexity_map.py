@@ -123,12 +123,12 @@ def draw(data):
     (first, second, third), (fourth, fifth, sixth) = figure.subplots(2, 3)
     _draw_least(first, data["cross_entropy"].hessian_min)
     mesh = _draw_least(second, data["squared"].hessian_min.isel(penalty=0))
-    figure.colorbar(mesh, ax=second, label="$λ_{min}$", extend="max", ticks=[-0.05, 0, 0.05, 0.1], pad=0.03)
+    figure.colorbar(mesh, ax=second, label=r"$λ_\mathrm{min}$", extend="max", ticks=[-0.05, 0, 0.05, 0.1], pad=0.03)
     _draw_borders(second, data["squared"].hessian_min.isel(penalty=0), data["minimizers"])
     _draw_share(third, data["squared"].hessian_min)
     for ax, name in ((fourth, "one"), (fifth, "three")):
         mesh = _draw_ratio(ax, data[name])
-    figure.colorbar(mesh, ax=fifth, label="$|λ_{min}/λ_{max}|$", extend="both", pad=0.03)
+    figure.colorbar(mesh, ax=fifth, label=r"$|λ_\mathrm{min}/λ_\mathrm{max}|$", extend="both", pad=0.03)
     _draw_distance(sixth, data)
     headings = ("cross-entropy", "squared error", "where it is not convex", "one hidden layer", "three", "all cells")
     for ax, letter, heading in zip((first, second, third, fourth, fifth, sixth), "abcdef", headings, strict=True):
@@ -162,7 +162,7 @@ def _draw_share(ax, least):
     ax.axvline(threshold(), color=style.INK, linestyle=(0, (4, 2)), linewidth=0.8)
     ax.annotate("0.03005", (threshold(), 60), (-3, 0), textcoords="offset points", ha="right", fontsize=7.5)
     open_frame(ax)
-    ax.set(xlabel="strength $λ$", ylabel="cells with $λ_{min} < 0$ (%)", xlim=(0, 0.036), ylim=(0, 80))
+    ax.set(xlabel="strength $λ$", ylabel=r"cells with $λ_\mathrm{min} < 0$ (%)", xlim=(0, 0.036), ylim=(0, 80))
 
 
 def _draw_ratio(ax, surface):
@@ -174,7 +174,7 @@ def _draw_ratio(ax, surface):
     shows = np.nonzero(surface.plane_min.values < 0)
     ax.plot(GRID[shows[0]], GRID[shows[1]], ".", markersize=1.6, color=style.INK)
     ax.plot(0, 0, marker="+", color="white", markersize=5)
-    ax.set(xlabel="alpha", ylabel="beta", xticks=[-1, 0, 1], yticks=[-1, 0, 1])
+    ax.set(xlabel="$α$", ylabel="$β$", xticks=[-1, 0, 1], yticks=[-1, 0, 1])
     return mesh
 
 
@@ -196,7 +196,8 @@ def _draw_distance(ax, data):
         }
         ax.plot(distance[shows], ratio[shows], markeredgecolor=color, label=f"{name}: does not", **hollow)
     open_frame(ax)
-    ax.set(yscale="log", xlabel="distance from the center", ylabel="$|λ_{min}/λ_{max}|$", xlim=(-0.02, 1.45))
+    ax.set(yscale="log", xlabel="distance from the center", xlim=(-0.02, 1.45))
+    ax.set_ylabel(r"$|λ_\mathrm{min}/λ_\mathrm{max}|$")
     ax.legend(loc="lower right", handlelength=0.8)
 
 

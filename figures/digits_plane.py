@@ -25,6 +25,7 @@ import numpy as np
 import optax
 from _digits import at, cross_entropy, digits, layers, mlp, points, train
 from _page import head, open_frame, settle, unique, without_legend
+from matplotlib.lines import Line2D
 
 import landscape as ls
 from landscape.plot import style
@@ -33,6 +34,7 @@ WIDTHS, EPOCHS, EVERY = (64, 32, 10), 20, 8
 OPTIMIZERS = {"SGD": optax.sgd(0.2), "Adam": optax.adam(0.005)}
 REACH, CELLS = 1.5, 41
 QUICK = {"EPOCHS": 5, "CELLS": 15}
+LAST = {"marker": "+", "color": style.VERMILLION, "markersize": 6, "linestyle": "none"}
 PANELS = (("train", "risk"), ("test", "risk"), ("test", "accuracy"))
 
 
@@ -60,12 +62,12 @@ def compute():
 def draw(data):
     figure = style.figure(style.DOUBLE, 4.6)
     figure.get_layout_engine().set(wspace=0.08, hspace=0.06)
-    axes = figure.subplots(2, 3)
+    axes, entries = figure.subplots(2, 3), []
     for ax, (split, variable) in zip(axes[0], PANELS, strict=True):
         ls.plot.contour(data["plane"].sel(split=split), variable, ax=ax)
-        without_legend(ax)
-        ax.plot(0, 0, marker="+", color=style.VERMILLION, markersize=6, zorder=9)
-    entries = []
+        entries = without_legend(ax) or entries
+        ax.plot(0, 0, zorder=9, **LAST)
+    entries.append(Line2D([], [], label="the last params", **LAST))
     for ax, name in zip(axes[1], OPTIMIZERS, strict=False):
         path, surface = data[f"path {name}"], data[f"surface {name}"]
         ls.plot.contour(surface, "risk", {name: path}, log=True, truth=True, ax=ax)
@@ -73,16 +75,17 @@ def draw(data):
         shares = zip(path.explained.values, path.random_walk.values, strict=True)
         labels = [f"PC {i + 1} ({100 * e:.2g} %; random walk {100 * r:.2g} %)" for i, (e, r) in enumerate(shares)]
         ax.set(xlabel=labels[0], ylabel=labels[1])
-        ax.set_aspect("auto")
+        ax.set_box_aspect(1)
         look = style.optimizer_style(name)
         seen = {"color": look.color, "marker": look.marker, "linestyle": look.linestyle}
         axes[1, 2].plot(path.step, path.residual, markevery=6, markersize=3, **seen)
     open_frame(axes[1, 2])
+    axes[1, 2].set_box_aspect(1)
     axes[1, 2].set(xlabel="step", ylabel="distance from the plane", xlim=(0, None), ylim=(0, None))
     headings = ("training risk", "test risk", "test accuracy", "SGD: training risk", "Adam: training risk", "residual")
     for ax, letter, heading in zip(axes.flat, "abcdef", headings, strict=True):
         head(ax, letter, heading)
-    figure.legend(handles=unique(entries), loc="outside lower center", ncols=4)
+    figure.legend(handles=unique(entries), loc="outside lower center", ncols=6)
     return settle(figure)
 
 

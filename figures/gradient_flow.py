@@ -220,10 +220,10 @@ def _draw_distances(ax, distances):
         look = style.optimizer_style(walk)
         seen = {"color": look.color, "marker": look.marker, "linestyle": look.linestyle}
         ax.loglog(distances.rate, distances.distance.sel(walk=walk), **seen)
-        ax.text(*at, label, color=look.color, va="center", fontsize=7.5)
+        ax.text(*at, label, color=style.readable(look.color), va="center", fontsize=7.5)
     open_frame(ax)
     ax.minorticks_off()
-    ax.set(xlabel="learning rate η", ylabel="distance from the flow", xlim=(0.02, 4), ylim=(1e-3, 5))
+    ax.set(xlabel="learning rate $η$", ylabel="distance from the flow", xlim=(0.02, 4), ylim=(1e-3, 5))
     head(ax, "g", "by learning rate")
 
 

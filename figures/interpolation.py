@@ -66,7 +66,7 @@ def draw(data):
     (drawn,) = axes[0].plot(path.alpha, path.risk, markevery=4, zorder=4, **marks)
     axes[2].plot(path.alpha, 100 * path.share, markevery=4, **marks)
     open_frame(axes[2])
-    axes[2].set(xlabel="alpha", ylabel="distance from the line, in %", xlim=(-0.03, 1.03), ylim=(0, 30))
+    axes[2].set(xlabel="$α$", ylabel="distance from the line, in %", xlim=(-0.03, 1.03), ylim=(0, 30))
     for ax, ends in zip(axes, (("initial", "final"), ("final 1", "final 2")), strict=False):
         ax.set_xticks([0, 0.5, 1, 1.5], [f"0\n{ends[0]}", "0.5\n ", f"1\n{ends[1]}", "1.5\n "])
         for x in (0, 1):

@@ -112,7 +112,7 @@ def draw(data):
     handles = [Patch(facecolor=light(kind), edgecolor=COLORS[kind], label=f"{NORMS[kind]} no larger") for kind in KINDS]
     handles += [
         Line2D([], [], color=style.BLACK, linewidth=0.9, label="risk equal"),
-        Line2D([], [], color=style.INK, linestyle=":", label="path as λ grows"),
+        Line2D([], [], color=style.INK, linestyle=":", label="path as $λ$ grows"),
         Line2D([], [], label="least risk", **DOT),
         Line2D([], [], label="minimizer", **STAR),
     ]
@@ -143,11 +143,12 @@ def _draw_equal(ax, equal):
     ax.plot(equal.w1, 1 - equal.w1, color=style.BLACK, linewidth=0.9)
     ax.plot([0.5, 1], [0.5, 0], zorder=5, **DOT)
     _square(ax, -1.3, 1.7, [-1, 0, 1])
-    ax.annotate("(½, ½)", (0.5, 0.5), (0.78, 0.84), fontsize=7.5, ha="left", va="center")
+    ax.annotate("(½, ½)", (0.5, 0.5), (0.42, 0.42), fontsize=7.5, ha="right", va="center")
     ax.annotate("(1, 0)", (1, 0), (1.08, 0.14), fontsize=7.5, ha="left", va="center")
     labels = {("l1", "1"): (-0.8, -1.1), ("l2", "½"): (0, -0.3), ("l2", "1"): (0.98, -0.98)}
     for (kind, value), place in labels.items():
-        ax.text(*place, f"{NORMS[kind]} = {value}", color=COLORS[kind], fontsize=7.5, ha="center", va="center")
+        color = style.readable(COLORS[kind])
+        ax.text(*place, f"{NORMS[kind]} = {value}", color=color, fontsize=7.5, ha="center", va="center")
     head(ax, "a", "equal output")
 
 

@@ -123,7 +123,7 @@ def draw(data):
     minima = data["critical"].sel(strength=STRENGTH).isel(point=slice(0, 2))
     bottom[0].plot(minima.w1, minima.w2, zorder=8, **STAR)
     head(top[0], "a", "risk and flow")
-    head(bottom[0], "d", f"with l2, λ = {STRENGTH:g}")
+    head(bottom[0], "d", f"with l2, $λ$ = {STRENGTH:g}")
     _draw_risk(top[1], data["risk_flow"])
     _draw_curvature(top[2], data["risk_flow"], data["risk_ends"])
     _draw_valley(bottom[1], data["valley"])
@@ -185,7 +185,7 @@ def _draw_curvature(ax, flow, ends):
 
 def _draw_valley(ax, valley):
     for i, (strength, penalty) in enumerate(zip(SHOWN, valley.penalty.values, strict=True)):
-        look = {"color": style.penalty_color(strength), "linestyle": style.dashes(i), "label": f"λ = {strength:g}"}
+        look = {"color": style.penalty_color(strength), "linestyle": style.dashes(i), "label": f"$λ$ = {strength:g}"}
         ax.plot(valley.s, valley.objective.sel(penalty=penalty), **look)
     open_frame(ax)
     ax.legend(loc="upper center", handlelength=2.4, ncols=2)
@@ -204,8 +204,8 @@ def _draw_pitchfork(ax, critical):
         here = placed[2].values == index
         ax.plot(placed[0].values[here], placed[1].values[here], zorder=5, **look)
     open_frame(ax)
-    ax.set(xlabel="λ", ylabel="$w_1 = w_2$", xlim=(0, 0.8), ylim=(-1.25, 1.25))
-    head(ax, "f", "critical points by λ")
+    ax.set(xlabel="$λ$", ylabel="$w_1 = w_2$", xlim=(0, 0.8), ylim=(-1.25, 1.25))
+    head(ax, "f", "critical points by $λ$")
 
 
 # ---- the claims

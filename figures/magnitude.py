@@ -138,7 +138,7 @@ def _draw_decisions(ax, sigmoid, sweeps):
         ax.plot(sweeps.scale, sweeps.agreement[i], color=COLORS[activation], linestyle=style.dashes(i))
     ax.plot(sigmoid.scale, sigmoid.biased, color=style.PURPLE)
     ax.text(1.5e-2, 1.02, "no bias: all four", fontsize=7.5, va="bottom")
-    ax.text(3, 0.8, "bias, not\nscaled", fontsize=7.5, color=style.PURPLE, va="top", linespacing=1)
+    ax.text(3, 0.8, "bias, not\nscaled", fontsize=7.5, color=style.readable(style.PURPLE), va="top", linespacing=1)
     _by_scale(ax)
     ax.set(ylabel="same decision (share)", ylim=(0.5, 1.1), yticks=(0.5, 0.75, 1))
     head(ax, "e", "decisions")

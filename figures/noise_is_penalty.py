@@ -147,7 +147,7 @@ def draw(data):
     axes = figure.subplots(2, 3)
     one = data["minimizers"].sel(variance=1)
     stars = {"averaged": (one.noisy, one.noisy_b), "penalized": (one.ridge, 0)}
-    headings = ("risk with noise, averaged", "risk with l2(σ²/2)")
+    headings = ("risk with noise, averaged", "risk with l2($σ^2/2$)")
     for ax, letter, heading, (name, star) in zip(axes[0], "ab", headings, stars.items(), strict=False):
         ls.plot.contour(data[name], "objective", ax=ax)
         without_legend(ax)
@@ -176,20 +176,20 @@ def _draw_groups(ax, groups):
 
 
 def _draw_minimizers(ax, found):
-    ax.plot(found.swept, found.path, color=style.BLUE, label="l2(σ²/2)")
+    ax.plot(found.swept, found.path, color=style.BLUE, label="l2($σ^2/2$)")
     ax.plot(found.variance, found.noisy, label="with noise", **_circles(style.BLACK))
     open_frame(ax)
     ax.legend(loc="upper right", handlelength=1.6)
-    ax.set(xlabel="σ²", ylabel="minimizer $w$", xlim=(0, 3.1), ylim=(0, 0.7))
+    ax.set(xlabel="$σ^2$", ylabel="minimizer $w$", xlim=(0, 3.1), ylim=(0, 0.7))
     head(ax, "d", "minimizers")
 
 
 def _draw_pair(ax, pair):
     for name, label, color, line in (
         ("risk", "no noise", style.BLACK, ":"),
-        ("noisy", "noise, σ = 1", style.VERMILLION, "-"),
+        ("noisy", "noise, $σ$ = 1", style.VERMILLION, "-"),
         ("leading", "leading order", style.BLUE, "--"),
-        ("l2", "l2(σ²/8)", style.GREEN, "-."),
+        ("l2", "l2($σ^2/8$)", style.GREEN, "-."),
     ):
         ax.plot(pair.w, pair[name], color=color, linestyle=line, label=label)
         at = int(np.argmin(pair[name].values))
@@ -207,12 +207,12 @@ def _draw_remainder(ax, left):
     guide = left["size"][:9]
     ax.plot(guide, 0.02 * guide**4, color=style.INK, linestyle=":")
     ax.text(0.03, 1e-4, "sigmoid", color=style.VERMILLION, fontsize=7.5)
-    ax.text(0.12, 2e-7, "σ⁴", fontsize=7.5)
+    ax.text(0.12, 2e-7, "$σ^4$", fontsize=7.5)
     ax.text(0.03, 1e-14, "linear: rounding", fontsize=7.5)
     open_frame(ax)
     ax.minorticks_off()
     ax.set(
-        xlabel="σ",
+        xlabel="$σ$",
         ylabel="beyond leading order",
         xlim=(0.02, 1.25),
         ylim=(2e-18, 1),

@@ -3,11 +3,11 @@
 The 23 flights before the Challenger's last: temperature in °F against thermal distress, one sigmoid neuron,
 cross-entropy. (a) The risk in raw temperature and (b) in standardized temperature, with runs of four optimizers from
 w = b = 0, which is the same neuron in both: gradient descent and momentum (0.9), with learning rate 1/L, L the
-largest curvature that the risk can have; Adam (0.1); and L-BFGS. The star is the fit. (c, d) What their risk exceeds
-the least risk by. (e) The risk of standardized fits under l2 on the weight: on the one flight left out (with a band
-of one standard error) and on the 22 fitted to, averaged over the 23 ways to leave one out; the star is the least
-held-out risk. (f) The probability of distress by temperature, fitted to all flights without a penalty and with the λ
-chosen in (e), with the flights as points; the line marks the last launch, at 31 °F.
+largest curvature that the risk can have; Adam (0.1); and L-BFGS. The star is the fit. (c) The risk of standardized
+fits under l2 on the weight: on the one flight left out (with a band of one standard error) and on the 22 fitted to,
+averaged over the 23 ways to leave one out; the star is the least held-out risk. (d, e) What the risk of the runs in
+(a) and (b) exceeds the least risk by. (f) The probability of distress by temperature, fitted to all flights without a
+penalty and with the λ chosen in (c), with the flights as points; the line marks the last launch, at 31 °F.
 
 Without a penalty the fit is w = −0.23216274, b = 15.04290165 in raw temperature, with risk 0.44163462. There the
 condition number of the Hessian is 8.26 · 10⁵; standardized it is 2.22. Raw or standardized, the fit gives every
@@ -115,7 +115,7 @@ def draw(data):
         ls.plot.trajectory(runs, "excess", ax=bottom[i])
         without_legend(bottom[i])
         bottom[i].set(ylim=(1e-13, 10), ylabel="risk − least risk")
-        head(bottom[i], "cd"[i], f"{name}: excess risk")
+        head(bottom[i], "de"[i], f"{name}: excess risk")
     _draw_held_out(top[2], data["held_out"])
     _draw_decision(bottom[2], data["held_out"])
     entries.append(Line2D([], [], label="minimizer", **STAR))
@@ -137,8 +137,8 @@ def _draw_held_out(ax, data):
     ax.plot(best.strength, best.held_out.mean(), **STAR)
     ax.legend(loc="lower right")
     open_frame(ax)
-    ax.set(xlabel="λ", ylabel="risk", xlim=(STRENGTHS[0], STRENGTHS[-1]))
-    head(ax, "e", "λ by held-out risk")
+    ax.set(xlabel="$λ$", ylabel="risk", xlim=(STRENGTHS[0], STRENGTHS[-1]))
+    head(ax, "c", "$λ$ by held-out risk")
 
 
 def _draw_decision(ax, data):
@@ -146,7 +146,7 @@ def _draw_decision(ax, data):
     raw, best = inputs["raw"], data.isel(strength=chosen(data))
     neuron = ls.neuron(raw, y)
     params = {}
-    for label, one in (("λ = 0", data.isel(strength=0)), (f"λ = {float(best.strength):.2g}", best)):
+    for label, one in (("$λ$ = 0", data.isel(strength=0)), (f"$λ$ = {float(best.strength):.2g}", best)):
         w = float(one.w) / raw.std()
         params[label] = {"w": w, "b": float(one.b - w * raw.mean())}
     ls.plot.neuron_output(neuron, params, x=np.linspace(28, 85, 300), ax=ax)

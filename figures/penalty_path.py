@@ -160,7 +160,7 @@ def _draw_path(ax, path, kind):
     ax.axvline(float(path.best), color=style.INK, linestyle=":", linewidth=0.8)
     open_frame(ax)
     ax.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-    ax.set(xlabel="λ", ylabel="weight", xlim=(STRENGTHS[0], STRENGTHS[-1]))
+    ax.set(xlabel="$λ$", ylabel="weight", xlim=(STRENGTHS[0], STRENGTHS[-1]))
 
 
 def _draw_held_out(ax, paths):
@@ -173,9 +173,9 @@ def _draw_held_out(ax, paths):
         ax.loglog(one.strength, one["mean"], color=color)
         ax.plot(one.best, at_best(one)["mean"], zorder=5, **STAR)
     open_frame(ax)
-    ax.set(xlabel="λ", ylabel="risk on what is left out", xlim=(STRENGTHS[0], STRENGTHS[-1]))
+    ax.set(xlabel="$λ$", ylabel="risk on what is left out", xlim=(STRENGTHS[0], STRENGTHS[-1]))
     _plain(ax.yaxis, [0.05, 0.1, 0.2, 0.5])
-    head(ax, "c", "λ by held-out risk")
+    head(ax, "c", "$λ$ by held-out risk")
 
 
 def _draw_sizes(ax, paths):

@@ -151,10 +151,10 @@ def draw(data):
     for ax, letter, (name, heading) in zip(axes, "abc", PLANES.items(), strict=True):
         ls.plot.contour(data[name], "objective", ax=ax, log=False)
         ax.plot(0, 0, zorder=9, **SQUARE)
-        head(ax, letter, f"{heading}: {100 * float(data[name].share):.2g} % of tr H")
+        head(ax, letter, f"{heading}: {100 * float(data[name].share):.2g} % of tr $H$")
         ax.set(xlabel="along $u$", ylabel="along $v$")
         ax.set_box_aspect(1)
-    axes[2].set(xlabel="along $v_{min}$", ylabel="along $v_{max}$")
+    axes[2].set(xlabel=r"along $v_\mathrm{min}$", ylabel=r"along $v_\mathrm{max}$")
     lines, histogram = lower.subplots(1, 2, width_ratios=(1, 1.25))
     _draw_lines(lines, data["lines"].objective)
     _draw_histogram(histogram, data)

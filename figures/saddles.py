@@ -127,7 +127,7 @@ def _draw_shares(ax, path):
 def _draw_steps(ax, path):
     ax.plot(path.step, path.index_share.mean("start"), marker="o", color=style.BLACK, label="share that is negative")
     depth = (-path.hessian_min / path.hessian_max).mean("start")
-    ax.plot(path.step, depth, marker="s", color=style.BLUE, linestyle="--", label="$-λ_{min}/λ_{max}$")
+    ax.plot(path.step, depth, marker="s", color=style.BLUE, linestyle="--", label=r"$-λ_\mathrm{min}/λ_\mathrm{max}$")
     ax.set_xscale("symlog", linthresh=50)
     ax.set_xticks((0, 50, 200, 1000, 2000), ("0", "50", "200", "1000", "2000"))
     ax.set(yscale="log", xlabel="step", xlim=(-3, 2100), ylim=(1e-3, 1))

@@ -120,7 +120,7 @@ def draw(data):
         _draw_risk(top[i], data[f"risk_{i}"], one, nudge)
         (_draw_margins if i else _draw_weights)(middle[i], one)
         name = ("overlapping", "touching", "separated")[i]
-        head(top[i], "abc"[i], f"{name}, δ = {nudge:g}".replace("-", "−"))
+        head(top[i], "abc"[i], f"{name}, $δ$ = {nudge:g}".replace("-", "−"))
         head(middle[i], "def"[i], ("weights that balance", "margins, and weights at 0", "margins")[i])
     _draw_norm(bottom[0], data["swept"])
     _draw_growth(bottom[1], data["swept"])
@@ -199,7 +199,7 @@ def _draw_norm(ax, swept):
         here = steps.nudge[steps.verdict == verdict]
         ax.plot(here, np.full(len(here), 14), **look)
     open_frame(ax)
-    ax.set(xlabel="nudge δ", ylabel="$‖(w, b)‖$", xlim=(-1.62, 1.62), ylim=(0, 15), yticks=(0, 5, 10, 15))
+    ax.set(xlabel="nudge $δ$", ylabel="$‖(w, b)‖$", xlim=(-1.62, 1.62), ylim=(0, 15), yticks=(0, 5, 10, 15))
     head(ax, "g", "norm of the minimizer")
 
 
@@ -213,7 +213,7 @@ def _draw_growth(ax, swept):
     ax.plot(size, last - 1.5 + np.sqrt(2) * np.log(LEAST / size), color=style.INK, linestyle=":")
     ax.text(6e-8, 8, "$\\sqrt{2}\\,\\log(1/|δ|)$ + constant", va="center", ha="right", fontsize=7.5)
     open_frame(ax)
-    ax.set(xlabel="overlap |δ|", ylabel="$‖(w, b)‖$", xlim=(1, LEAST), ylim=(0, 30))
+    ax.set(xlabel="overlap $|δ|$", ylabel="$‖(w, b)‖$", xlim=(1, LEAST), ylim=(0, 30))
     head(ax, "h", "how fast it runs away")
 
 
@@ -226,7 +226,7 @@ def _draw_infimum(ax, swept):
     for value, face in ((float(one.sel(nudge=0)), color), (0.0, "white")):
         ax.plot(0, value, "o", markersize=3.6, markerfacecolor=face, markeredgecolor=color, zorder=5)
     open_frame(ax)
-    ax.set(xlabel="nudge δ", ylabel="least objective", xlim=(-1.62, 1.62), ylim=(-0.02, 0.62))
+    ax.set(xlabel="nudge $δ$", ylabel="least objective", xlim=(-1.62, 1.62), ylim=(-0.02, 0.62))
     head(ax, "i", "the infimum jumps")
 
 
@@ -237,7 +237,7 @@ def _entries():
         Line2D([], [], label="label 1", **DOTS[1]),
         Line2D([], [], label="error at the minimizer", **ERROR),
         *[Line2D([], [], label=label, **look) for label, look in zip(labels, LOOKS.values(), strict=True)],
-        *[Line2D([], [], color=style.penalty_color(s), label=f"λ = {s:g}") for s in STRENGTHS],
+        *[Line2D([], [], color=style.penalty_color(s), label=f"$λ$ = {s:g}") for s in STRENGTHS],
         Line2D([], [], label="direction $d$, margins", color=style.ORANGE, linewidth=1.6),
         Line2D([], [], label="certificate’s weights", color=WEIGHT, linewidth=1.3),
     ]

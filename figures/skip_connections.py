@@ -109,8 +109,8 @@ def draw(data):
         mesh = ax.pcolormesh(AXIS, AXIS, risk.T, cmap=style.SEQUENTIAL, norm=norm, shading="gouraud", rasterized=True)
         ax.contour(AXIS, AXIS, risk.T, levels=LEVELS, colors=[*2 * ["#F2F2F2"], *4 * ["#222222"]], linewidths=0.5)
         ax.plot(0, 0, marker="+", color="white", markersize=5)
-        ax.set(xlabel="alpha", aspect="equal", xticks=[-1, 0, 1], yticks=[-1, 0, 1])
-    axes[0].set_ylabel("beta")
+        ax.set(xlabel="$α$", aspect="equal", xticks=[-1, 0, 1], yticks=[-1, 0, 1])
+    axes[0].set_ylabel("$β$")
     figure.colorbar(mesh, ax=list(axes[:2]), label="training risk", extend="min", aspect=16, pad=0.02)
     for i, (name, color) in enumerate(COLORS.items()):
         shares = 100 * negative(data[f"near {name}"])

@@ -107,9 +107,9 @@ def draw(data):
         ax.set(xlim=(-1, 1), ylim=(-1, 1), aspect="equal", xticks=[-1, 0, 1], yticks=[-1, 0, 1])
         ax.label_outer()
     for ax in axes[1]:
-        ax.set_xlabel("alpha")
+        ax.set_xlabel("$α$")
     for ax in axes[:, 0]:
-        ax.set_ylabel("beta")
+        ax.set_ylabel("$β$")
     bar = figure.colorbar(mesh, ax=list(axes[0]), label="training risk", aspect=18, pad=0.045)
     bar.add_lines(lines)
     bar.ax.yaxis.set_major_locator(FixedLocator([0.1, 0.2, 0.4, 1, 2, 3]))

@@ -129,7 +129,8 @@ def _draw_ranks(ax, values):
         last, _ = gap(row)
         ax.plot(last, row[last - 1], markersize=5.5, markeredgecolor=style.INK, markeredgewidth=0.7, **look)
         place = (-9, -8) if h == WIDTHS[0] else (5, 3)
-        ax.annotate(str(last), (last, row[last - 1]), place, textcoords="offset points", fontsize=7.5, color=color)
+        text = {"textcoords": "offset points", "fontsize": 7.5, "color": style.readable(color)}
+        ax.annotate(str(last), (last, row[last - 1]), place, **text)
     ax.set(yscale="log", xlabel="rank", ylabel="eigenvalue", xlim=(0, RANKS + 1))
     ax.legend(loc="upper right", handlelength=1.8)
 

@@ -3,12 +3,12 @@
 (a) A network of one hidden layer, 16 tanh units, on 16 random examples of 16 inputs: h(x) = Σ_k v_k tanh(√2 Σ_j x_j
 W_jk/4)/16, mean squared error, float64. Gradient descent from one random start, 200 full-batch steps, at 81 × 81 pairs
 of learning rates, η₁ of W and η₂ of v. Blue: converged, the mean loss of the last 20 steps is below the first. Red:
-diverged. The color is the rank of Σ J_t/J_0 among the converged and of Σ J_0/J_t among the others, dark where either
-was slow. (b) The frame in (a) and (c) the frame in (b), computed anew on 81 × 81 pairs each. (d) The same picture of
-J = ½(x² + 4y²) from (1, 1), with a rate for each coordinate, 400 steps, and the lines on which a rate times its
-curvature is 2. (e) For each picture, how many boxes of a size in cells hold four neighbors not all of one kind, and
-lines fitted through them. (f) Himmelblau's function, (x² + y − 11)² + (x + y² − 7)²: the minimum to which gradient
-descent with rate 0.012 comes from 121 × 121 starts, darker where it takes more steps to a gradient of 10⁻⁶.
+diverged. The color is the rank of Σ J_t/J_0 among the converged, pale where it is small, and of Σ J_0/J_t among the
+others, dark where it is small. (b) The frame in (a) and (c) the frame in (b), computed anew on 81 × 81 pairs each.
+(d) The same picture of J = ½(x² + 4y²) from (1, 1), with a rate for each coordinate, 400 steps, and the lines on which
+a rate times its curvature is 2. (e) For each picture, how many boxes of a size in cells hold four neighbors not all of
+one kind, and lines fitted through them. (f) Himmelblau's function, (x² + y − 11)² + (x + y² − 7)²: the minimum to which
+gradient descent with rate 0.012 comes from 121 × 121 starts, darker where it takes more steps to a gradient of 10⁻⁶.
 
 The quadratic converges in every cell with η₁ < 2 and 4η₂ < 2, and in no other. Of the network each picture holds
 both kinds, the zooms too: less than 95 % and more than 30 % of their cells converge. From boxes of 1 to boxes of 16
@@ -172,7 +172,7 @@ def _draw_boxes(ax, data):
 
 
 def _entries():
-    shades = {"converged at once": 0.47, "converged slowly": 0.1, "diverged at once": 0.53, "diverged slowly": 0.9}
+    shades = {"converged at once": 0.0, "converged slowly": 0.49, "diverged slowly": 0.51, "diverged at once": 1.0}
     entries = [
         Patch(facecolor=COLORS(shade), edgecolor="#888888", linewidth=0.3, label=text) for text, shade in shades.items()
     ]

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import xarray as xr
-from matplotlib.colors import AsinhNorm, to_rgba
+from matplotlib.colors import AsinhNorm
 from matplotlib.patches import PathPatch
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 from pictures import (
@@ -569,22 +569,15 @@ def test_optimizers_are_told_apart_without_color():
 
 def test_strengths_grow_lighter_from_black():
     strengths = [0.0, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0]
-    lightness = [luminance(to_rgba(style.penalty_color(s))) for s in strengths]
+    lightness = [style.luminance(style.penalty_color(s)) for s in strengths]
     assert style.penalty_color(0.0) == "#000000"
     assert lightness == sorted(lightness) and len(set(lightness)) == len(lightness)
     assert style.penalty_color(np.nan) not in {style.penalty_color(s) for s in strengths}
 
 
-def luminance(rgba):
-    """Relative luminance of an sRGB color."""
-    rgb = np.asarray(rgba[:3], float)
-    linear = np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
-    return float(linear @ [0.2126, 0.7152, 0.0722])
-
-
 def test_the_color_map_is_black_first_and_even_in_lightness():
     """L* grows linearly from 0 to 97: the map reads in grey, and equal steps look equal."""
-    values = np.array([luminance(c) for c in style.SEQUENTIAL(np.linspace(0, 1, 256))])
+    values = np.array([style.luminance(c) for c in style.SEQUENTIAL(np.linspace(0, 1, 256))])
     lightness = np.where(values > (6 / 29) ** 3, 116 * np.cbrt(values) - 16, values * (29 / 3) ** 3)
     np.testing.assert_allclose(lightness, np.linspace(0, 97, 256), atol=0.5)
     assert tuple(style.SEQUENTIAL(0.0)) == (0, 0, 0, 1)
@@ -631,7 +624,7 @@ def test_importing_landscape_does_not_import_matplotlib():
 def test_all_names_are_there():
     assert set(ls.plot.__all__) == {
         "animate_descent", "animate_strength",
-        "basins", "contour", "dark_minimum", "gradient_norm", "line", "many_planes", "network", "neuron_output",
+        "basins", "contour", "dark", "dark_minimum", "gradient_norm", "line", "many_planes", "network", "neuron_output",
         "optimizers", "penalty_path", "persistence", "slices", "spectrum", "style", "surface3d", "trainability",
         "trajectory",
     }  # fmt: skip

@@ -122,11 +122,16 @@ def test_blue_converged_and_red_diverged_by_rank():
     (mesh,) = (c for c in figure.axes[0].collections if isinstance(c, QuadMesh))
     ranks = np.asarray(mesh.get_array())
     assert ranks.shape == (4, 5) and (ranks[:, :2] < 0).all() and (ranks[:, 2:] > 0).all()
-    np.testing.assert_allclose(ranks[:, :2].T.ravel(), -np.arange(8) / 7, atol=1e-5)
-    np.testing.assert_allclose(ranks[:, 2:].T.ravel(), np.arange(12) / 11, atol=1e-5)
+    np.testing.assert_allclose(ranks[:, :2].T.ravel(), np.arange(8) / 7 - 1, atol=1e-5)
+    np.testing.assert_allclose(ranks[:, 2:].T.ravel(), 1 - np.arange(12) / 11, atol=1e-5)
     blue, red = COLORS(0.25), COLORS(0.75)
     assert blue[2] > blue[0] and red[0] > red[2]
     rendered(figure)
+
+
+def test_in_grey_all_that_converged_is_lighter_than_what_did_not():
+    lightness = [style.luminance(rgb) for rgb in COLORS(np.linspace(0, 1, 256))[:, :3]]
+    assert (np.diff(lightness) < 0).all() and lightness[127] > 1.4 * lightness[128]
 
 
 def test_axes_are_logarithmic_where_positions_are_and_zooms_tell_their_ticks_apart():
@@ -145,7 +150,7 @@ def test_the_color_bar_names_measures():
     assert "converged" in bar.get_ylabel() and len(bar.get_yticklabels()) == 6
     texts = [label.get_text() for label in bar.get_yticklabels()]
     measures = [float(text) for text in texts]
-    assert measures[0] > measures[1] > measures[2] and measures[3] < measures[4] < measures[5]
+    assert measures[0] < measures[1] < measures[2] and measures[3] > measures[4] > measures[5]
     assert len(trainability(half_and_half(), bar=False).axes) == 1
 
 

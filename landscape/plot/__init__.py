@@ -19,6 +19,7 @@ spectrum         the density of a Hessian's eigenvalues with its error band, out
 persistence      which minimum merges at which saddle: on the surface, as a diagram, as bars
 animate_descent  the paths of `contour` step by step, as a GIF or a video
 animate_strength `dark_minimum` for one λ after another, recombined from one surface, as a GIF or a video
+dark             a figure of any of these on a dark page, for slides and screens
 style            print sizes, colors, and the look of each optimizer and each λ
 """
 
@@ -27,6 +28,7 @@ from landscape.plot.animate_descent import animate_descent
 from landscape.plot.animate_strength import animate_strength
 from landscape.plot.basins import basins
 from landscape.plot.contour import contour
+from landscape.plot.dark import dark
 from landscape.plot.dark_minimum import dark_minimum
 from landscape.plot.gradient_norm import gradient_norm
 from landscape.plot.line import line
@@ -43,7 +45,7 @@ from landscape.plot.trainability import trainability
 from landscape.plot.trajectory import trajectory
 
 __all__ = [
-    "animate_descent", "animate_strength", "basins", "contour", "dark_minimum", "gradient_norm", "line",
+    "animate_descent", "animate_strength", "basins", "contour", "dark", "dark_minimum", "gradient_norm", "line",
     "many_planes", "network", "neuron_output", "optimizers", "penalty_path", "persistence", "slices", "spectrum",
     "style", "surface3d", "trainability", "trajectory",
 ]  # fmt: skip

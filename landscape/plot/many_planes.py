@@ -66,8 +66,8 @@ def many_planes(
     with style.context():
         figure, axes, beside = _layout(len(models), flat, width)
         bad = _draw_curves(axes, x, models, log)
-        where = _panels.label_of(models[0].surfaces[0][names[0]])
-        where = where if flat else f"distance from the center, √({_panels.symbol(names[0])}² + {_panels.symbol(names[1])}²)"
+        squares = " + ".join(f"{_panels.symbol(name)}²" for name in names)
+        where = _panels.label_of(models[0].surfaces[0][names[0]]) if flat else f"distance from the center, √({squares})"
         axes.set(xlabel=where, ylabel=label if flat else f"{label} − that at the center")
         panels = [] if flat else _draw_planes(beside, models, variable, label)
         hatched = _mesh.hatch_handles(True) if bad else _mesh.handles(panels)

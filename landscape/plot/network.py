@@ -69,6 +69,7 @@ def network(
     scale = ScalarMappable(Normalize(-largest, largest), _ERROR)
     with style.context():
         figure, axes = _canvas(ax, width)
+        axes.set_gid(style.CARD)
         bad = not np.isfinite(drawn).all()
         _frame(axes, layers, f"example {example}: loss {_text(float(found.losses[example]))}", bad)
         place: dict[str, Any] = {"ax": axes, "fraction": 0.05, "pad": 0.03}
@@ -195,7 +196,7 @@ def _write(
             if layer.delta is None:
                 text, color, room = f"$x_{{{unit}}}$", style.INK, diameter >= 9
             else:
-                color = "white" if _luminance(_color(scale, layer.delta[k])) < 0.45 else style.INK
+                color = "white" if style.luminance(_color(scale, layer.delta[k])) < 0.18 else style.INK
                 text, room = _text(layer.delta[k]), inside
             if room:
                 axes.text(x, y, text, fontsize=_UNIT, color=color, ha="center", va="center_baseline", zorder=5)
@@ -240,9 +241,3 @@ def _length(axes: Axes, text: str, size: float) -> float:
     width = drawn.get_window_extent().width * 72 / axes.figure.dpi  # type: ignore[union-attr]
     drawn.remove()
     return width
-
-
-def _luminance(color: Any) -> float:
-    from matplotlib.colors import to_rgb
-
-    return float(np.dot(to_rgb(color), (0.2126, 0.7152, 0.0722)))

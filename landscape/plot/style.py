@@ -23,7 +23,7 @@ import matplotlib.figure
 import matplotlib.style
 import numpy as np
 from matplotlib import patheffects
-from matplotlib.colors import ListedColormap, to_hex
+from matplotlib.colors import ListedColormap, to_hex, to_rgb
 
 SINGLE = 8.5 / 2.54  # inches: one column of a two-column page
 DOUBLE = 17.8 / 2.54  # inches: both columns
@@ -33,6 +33,7 @@ BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 INK = "#1A1A1A"  # text and frames
 GRID = "#D9D9D9"
+CARD = "card"  # the `gid` of axes that keep their white ground on a dark page
 
 _RC: dict[str, Any] = {
     "figure.constrained_layout.use": True,
@@ -122,7 +123,7 @@ def figure(width: float, height: float) -> Figure:
 # ---- the color map of surfaces
 
 
-def _srgb(lightness: np.ndarray, chroma: np.ndarray, hue: np.ndarray) -> np.ndarray:
+def srgb(lightness: np.ndarray, chroma: np.ndarray, hue: np.ndarray) -> np.ndarray:
     """CIE L*C*h (D65, hue in radians), each of shape (n,), as sRGB of shape (n, 3), clipped to [0, 1]."""
     fy = (lightness + 16) / 116
     f = np.stack([fy + chroma * np.cos(hue) / 500, fy, fy - chroma * np.sin(hue) / 200], axis=-1)
@@ -143,7 +144,7 @@ def _ink(n: int = 256) -> ListedColormap:
     """
     t = np.linspace(0, 1, n)
     chroma = 33 * np.sin(np.pi * t**0.85) ** 1.2 + 3 * t
-    return ListedColormap(_srgb(97 * t, chroma, np.deg2rad(288 - 20 * t)), name="ink")
+    return ListedColormap(srgb(97 * t, chroma, np.deg2rad(288 - 20 * t)), name="ink")
 
 
 SEQUENTIAL = _ink()
@@ -277,6 +278,21 @@ def penalty_color(strength: float) -> str:
 def sequence_color(index: int, count: int) -> str:
     """The color of the `index`-th of `count` ordered things (growing weights, say), dark to light."""
     return to_hex(matplotlib.colormaps["viridis"](0.86 * index / max(count - 1, 1)))
+
+
+def readable(color: str) -> str:
+    """The color, darkened until text in it has a contrast of 4.5 to white, as WCAG 2.2 (1.4.3) asks of letters."""
+    while 1.05 / (luminance(color) + 0.05) < 4.5:
+        red, green, blue = (0.97 * part for part in to_rgb(color))
+        color = to_hex((red, green, blue))
+    return color
+
+
+def luminance(color: Any) -> float:
+    """The relative luminance of a color of matplotlib, 0 for black and 1 for white (WCAG 2.2)."""
+    rgb = np.array(to_rgb(color))
+    linear = np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
 def halo(width: float, color: str = "white") -> list[patheffects.AbstractPathEffect]:

@@ -1,4 +1,4 @@
-"""The boundary of trainability: blue where runs converge, red where they diverge, dark where either takes long.
+"""The boundary of trainability: from pale blue, where runs converge at once, to dark red, where they diverge at once.
 
 >>> import landscape as ls
 >>> from landscape.plot.trainability import trainability
@@ -18,22 +18,23 @@ from landscape.plot import _mesh, _page, _panels, _scales, style
 from landscape.plot._panels import Panel
 
 _SHADES = 128
-_CONVERGED = LinearSegmentedColormap.from_list("converged", ["#06203F", style.BLUE, "#8CC2E6", "#EEF6FB"])
-_DIVERGED = LinearSegmentedColormap.from_list("diverged", ["#FFF3E6", "#F6B26B", style.VERMILLION, "#8A2D00"])
+# Lightness L* falls from 97 to 61, and on from 50 to 10: the two kinds are told apart in grey as well.
+_CONVERGED = LinearSegmentedColormap.from_list("converged", ["#F1F7FC", "#97C4E7", "#4B98D0"])
+_DIVERGED = LinearSegmentedColormap.from_list("diverged", ["#CF5400", "#7E2E00", "#2C0E00"])
 COLORS = ListedColormap(
     np.concatenate([half(np.linspace(0, 1, _SHADES)) for half in (_CONVERGED, _DIVERGED)]), name="trainability"
 )
-_SLOW = (0.0, 0.5, 1.0)  # ranks that the color bar names
+_SLOW = (0.1, 0.5, 0.9)  # ranks that the color bar names
 
 
 def trainability(data: xr.Dataset, *, ax: Axes | None = None, bar: bool = True, width: float = style.SINGLE) -> Figure:
     """What `landscape.trainability` found over two hyper-parameters: blue converged, red diverged.
 
     The color is that of the measure's rank among the converged cells, or the others: as many cells have each shade. It
-    is pale where a run converged or diverged at once, and dark where it took long; `bar` draws a color bar with the
-    measures of the extreme ranks and the middle ones. Axes are logarithmic where positions are positive, evenly spaced
-    in their logarithm and span a factor above 10; zooms have linear ones. Draws into `ax`, or on a new figure `width`
-    inches wide.
+    is palest where a run converged at once, darker the longer it took, and darkest where one diverged at once; in grey
+    all that converged is lighter than all that did not. `bar` draws a color bar with the measures at the ranks 0.1, 0.5
+    and 0.9. Axes are logarithmic where positions are positive, evenly spaced in their logarithm and span a factor above
+    10; zooms have linear ones. Draws into `ax`, or on a new figure `width` inches wide.
 
     Raises: ValueError if `data` holds no trainability, or not two hyper-parameters.
     """
@@ -61,12 +62,12 @@ def trainability(data: xr.Dataset, *, ax: Axes | None = None, bar: bool = True, 
 
 
 def _ranked(measure: np.ndarray, converged: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """The color of each cell: −1 (slow) to 0 (fast) where it converged, 0 (fast) to 1 (slow) where not."""
+    """The color of each cell: −1 (fast) to 0 (slow) where it converged, 0 (slow) to 1 (fast) where not."""
     ranks = np.ma.masked_all(measure.shape)
     for where, sign in ((known & converged, -1), (known & ~converged, 1)):
         values = np.sort(measure[where])
         rank = np.searchsorted(values, measure[where], side="left") / max(len(values) - 1, 1)
-        ranks[where] = sign * np.clip(rank, 1e-6, 1)
+        ranks[where] = sign * np.clip(1 - rank, 1e-6, 1)
     return ranks
 
 
@@ -100,8 +101,7 @@ def _bar(figure: Figure, axes: Axes, measure: np.ndarray, converged: np.ndarray,
     for where, sign in ((known & converged, -1), (known & ~converged, 1)):
         values = np.sort(measure[where])
         if values.size:
-            shares = [0.1 + 0.8 * q for q in _SLOW]
-            ticks |= zip((sign * share for share in shares), _told(np.quantile(values, shares)), strict=True)
+            ticks |= zip((sign * (1 - rank) for rank in _SLOW), _told(np.quantile(values, _SLOW)), strict=True)
     bar.long_axis.set_major_locator(FixedLocator(sorted(ticks)))
     bar.long_axis.set_minor_locator(NullLocator())
     texts = dict(ticks)
