@@ -173,9 +173,8 @@ def _draw_boxes(ax, data):
 
 def _entries():
     shades = {"converged at once": 0.0, "converged slowly": 0.49, "diverged slowly": 0.51, "diverged at once": 1.0}
-    entries = [
-        Patch(facecolor=COLORS(shade), edgecolor="#888888", linewidth=0.3, label=text) for text, shade in shades.items()
-    ]
+    look = {"edgecolor": "#888888", "linewidth": 0.3, "path_effects": [style.OnSurface()]}
+    entries = [Patch(facecolor=COLORS(shade), label=text, **look) for text, shade in shades.items()]
     entries.append(Line2D([], [], color="black", linewidth=0.9, label="window of the next picture"))
     return [*entries, Line2D([], [], color="#666666", linestyle="--", linewidth=0.8, label="rate · curvature = 2"),
             Line2D([], [], label="minimum", **STAR)]  # fmt: skip

@@ -13,6 +13,7 @@ from matplotlib.contour import ContourSet
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from pictures import closed, meshes, pair_surface, panels, walks  # noqa: F401  the first is a fixture
+from test_plot_basins import two_basins
 
 import landscape as ls
 from landscape.plot import style
@@ -93,6 +94,12 @@ def test_marks_look_as_in_the_legend():
     }
     drawn = {to_hex(line.get_color()) for line in panels(figure)[3].lines if line.get_linestyle() != "None"}
     assert drawn == {to_hex(key["lbfgs"].get_color())} == {turned("black")}
+
+
+def test_the_legend_of_a_map_keeps_the_maps_colors():
+    before, after = (ls.plot.basins(two_basins()) for _ in range(2))
+    keys = [[patch.get_facecolor() for patch in f.legends[0].get_patches()] for f in (before, dark(after))]
+    assert len(keys[0]) >= 3 and keys[0][:3] == keys[1][:3]
 
 
 def test_networks_stay_on_white():

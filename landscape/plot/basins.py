@@ -105,11 +105,15 @@ def _entries(data: xr.Dataset, labels: np.ndarray, near: np.ndarray, at: np.ndar
         where = (
             f"({at[i, 0]:.2f}, {at[i, 1]:.2f})" if near[i] else f"objective {_page.plain(float(f'{values[i]:.2g}'))}"
         )
-        entries.append(Patch(facecolor=_color(i), label=f"ends at {where}".replace("-", "−")))
+        entries.append(_swatch(_color(i), f"ends at {where}".replace("-", "−")))
     more = len(values) - len(_COLORS)
-    entries += [Patch(facecolor=_OTHERS, label=f"{more} other {'minimum' if more == 1 else 'minima'}")] * (more > 0)
-    entries += [Patch(facecolor=_LOST, label="not converged")] * bool((labels == -1).any())
+    entries += [_swatch(_OTHERS, f"{more} other {'minimum' if more == 1 else 'minima'}")] * (more > 0)
+    entries += [_swatch(_LOST, "not converged")] * bool((labels == -1).any())
     return entries + [Patch(label="not finite", **_mesh.HATCH)] * bool((labels == -2).any())
+
+
+def _swatch(color: str, label: str) -> Patch:
+    return Patch(facecolor=color, label=label, path_effects=[style.OnSurface()])
 
 
 def _remark(labels: np.ndarray, steps: np.ndarray) -> str:

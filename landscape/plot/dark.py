@@ -155,6 +155,8 @@ def _turn(artist: Artist) -> None:
         artist.set_markerfacecolor(turned(artist.get_markerfacecolor()))
         artist.set_markeredgecolor(turned(artist.get_markeredgecolor()))
         artist.set_color(turned(artist.get_color()))
+    elif any(isinstance(effect, style.OnSurface) for effect in artist.get_path_effects() or ()):
+        return
     elif isinstance(artist, Patch):
         artist.set(facecolor=turned(artist.get_facecolor()), edgecolor=turned(artist.get_edgecolor()))
     elif isinstance(artist, Collection) and (artist.get_array() is None or getattr(artist, "colors", None) is not None):

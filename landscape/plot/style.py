@@ -295,6 +295,10 @@ def luminance(color: Any) -> float:
     return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
+class OnSurface(patheffects.Normal):
+    """Changes nothing, and says of a legend's patch that its color is one on a surface: on a dark page it stays."""
+
+
 def halo(width: float, color: str = "white") -> list[patheffects.AbstractPathEffect]:
     """An outline around a line of this width, so that it is seen on dark and light ground alike."""
     return [patheffects.Stroke(linewidth=width + min(0.9, 1.2 * width), foreground=color), patheffects.Normal()]
