@@ -6,7 +6,7 @@ of variance σ² (dashed), their posteriors and the posteriors' modes. (c) The s
 Below: the 23 flights of the Challenger's O-rings, temperature standardized; color is the negative logarithm of the
 density, from black at the mode, lines are the density relative to its greatest value. (d) The likelihood. (e) The
 posterior under Gaussian priors of σ = 0.5 on w and b. (f) The posterior under Laplace priors of scale 0.2. Dashed
-lines are the prior's 0.5 and 0.1; the star is the minimizer of the penalized objective, the circle that of the risk,
+lines are the prior's 0.5 and 0.1; the star is the minimizer of the penalized objective, the diamond that of the risk,
 and the line between them where the minimizer moves as the prior narrows.
 
 The loss of an example is −log of the probability that a Bernoulli variable with parameter h(x) gives to its label. n
