@@ -1,5 +1,6 @@
 """Figures as programs: what is computed again and what is not, equal bytes, claims, and what each mistake is told."""
 
+import io
 import os
 import subprocess
 import sys
@@ -11,9 +12,11 @@ import ml_dtypes
 import numpy as np
 import pytest
 import xarray as xr
+from PIL import Image
 
 from landscape import _figure_cache
 from landscape.figure_set import draw_figures
+from landscape.plot.dark import PAGE
 
 FIGURE = '''"""A bowl whose rim is high."""
 
@@ -93,6 +96,20 @@ def test_a_figure_is_drawn_with_its_ticks_and_its_caption(folder):
         "# Figures\n\n## bowl\n\n![bowl](bowl.png)\n\nA bowl whose rim is high.\n\n"
         "- ✓ the rim is high\n- ✓ the bottom is at 0\n"
     )
+
+
+def test_on_a_dark_page_as_well(folder):
+    """The light one has the bytes that it has alone; both are drawn of what was computed once."""
+    folder.draw(formats=("png", "pdf"))
+    alone = folder.out("bowl.png"), folder.out("bowl.pdf")
+    folder.draw(formats=("png", "pdf"), dark=True)
+    assert (folder.out("bowl.png"), folder.out("bowl.pdf")) == alone and folder.computed == 1
+    assert folder.out("bowl_dark.pdf").startswith(b"%PDF")
+    with Image.open(io.BytesIO(folder.out("bowl_dark.png"))) as page:
+        assert page.convert("RGB").getpixel((0, 0)) == tuple(bytes.fromhex(PAGE[1:]))
+    first = folder.out("bowl_dark.png")
+    folder.draw(dark=True)
+    assert folder.out("bowl_dark.png") == first
 
 
 def test_the_picture_has_300_dots_per_inch(folder):

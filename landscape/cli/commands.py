@@ -234,6 +234,7 @@ def figures(args: Namespace) -> int:
         check=args.check,
         fresh=args.fresh,
         quick=args.quick,
+        dark=args.dark,
         gallery=args.gallery,
         jobs=suitable() if args.jobs is None else args.jobs,
         write=_write,

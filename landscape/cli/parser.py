@@ -166,6 +166,7 @@ def _figures(commands: Any) -> None:
     new.add_argument("--check", action="store_true", help="exit with status 1 if a claim is false")
     new.add_argument("--fresh", action="store_true", help="compute again, whatever is cached")
     new.add_argument("--quick", action="store_true", help="drafts into OUT/quick, by their QUICK, claims unchecked")
+    new.add_argument("--dark", action="store_true", help="draw each on a dark page as well, as NAME_dark")
     new.add_argument("--jobs", type=int, metavar="N", help="processes that draw at once; default: by cores and memory")
     new.add_argument("--gallery", action="store_true", help="then write DIR/README.md, with thumbnails, from captions")
 

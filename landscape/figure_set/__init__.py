@@ -44,6 +44,7 @@ class _Task:
     formats: tuple[str, ...]
     fresh: bool
     quick: bool
+    dark: bool
     x64: bool
 
 
@@ -71,6 +72,7 @@ def draw_figures(
     fresh: bool = False,
     quick: bool = False,
     gallery: bool = False,
+    dark: bool = False,
     jobs: int = 1,
     write: Callable[[str], object] = print,
 ) -> int:
@@ -80,9 +82,10 @@ def draw_figures(
     (300 dpi) and pdf; `fresh=True` computes again whatever the cache holds. `write` receives each line: a figure with
     its seconds, then ✓ or ✗ before each of its claims. Redrawn from equal data, files are equal to the byte. `out` also
     gets `captions.md` and `contact_sheet.png`, of all figures as last drawn; `gallery=True` writes `folder/README.md`,
-    with `folder/thumbnails`, of them. `quick=True` draws drafts into `out/quick`: the constants in a figure's QUICK
-    take the place of its own, XLA optimizes little, `formats` is by default png alone, of 150 dpi, and claims are not
-    checked. `jobs` processes draw at once, each with its own memory; lines and files are the same for any number.
+    with `folder/thumbnails`, of them. `dark=True` draws each on a dark page as well, as `NAME_dark`. `quick=True` draws
+    drafts into `out/quick`: the constants in a figure's QUICK take the place of its own, XLA optimizes little,
+    `formats` is by default png alone, of 150 dpi, and claims are not checked. `jobs` processes draw at once, each with
+    its own memory; lines and files are the same for any number.
 
     A figure that fails does not stop the others: its error is written at the end.
 
@@ -105,7 +108,7 @@ def draw_figures(
     out = out / "quick" if quick else out
 
     x64 = _program.x64()
-    tasks = {name: _Task(path, out.absolute(), formats, fresh, quick, x64) for name, path in chosen.items()}
+    tasks = {name: _Task(path, out.absolute(), formats, fresh, quick, dark, x64) for name, path in chosen.items()}
     failed, broken = _draw_all(tasks, quick, jobs, write)
     kept = _kept.read_all(out, figures)
     _kept.write_captions(out, kept)
@@ -222,9 +225,11 @@ def _try_to_draw(task: _Task, words: list[str]) -> _Drawn:
         program = _program.load(path, task.quick)
         data, cached = fetch(cache / f"{program.key}.npz", program.compute, task.fresh, words.append)
         claims = {} if task.quick else _program.checked_claims(program.claims(data))
-        files, picture = _program.render(program, data, task.formats, DRAFT_DPI if task.quick else DPI)
-    for name, content in files.items():
-        with replacing(task.out / f"{path.stem}.{name}") as file:
+        pages = ("", _program.DARK) if task.dark else ("",)
+        endings = [f"{page}.{name}" for page in pages for name in task.formats]
+        files, picture = _program.render(program, data, endings, DRAFT_DPI if task.quick else DPI)
+    for ending, content in files.items():
+        with replacing(task.out / f"{path.stem}{ending}") as file:
             file.write(content)
     shown = next((name for name in task.formats if name != "pdf"), None)  # Markdown shows no PDF
     _kept.keep(cache, Kept(program.caption, claims, task.quick, shown, picture))

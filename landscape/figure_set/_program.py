@@ -19,7 +19,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from landscape._figure_cache import Data, hash_of, kinds
-from landscape.plot import style
+from landscape.plot import dark, style
 
 # What a file would otherwise tell of the day and the program that made it, so that equal pictures are equal bytes.
 METADATA: dict[str, dict[str, str | None]] = {
@@ -27,6 +27,7 @@ METADATA: dict[str, dict[str, str | None]] = {
     "pdf": {"CreationDate": None},
     "svg": {"Date": None},
 }
+DARK = "_dark"  # what the names of files on a dark page end in
 
 
 @dataclass(frozen=True)
@@ -200,18 +201,20 @@ def checked_claims(claims: Mapping[str, bool]) -> dict[str, bool]:
     return {sentence: bool(holds) for sentence, holds in claims.items()}
 
 
-def render(program: Program, data: Data, formats: Iterable[str], dpi: int) -> tuple[dict[str, bytes], bytes]:
-    """Format -> the bytes of the file, and those of a PNG to make small ones from, which may be one of them.
+def render(program: Program, data: Data, endings: Iterable[str], dpi: int) -> tuple[dict[str, bytes], bytes]:
+    """Ending, ".png" or "_dark.png", -> the bytes of the file; and those of a PNG to make small ones from.
 
-    Nothing is written, so that a figure comes in all its formats or in none.
+    Nothing is written, so that a figure comes in all its files or in none.
     """
-    files = {}
     with style.context():
         figure = program.draw(data)
         if not isinstance(figure, Figure):
             raise TypeError(f"draw(data) must return a matplotlib Figure, got {kinds([figure])}.")
-        for name in dict.fromkeys((*formats, "png")):
+        files = {}
+        for ending in sorted({*endings, ".png"}, key=lambda ending: ending.startswith(DARK)):  # what is dark stays so
+            page, _, name = ending.rpartition(".")
             buffer = io.BytesIO()
-            figure.savefig(buffer, format=name, dpi=dpi, metadata=METADATA[name])
-            files[name] = buffer.getvalue()
-    return {name: files[name] for name in formats}, files["png"]
+            shown = dark(figure) if page == DARK else figure
+            shown.savefig(buffer, format=name, dpi=dpi, metadata=METADATA[name])
+            files[ending] = buffer.getvalue()
+    return {ending: files[ending] for ending in endings}, files[".png"]
