@@ -71,7 +71,7 @@ def opened(page: Page, folder: Path, width: int = 1280, height: int = 900):
         tab.on("pageerror", lambda error: tab.problems.append(str(error)))
         tab.on("request", lambda request: _foreign(request.url, path) and tab.problems.append(request.url))
         tab.goto(path.as_uri())
-        tab.wait_for_function("window.explorer?.state.scale !== undefined")
+        tab.wait_for_function("() => window.explorer?.state.scale !== undefined")
         try:
             yield tab
         finally:

@@ -417,7 +417,7 @@ def test_a_link_brings_the_view_back(tmp_path, pair):
         link = tab.evaluate("explorer.controls.hash")
         tab.goto("about:blank")
         tab.goto((tmp_path / "page.html").as_uri() + link)
-        tab.wait_for_function("window.explorer?.state.scale !== undefined")
+        tab.wait_for_function("() => window.explorer?.state.scale !== undefined")
         state = tab.evaluate("[explorer.state.strengths, explorer.state.log, explorer.state.cursor]")
         assert state == [[0.5, 0], False, {"x": 1, "y": -2}]
 

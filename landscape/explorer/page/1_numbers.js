@@ -20,6 +20,16 @@ function trimmed(text) {
   return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
 }
 
+/** Texts of values side by side, with as many digits as tell them apart. */
+function apart(values, digits = 3) {
+  const different = new Set(values).size;
+  for (let more = digits; more < 10; more++) {
+    const texts = values.map((value) => plain(value, more));
+    if (new Set(texts).size === different) return texts;
+  }
+  return values.map((value) => plain(value, 10));
+}
+
 /** The least and the largest of those that are finite. */
 function extent(values) {
   let [least, most] = [Infinity, -Infinity];
