@@ -12,6 +12,7 @@ from explorer import in_node, opened
 import landscape as ls
 from landscape.cli import main
 from landscape.explorer import _packing
+from landscape.explorer.explore import Page
 
 AXES = {"w": np.linspace(-10, 10, 81), "b": np.linspace(-8, 8, 65)}
 SWEEP = {"none": ls.none(), "λ=0.01": ls.l2(0.01), "λ=0.1": ls.l2(0.1), "λ=1": ls.l2(1.0)}
@@ -341,6 +342,55 @@ def test_the_command_refuses_in_one_line(tmp_path, capsys, monkeypatch, argv, me
     assert main(argv) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def flights(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = ["temperature;wind;distress", "53,1;3;1", "57;4,5;1", "66;2;0", "67;1;1", "70,25;0;0", "75;2;0"]
+    (tmp_path / "flights.csv").write_text("\n".join(rows), encoding="utf-8")
+    return ["--data", "flights.csv", "--x", "temperature", "--y", "distress", "--decimal", ","]
+
+
+def test_the_command_writes_a_page_of_a_file(tmp_path, flights, capsys):
+    """It holds every digit of the file, and the runs of the command line fit it."""
+    assert main(["explore", *flights, "-o", "page.html"]) == 0
+    assert "flights.csv: x = temperature; y = distress" in capsys.readouterr().out
+    page = Page((tmp_path / "page.html").read_text("utf-8"))
+    examples = in_node(page, "return [content.title, model.examples.map((e) => [e.x, e.y])];")
+    assert examples == ["flights", [[53.1, 1], [57, 1], [66, 0], [67, 1], [70.25, 0], [75, 0]]]
+    squared = [*flights, "--standardize", "--loss", "half_squared_error"]
+    assert main(["descend", *squared, "--optimizer", "sgd=0.5", "--steps", "3", "-o", "runs.zarr"]) == 0
+    assert main(["explore", *squared, "--runs", "runs.zarr", "-o", "runs.html"]) == 0
+    page = Page((tmp_path / "runs.html").read_text("utf-8"))
+    mean, entropy, runs = in_node(
+        page, "return [model.examples.reduce((s, e) => s + e.x, 0), model.entropy, content.runs.length];"
+    )
+    assert abs(mean) < 1e-5 and entropy is False and runs == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--x", "wind"], "--x has 2 columns"),
+        (["--no-bias"], "--no-bias is given"),
+        (["--weights", "none"], "no column 'none'"),
+        (["pair"], "not allowed with"),
+    ],
+)
+def test_a_file_that_cannot_be_a_page_is_refused_in_words_of_options(tmp_path, flights, capsys, more, message):
+    assert main(["explore", *flights, *more, "-o", "page.html"]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_too_many_examples_and_columns_of_a_result_are_refused(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "many.csv").write_text("x,y\n" + "1,0\n2,1\n" * 1001, encoding="utf-8")
+    assert main(["explore", "--data", "many.csv", "--x", "x", "--y", "y", "-o", "page.html"]) == 2
+    assert "2002 examples; a page computes with 2000" in capsys.readouterr().err
+    assert main(["explore", "some.zarr", "--x", "x", "-o", "page.html"]) == 2
+    assert "--x belongs to --data; a result has its own" in capsys.readouterr().err
 
 
 # ---- in a browser
