@@ -3,7 +3,10 @@
 class HeatMap {
   constructor(canvas, bar, state, palette) {
     Object.assign(this, { canvas, bar, state, palette });
-    [this.picture, this.ground] = ["canvas", "canvas"].map((tag) => document.createElement(tag));
+    [this.picture, this.ground, this.strip] = ["canvas", "canvas", "canvas"].map((tag) => document.createElement(tag));
+    [this.strip.width, this.strip.height] = [palette.count, 1];
+    const colors = new ImageData(new Uint8ClampedArray(palette.pixels.buffer), palette.count, 1);
+    this.strip.getContext("2d").putImageData(colors, 0, 0);
     state.listen(() => this.draw());
     new ResizeObserver(() => state.change()).observe(canvas);
     this.#pointers();
@@ -86,16 +89,24 @@ class HeatMap {
     const place = (i, j) => [frame.x((i * every + 0.5) / width), frame.y((j * every + 0.5) / height)];
     const levels = this.state.levels();
     const texts = apart(levels);
-    const lines = levels.map((level) => [level, []]);
+    const found = levels.map(() => []);
     for (let j = 0; j < rows; j++) {
       for (let i = 0, k = j * every * width; i < columns; i++, k += every) {
-        const [a, b, c, d] = [values[k], values[k + every], values[k + every * (width + 1)], values[k + every * width]];
-        const [low, high] = [Math.min(a, b, c, d), Math.max(a, b, c, d)];
-        if (!(high < Infinity)) continue;
-        for (const [level, segments] of lines) if (low <= level && level < high) segments.push(...crossings(level, i, j, [a, b, c, d], place));
+        const a = values[k];
+        const b = values[k + every];
+        const c = values[k + every * (width + 1)];
+        const d = values[k + every * width];
+        if (!Number.isFinite(a + b + c + d)) continue;
+        const low = Math.min(a, b, c, d);
+        const high = Math.max(a, b, c, d);
+        for (let l = 0; l < levels.length; l++) {
+          if (low <= levels[l] && levels[l] < high) found[l].push(...crossings(levels[l], i, j, [a, b, c, d], place));
+        }
       }
     }
-    for (const [level, segments] of lines.filter(([, segments]) => segments.length)) {
+    for (const [l, segments] of found.entries()) {
+      if (!segments.length) continue;
+      const level = levels[l];
       const dark = scale.share(level) < 0.55;
       context.strokeStyle = dark ? "rgba(255, 255, 255, 0.6)" : "rgba(20, 20, 30, 0.45)";
       context.lineWidth = 1;
@@ -105,7 +116,7 @@ class HeatMap {
         context.lineTo(x1, y1);
       }
       context.stroke();
-      this.#number(context, frame, texts[levels.indexOf(level)], segments, dark, numbers);
+      this.#number(context, frame, texts[l], segments, dark, numbers);
     }
   }
 
@@ -211,10 +222,7 @@ class HeatMap {
     const frame = new Frame(context, LEFT, 2, width - LEFT - RIGHT, height - 40);
     const { scale } = this.state;
     if (!(this.state.values && scale.least < Infinity)) return; // nothing is finite
-    for (let x = 0; x < frame.width; x++) {
-      context.fillStyle = this.palette.css(x / frame.width);
-      context.fillRect(frame.left + x, frame.top, 1.5, frame.height);
-    }
+    context.drawImage(this.strip, frame.left, frame.top, frame.width, frame.height);
     frame.border();
     if (scale.over) this.#beyond(context, frame);
     frame.horizontal(barMarks(this.state), `${this.state.name}${this.state.log ? ", log scale" : ""}`);
