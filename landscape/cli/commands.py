@@ -139,16 +139,16 @@ def explore(args: Namespace) -> int:
     result = _explorable(args.result) if args.result is not None else None
     runs = _open(args.runs) if args.runs else None
     known = result if result is not None else runs
-    dtype = _data(known).attrs.get("dtype") if known is not None else "float64"  # every digit of the file's numbers
+    dtype: Any = _data(known).attrs.get("dtype") if known is not None else "float64"  # all digits of a file
     with problem.at_work(dtype):
         import landscape as ls
 
-        own = problem.of_page(args, dtype) if result is None else None
-        title = args.title or Path(args.result or args.data).stem
-        ls.explore(own.objective if own else result, runs, title=title).save(target)
-    if own:
-        print(f"{own.objective}\n{own.source}")
-    print(f"written: {args.output}, {target.stat().st_size / 1e6:.2g} MB")
+        told = ""
+        if result is None:
+            own = problem.of_page(args, dtype)
+            result, told = own.objective, f"{own.objective}\n{own.source}\n"
+        ls.explore(result, runs, title=args.title or Path(args.result or args.data).stem).save(target)
+    print(f"{told}written: {args.output}, {target.stat().st_size / 1e6:.2g} MB")
     return 0
 
 

@@ -84,7 +84,7 @@ def refuse_columns(args: Namespace, what: str) -> None:
 
 
 def of_page(args: Namespace, dtype: str) -> Problem:
-    """The neuron that a page computes with. Raises: ValueError for other neurons than of one input, and too many data."""
+    """The neuron that a page computes with. Raises: ValueError for several inputs, no bias, and too many examples."""
     from landscape.explorer._exact import MOST_EXAMPLES
 
     if args.no_bias or len(args.x or ()) > 1:

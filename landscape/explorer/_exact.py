@@ -41,7 +41,8 @@ def of_neuron(objective: Objective, runs: Any, points: Any) -> dict[str, Any]:
         "made": _parts.made(f"{len(x)} examples"),
         "axes": [_parts.axis(name, name, -size, size) for name, size in zip(NAMES, reach, strict=True)],
         "units": [
-            _parts.slider(unit, [own[i] for own in strengths.values()], starts[i]) for i, unit in enumerate(units.values())
+            _parts.slider(unit, [own[i] for own in strengths.values()], starts[i])
+            for i, unit in enumerate(units.values())
         ],
         "model": {
             "kind": "neuron",

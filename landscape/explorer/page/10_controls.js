@@ -103,15 +103,28 @@ class Controls {
     });
   }
 
+  /** The map with its bar, below the title and at which λ it is. */
   image() {
     const { canvas, bar } = this.views.map;
+    const ratio = window.devicePixelRatio || 1;
+    const top = Math.round(48 * ratio);
     const whole = document.createElement("canvas");
-    [whole.width, whole.height] = [canvas.width, canvas.height + bar.height];
+    [whole.width, whole.height] = [canvas.width, top + canvas.height + bar.height];
     const context = whole.getContext("2d");
     context.fillStyle = css("--paper");
     context.fillRect(0, 0, whole.width, whole.height);
-    context.drawImage(canvas, 0, 0);
-    context.drawImage(bar, 0, canvas.height);
+    context.drawImage(canvas, 0, top);
+    context.drawImage(bar, 0, top + canvas.height);
+    context.scale(ratio, ratio);
+    const { content, strengths, variable } = this.state;
+    const told = content.units.map((unit, k) => `${plain(strengths[k], 3)}·${unit.label}`).filter((_, k) => strengths[k] > 0);
+    const sum = variable === "risk" ? "risk" : ["risk", ...told].join(" + ");
+    const what = variable === "gradient_norm" ? `gradient norm of ${sum}` : sum;
+    const lines = [[content.title, "600 15px system-ui, sans-serif", "--ink"], [what, FONT, "--quiet"]];
+    lines.forEach(([text, font, color], k) => {
+      [context.font, context.fillStyle] = [font, css(color)];
+      context.fillText(text, LEFT, 20 + 18 * k, canvas.width / ratio - LEFT - RIGHT);
+    });
     const link = document.createElement("a");
     link.download = "landscape.png";
     link.href = whole.toDataURL("image/png");
@@ -265,6 +278,7 @@ class Controls {
     this.#get("variable").value = state.variable;
     this.#get("log").setAttribute("aria-pressed", state.log);
     this.#get("contours").setAttribute("aria-pressed", state.contours);
+    this.#get("faded").hidden = state.runs.every((run) => state.own(run));
     const still = state.lastStep === 0;
     this.#get("playing").hidden = still;
     const play = this.#get("play");
@@ -289,7 +303,7 @@ class Controls {
     const { minimizer, verdict, axes, variable, model } = this.state;
     if (verdict) return verdict.text;
     if (!minimizer) return "Nothing here is finite.";
-    const where = [[axes[0], minimizer.x], [axes[1], minimizer.y]].map(([axis, at]) => `${axis.label}\u00a0=\u00a0${plain(at)}`).join(", ");
+    const where = [[axes[0], minimizer.x], [axes[1], minimizer.y]].map(([axis, at]) => `${axis.label} = ${plain(at)}`.replaceAll(" ", "\u00a0")).join(", ");
     const value = plain(minimizer.value, Math.max(4, this.state.digits - 1));
     const inside = axes.every((axis, a) => axis.share([minimizer.x, minimizer.y][a]) >= 0 && axis.share([minimizer.x, minimizer.y][a]) <= 1);
     const more = variable === "risk" ? " The map shows the risk alone." : "";
@@ -305,7 +319,7 @@ class Controls {
     const found = at && state.at(at.x, at.y);
     const rows = [];
     if (at) {
-      rows.push([state.cursor ? "At the cursor" : "At the minimizer", ""]);
+      rows.push([state.cursor ? "At the cursor" : state.minimizer.interior ? "At the minimizer" : "At the least value", ""]);
       rows.push(...state.axes.map((axis, a) => [axis.label, plain([at.x, at.y][a])]), ...this.#measured(found));
       const points = state.points.filter((own) => state.own(own));
       const point = this.#near(points, at);

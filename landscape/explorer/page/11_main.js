@@ -29,7 +29,6 @@ async function main() {
     get("side").append(...document.querySelectorAll(".section")); // below the map are the data
   }
   legend(get("legend"), content.runs);
-  get("faded").hidden = !content.units.length || !content.runs.length;
   const controls = new Controls(document, state, views);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     css.known.clear();

@@ -35,7 +35,7 @@ class Relief {
     Object.assign(this, { behind, canvas, above, state });
     this.turn = -0.62;
     this.tilt = 0.85;
-    this.distance = 2.9;
+    this.distance = 3.05;
     this.gl = canvas.getContext("webgl2", { antialias: true });
     try {
       this.#build(palette);
@@ -160,7 +160,7 @@ class Relief {
 
   #aim(aspect) {
     const { turn, tilt, distance } = this;
-    const target = [0, 0, 0.12];
+    const target = [0, 0, 0.04];
     const away = [Math.sin(turn) * Math.cos(tilt), -Math.cos(turn) * Math.cos(tilt), Math.sin(tilt)];
     this.eye = away.map((part, k) => target[k] + distance * part);
     const side = [Math.cos(turn), Math.sin(turn), 0];
@@ -213,10 +213,35 @@ class Relief {
       const points = state.path.points.slice(0, state.step + 1);
       line(...[0, 1].map((a) => points.map((point) => point[a])), points.length, css("--walk"), 1);
     }
-    const least = !state.verdict && state.minimizer && this.#on(state.minimizer.x, state.minimizer.y);
-    if (least) mark(context, "*", ...least, 9, css("--alert"), "white");
+    this.#minimizer(context);
     this.#pin(context);
     this.#base(context);
+  }
+
+  /** As on the map; an outline where the surface is in front of it. */
+  #minimizer(context) {
+    const { minimizer, verdict, variable } = this.state;
+    const place = minimizer && !verdict && variable !== "risk" && this.#on(minimizer.x, minimizer.y);
+    if (!place) return;
+    const [marker, size] = minimizer.interior ? ["*", 9] : ["o", 6];
+    if (!this.#hidden(minimizer)) return mark(context, marker, ...place, size, css("--alert"), "white");
+    haloed(context, 1.6, css("--alert"), "rgba(255, 255, 255, 0.7)", () => outline(context, marker, ...place, size));
+  }
+
+  /** Whether there is surface between the minimizer and the eye. */
+  #hidden({ x, y }) {
+    const { shares, width, height, axes } = this.state;
+    const cell = (v, count) => clamp(Math.floor(((v + 1) / 2) * count), 0, count - 1);
+    const share = (u, v) => shares[cell(v, height) * width + cell(u, width)];
+    const [s, t] = [2 * axes[0].share(x) - 1, 2 * axes[1].share(y) - 1];
+    const from = [s, t, share(s, t) * HEIGHT];
+    for (let k = 3; k < 200; k++) {
+      const [u, v, z] = from.map((part, a) => part + 0.005 * k * (this.eye[a] - part));
+      if (Math.abs(u) >= 1 || Math.abs(v) >= 1 || z >= HEIGHT) return false;
+      const there = share(u, v);
+      if (there <= 1 && there * HEIGHT > z + 0.02) return true;
+    }
+    return false;
   }
 
   #pin(context) {
