@@ -249,7 +249,7 @@ class Relief {
     const top = cursor && this.#on(cursor.x, cursor.y);
     if (!top) return;
     const foot = this.#project(axes[0].share(cursor.x), axes[1].share(cursor.y), 0);
-    haloed(context, 1, css("--ink"), "rgba(255, 255, 255, 0.6)", () => {
+    haloed(context, 1, "rgba(20, 20, 30, 0.9)", "rgba(255, 255, 255, 0.6)", () => {
       context.beginPath();
       context.moveTo(...foot);
       context.lineTo(top[0], top[1]);
