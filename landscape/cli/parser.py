@@ -180,8 +180,8 @@ def _problem(new: argparse.ArgumentParser) -> None:
     """The objective: one neuron on data, or one's own."""
     group = new.add_argument_group("objective: one neuron on --data, or your own")
     which = group.add_mutually_exclusive_group(required=True)
-    which.add_argument("--objective", metavar="MODULE:ATTR", help="an Objective, or a function that returns one")
     _data(new, which)
+    which.add_argument("--objective", metavar="MODULE:ATTR", help="an Objective, or a function that returns one")
     new.add_argument(
         "--dtype", choices=("float32", "float64"), help="default: float32 for --data, the params' own for --objective"
     )

@@ -368,7 +368,7 @@ class Controls {
   #nearest(at) {
     const { runs } = this.state;
     const { run, k } = this.#near(this.places, at) ?? {};
-    const rows = [["run here", run ? `${run.label}, step ${run.steps[k]}` : "—"]];
+    const rows = [["run here", run ? run.label : "—"], ["its step", run ? String(run.steps[k]) : "—"]];
     if (runs.some((own) => own.objective)) rows.push(["its own objective", plain(run?.objective?.[k], 5)]);
     if (runs.some((own) => own.residual)) rows.push(["its distance from the plane", plain(run?.residual?.[k], 3)]);
     return rows;
