@@ -54,7 +54,7 @@ def chromium() -> str:
 
 
 @contextmanager
-def opened(page: Page, folder: Path, width: int = 1280, height: int = 900):
+def opened(page: Page, folder: Path, width: int = 1280, height: int = 900, touch: bool = False):
     """The page in Chromium, from a file. Whatever it logs as an error or requests is in `.problems`."""
     playwright = pytest.importorskip("playwright.sync_api", reason="`pip install playwright`")
     path = folder / "page.html"
@@ -65,13 +65,13 @@ def opened(page: Page, folder: Path, width: int = 1280, height: int = 900):
             browser = driver.chromium.launch(executable_path=chromium(), args=flags)
         except playwright.Error as error:
             pytest.skip(f"Chromium does not start here: {str(error).splitlines()[0]}")
-        tab = browser.new_page(viewport={"width": width, "height": height})
+        tab = browser.new_page(viewport={"width": width, "height": height}, has_touch=touch, is_mobile=touch)
         tab.problems = []
         tab.on("console", lambda message: message.type in ("error", "warning") and tab.problems.append(message.text))
         tab.on("pageerror", lambda error: tab.problems.append(str(error)))
         tab.on("request", lambda request: _foreign(request.url, path) and tab.problems.append(request.url))
         tab.goto(path.as_uri())
-        tab.wait_for_function("window.explorer?.state.scale !== undefined")
+        tab.wait_for_function("() => window.explorer?.state.scale !== undefined")
         try:
             yield tab
         finally:
@@ -80,3 +80,18 @@ def opened(page: Page, folder: Path, width: int = 1280, height: int = 900):
 
 def _foreign(url: str, path: Path) -> bool:
     return not url.startswith((path.as_uri(), "data:", "blob:"))
+
+
+@contextmanager
+def fingers(tab):
+    """A function that puts fingers at places of the screen, (x, y) each, where they were moved to; and takes all up."""
+    session = tab.context.new_cdp_session(tab)
+
+    def touch(kind: str, *places: tuple[float, float]) -> None:
+        points = [{"x": x, "y": y, "id": k} for k, (x, y) in enumerate(places)]
+        session.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
+
+    try:
+        yield touch
+    finally:
+        session.detach()

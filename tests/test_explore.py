@@ -1,4 +1,4 @@
-"""`ls.explore`: what the page computes, against JAX; the page in a browser; hostile texts, sizes, bad input."""
+"""`ls.explore`: what the page computes, against JAX; hostile texts, sizes, bad input; the command."""
 
 import json
 import re
@@ -7,11 +7,12 @@ import jax
 import numpy as np
 import optax
 import pytest
-from explorer import in_node, opened
+from explorer import in_node
 
 import landscape as ls
 from landscape.cli import main
 from landscape.explorer import _packing
+from landscape.explorer.explore import Page
 
 AXES = {"w": np.linspace(-10, 10, 81), "b": np.linspace(-8, 8, 65)}
 SWEEP = {"none": ls.none(), "λ=0.01": ls.l2(0.01), "λ=0.1": ls.l2(0.1), "λ=1": ls.l2(1.0)}
@@ -111,6 +112,22 @@ def test_two_kinds_of_penalties_have_two_sliders(pair, plane):
     labels, at = in_node(ls.explore(mixed), script)
     assert sorted(labels) == ["‖θ‖²", "‖θ‖₁"]
     assert sorted(at["units"]) == pytest.approx([3.0, 5.0])
+
+
+def test_it_opens_with_the_strength_of_the_runs_and_never_with_two_penalties_of_a_sweep(pair, plane):
+    sweep = {"a": ls.l2(0.1), "b": ls.l2(1.0), "c": ls.l1(0.2), "d": ls.none()}
+    mixed = ls.evaluate(pair, plane, AXES, penalties=sweep)
+    starts = "return Object.fromEntries(content.units.map((u) => [u.label, u.start]));"
+    assert in_node(ls.explore(mixed), starts) == {"‖θ‖²": 1.0, "‖θ‖₁": 0.0}
+    for label, penalty, wanted in (("c", ls.l1(0.2), 0.2), ("d", ls.none(), 0.0)):
+        runs = ls.descend(pair, optax.sgd(0.1), {"w": 1.0, "b": 1.0}, steps=3, penalties={label: penalty})
+        assert in_node(ls.explore(mixed, runs), starts) == {"‖θ‖²": 0.0, "‖θ‖₁": wanted}
+
+
+def test_texts_of_values_tell_them_apart():
+    script = "return given.values.map((own) => apart(own));"
+    found = in_node(None, script, values=[[1, 2.5, 1000], [3.0000001, 3.0000005], [0.4072, 0.40725], [5, 5]])
+    assert found == [["1", "2.5", "1000"], ["3.0000001", "3.0000005"], ["0.4072", "0.40725"], ["5", "5"]]
 
 
 # ---- a neuron
@@ -343,95 +360,50 @@ def test_the_command_refuses_in_one_line(tmp_path, capsys, monkeypatch, argv, me
     assert not list(tmp_path.iterdir())
 
 
-# ---- in a browser
+@pytest.fixture
+def flights(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = ["temperature;wind;distress", "53,1;3;1", "57;4,5;1", "66;2;0", "67;1;1", "70,25;0;0", "75;2;0"]
+    (tmp_path / "flights.csv").write_text("\n".join(rows), encoding="utf-8")
+    return ["--data", "flights.csv", "--x", "temperature", "--y", "distress", "--decimal", ","]
 
 
-def drawn(tab):
-    """Wait until what was changed is shown."""
-    tab.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+def test_the_command_writes_a_page_of_a_file(tmp_path, flights, capsys):
+    """It holds every digit of the file, and the runs of the command line fit it."""
+    assert main(["explore", *flights, "-o", "page.html"]) == 0
+    assert "flights.csv: x = temperature; y = distress" in capsys.readouterr().out
+    page = Page((tmp_path / "page.html").read_text("utf-8"))
+    examples = in_node(page, "return [content.title, model.examples.map((e) => [e.x, e.y])];")
+    assert examples == ["flights", [[53.1, 1], [57, 1], [66, 0], [67, 1], [70.25, 0], [75, 0]]]
+    squared = [*flights, "--standardize", "--loss", "half_squared_error"]
+    assert main(["descend", *squared, "--optimizer", "sgd=0.5", "--steps", "3", "-o", "runs.zarr"]) == 0
+    assert main(["explore", *squared, "--runs", "runs.zarr", "-o", "runs.html"]) == 0
+    page = Page((tmp_path / "runs.html").read_text("utf-8"))
+    mean, entropy, runs = in_node(
+        page, "return [model.examples.reduce((s, e) => s + e.x, 0), model.entropy, content.runs.length];"
+    )
+    assert abs(mean) < 1e-5 and entropy is False and runs == 1
 
 
-def strengthen(tab, strength):
-    """Write λ of the first penalty into its field."""
-    field = tab.locator("#strengths input[type=text]").first
-    field.fill(str(strength))
-    field.press("Enter")
-    drawn(tab)
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--x", "wind"], "--x has 2 columns"),
+        (["--no-bias"], "--no-bias is given"),
+        (["--weights", "none"], "no column 'none'"),
+        (["pair"], "not allowed with"),
+    ],
+)
+def test_a_file_that_cannot_be_a_page_is_refused_in_words_of_options(tmp_path, flights, capsys, more, message):
+    assert main(["explore", *flights, *more, "-o", "page.html"]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "page.html").exists()
 
 
-def test_the_slider_moves_the_minimizer(tmp_path, surface, pair):
-    """To within a cell of w*(λ), which solves 1/(1 + e^w) = 2λw."""
-    for shown, cell in ((surface, 0.25), (pair, 1e-3)):
-        with opened(ls.explore(shown), tmp_path) as tab:
-            for strength in (0.01, 0.1, 1.0):
-                wanted = float(ls.attainment(pair.with_penalty(ls.l2(strength))).minimizer["w"])
-                strengthen(tab, strength)
-                found = tab.evaluate("[explorer.state.minimizer.x, explorer.state.minimizer.y]")
-                assert abs(found[0] - wanted) <= cell and abs(found[1]) <= cell
-            slider = tab.locator("#strengths input[type=range]").first
-            slider.focus()
-            slider.press("Home")
-            drawn(tab)
-            said = tab.locator("#verdict").inner_text()
-            assert "no minimum" in said.lower()
-            assert tab.problems == []
-
-
-def test_a_label_that_is_flipped_moves_it(tmp_path, pair):
-    with opened(ls.explore(pair), tmp_path) as tab:
-        before = tab.evaluate("explorer.state.minimizer.x")
-        tab.locator("#flip").click()  # the example at −1: now both have label 1
-        drawn(tab)
-        after = tab.evaluate("[explorer.state.minimizer.x, explorer.state.minimizer.y]")
-        assert before > 1 and abs(after[0]) < 1e-6 and after[1] > 0.5
-        tab.locator("#reset").click()
-        drawn(tab)
-        assert tab.evaluate("explorer.state.minimizer.x") == pytest.approx(before)
-        assert tab.problems == []
-
-
-def test_data_that_are_dragged_apart_have_no_minimum(tmp_path, noisy):
-    with opened(ls.explore(noisy), tmp_path) as tab:
-        strengthen(tab, 0)
-        assert tab.evaluate("explorer.state.verdict") is None
-        tab.evaluate("""() => { const { examples } = explorer.state.model;
-          examples.forEach((e) => (e.y = e.x > 0 ? 1 : 0)); explorer.state.edited(false); }""")
-        drawn(tab)
-        assert "There is no minimum" in tab.locator("#verdict").inner_text()
-
-
-def test_a_click_walks_down_to_the_minimum(tmp_path, pair):
-    with opened(ls.explore(pair), tmp_path) as tab:
-        box = tab.locator("#map").bounding_box()
-        tab.mouse.click(box["x"] + 0.3 * box["width"], box["y"] + 0.3 * box["height"])
-        drawn(tab)
-        end, least = tab.evaluate("[explorer.state.path.points.at(-1), explorer.state.minimizer]")
-        assert end == pytest.approx([least["x"], least["y"]], abs=1e-4)
-        assert tab.problems == []
-
-
-def test_a_link_brings_the_view_back(tmp_path, pair):
-    with opened(ls.explore(pair), tmp_path) as tab:
-        tab.evaluate("explorer.state.change({ strengths: [0.5, 0], log: false, cursor: { x: 1, y: -2 } })")
-        drawn(tab)
-        link = tab.evaluate("explorer.controls.hash")
-        tab.goto("about:blank")
-        tab.goto((tmp_path / "page.html").as_uri() + link)
-        tab.wait_for_function("window.explorer?.state.scale !== undefined")
-        state = tab.evaluate("[explorer.state.strengths, explorer.state.log, explorer.state.cursor]")
-        assert state == [[0.5, 0], False, {"x": 1, "y": -2}]
-
-
-def test_hostile_texts_do_nothing_in_the_browser(tmp_path, pair, plane):
-    runs = {HOSTILE: ls.descend(pair, optax.sgd(0.5), {"w": 1.0, "b": 1.0}, steps=3)}
-    with opened(ls.explore(ls.evaluate(pair, plane, AXES), runs, title=HOSTILE), tmp_path) as tab:
-        assert tab.locator("h1").inner_text() == HOSTILE
-        assert tab.locator("img").count() == 0 and tab.problems == []
-
-
-@pytest.mark.parametrize("size", [(1280, 900), (360, 740)])
-def test_nothing_is_wider_than_the_window(tmp_path, surface, pair, size):
-    for shown in (surface, pair):
-        with opened(ls.explore(shown), tmp_path, *size) as tab:
-            assert tab.evaluate("document.documentElement.scrollWidth") <= size[0]
-            assert tab.problems == []
+def test_too_many_examples_and_columns_of_a_result_are_refused(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "many.csv").write_text("x,y\n" + "1,0\n2,1\n" * 1001, encoding="utf-8")
+    assert main(["explore", "--data", "many.csv", "--x", "x", "--y", "y", "-o", "page.html"]) == 2
+    assert "2002 examples; a page computes with 2000" in capsys.readouterr().err
+    assert main(["explore", "some.zarr", "--x", "x", "-o", "page.html"]) == 2
+    assert "--x belongs to --data; a result has its own" in capsys.readouterr().err

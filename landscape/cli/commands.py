@@ -131,24 +131,38 @@ def explore(args: Namespace) -> int:
         raise ValueError(f"-o {args.output!r} must end in .html: it is a page for browsers.")
     _check_folder("-o", target)
     from landscape.cli import problem
-    from landscape.surfaces import io
 
-    built_in = args.result in BUILT_IN and not Path(args.result).exists()
-    kind = "" if built_in else io.kind_of(args.result)
-    if kind == "trajectory":
-        raise ValueError(f"RESULT {args.result!r} is a trajectory; give a surface, and the trajectory as --runs.")
-    result: Any = None
-    if not built_in:
-        result = io.open_interpolant(args.result) if kind == "interpolant" else io.open_surface(args.result)
+    if args.result in BUILT_IN and not Path(args.result).exists():
+        args.data, args.result = args.result, None
+    if args.result is not None:
+        problem.refuse_columns(args, "a result")
+    result = _explorable(args.result) if args.result is not None else None
     runs = _open(args.runs) if args.runs else None
-    attributes = {} if built_in else (result.data if kind == "interpolant" else result).attrs
-    with problem.at_work(attributes.get("dtype")):
+    known = result if result is not None else runs
+    dtype: Any = _data(known).attrs.get("dtype") if known is not None else "float64"  # all digits of a file
+    with problem.at_work(dtype):
         import landscape as ls
 
-        shown = ls.neuron(*getattr(ls.datasets, args.result)()) if built_in else result
-        ls.explore(shown, runs, title=args.title or Path(args.result).stem).save(target)
-    print(f"written: {args.output}, {target.stat().st_size / 1e6:.2g} MB")
+        told = ""
+        if result is None:
+            own = problem.of_page(args, dtype)
+            result, told = own.objective, f"{own.objective}\n{own.source}\n"
+        ls.explore(result, runs, title=args.title or Path(args.result or args.data).stem).save(target)
+    print(f"{told}written: {args.output}, {target.stat().st_size / 1e6:.2g} MB")
     return 0
+
+
+def _explorable(path: str) -> Any:
+    """A stored surface or interpolant. Raises: ValueError for a trajectory; as the readers."""
+    from landscape.surfaces import io
+
+    match io.kind_of(path):
+        case "trajectory":
+            raise ValueError(f"RESULT {path!r} is a trajectory; give a surface, and the trajectory as --runs.")
+        case "interpolant":
+            return io.open_interpolant(path)
+        case _:
+            return io.open_surface(path)
 
 
 def status(args: Namespace) -> int:

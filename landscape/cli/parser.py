@@ -14,6 +14,7 @@ _EXAMPLES = """examples:
   landscape descend --data pair --penalty l2=0.1 --optimizer adam=0.1 --optimizer lbfgs --start w=-5,b=5 -o runs.zarr
   landscape show pair.zarr --runs runs.zarr --plot paths.pdf
   landscape explore pair.zarr --runs runs.zarr -o pair.html
+  landscape explore --data launches.csv --x "Temp (F)" --y Distress -o launches.html
   landscape status pair.zarr
   landscape verify pair.zarr --data pair
   landscape figures figures --check
@@ -118,11 +119,17 @@ def _show(commands: Any) -> None:
 
 def _explore(commands: Any) -> None:
     new = _add(commands, "explore", "write a page to explore a result in, in any browser and without a network")
-    new.add_argument(
+    which = new.add_argument_group("what is explored: a result, or one neuron on data").add_mutually_exclusive_group(
+        required=True
+    )
+    which.add_argument(
         "result",
+        nargs="?",
         metavar="RESULT|pair|o_rings",
         help="what -o wrote, over two coordinates; or a neuron on built-in data",
     )
+    _data(new, which)
+    new.set_defaults(dtype=None)
     new.add_argument("--runs", metavar="RESULT", help="a saved trajectory to show on it")
     new.add_argument("--title", metavar="TEXT", help="of the page; default: the result's name")
     new.add_argument("-o", "--output", metavar="FILE.html", required=True, help="the page, one file")
@@ -175,10 +182,18 @@ def _problem(new: argparse.ArgumentParser) -> None:
     """The objective: one neuron on data, or one's own."""
     group = new.add_argument_group("objective: one neuron on --data, or your own")
     which = group.add_mutually_exclusive_group(required=True)
+    _data(new, which)
+    which.add_argument("--objective", metavar="MODULE:ATTR", help="an Objective, or a function that returns one")
+    new.add_argument(
+        "--dtype", choices=("float32", "float64"), help="default: float32 for --data, the params' own for --objective"
+    )
+
+
+def _data(new: argparse.ArgumentParser, which: Any) -> None:
+    """The neuron's data: a file, and its columns."""
     which.add_argument(
         "--data", metavar="FILE|pair|o_rings", help="a table with column names (CSV, …), or a built-in set"
     )
-    which.add_argument("--objective", metavar="MODULE:ATTR", help="an Objective, or a function that returns one")
     data = new.add_argument_group("with --data")
     data.add_argument("--x", nargs="+", action="extend", metavar="COL", help="columns of the inputs")
     data.add_argument("--y", metavar="COL", help="column of the labels: 0 and 1, or probabilities")
@@ -190,9 +205,6 @@ def _problem(new: argparse.ArgumentParser) -> None:
         "--activation", metavar="NAME", help="sigmoid (default); identity, tanh, relu, softplus for half_squared_error"
     )
     data.add_argument("--no-bias", action="store_true", help="leave b out")
-    new.add_argument(
-        "--dtype", choices=("float32", "float64"), help="default: float32 for --data, the params' own for --objective"
-    )
 
 
 def _chart(new: argparse.ArgumentParser) -> None:

@@ -27,6 +27,7 @@ from landscape.objectives.objective import Objective
 from landscape.objectives.penalties import Penalty
 
 BUILT_IN = ("pair", "o_rings")
+_MEASURE = "Measure others with `landscape surface … -o RESULT.zarr`, and explore RESULT.zarr."
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,7 @@ def build(args: Namespace, dtype: str | None = None) -> Problem:
     asked = args.dtype or dtype
     if args.data is not None:
         return _neuron(args, asked or "float32")
-    for option in ("x", "y", "weights", "decimal", "standardize", "loss", "activation", "no_bias"):
-        if getattr(args, option):
-            raise ValueError(f"--{option.replace('_', '-')} belongs to --data; an own objective has its own.")
+    refuse_columns(args, "an own objective")
     objective = _load(args.objective, "--objective", Objective)
     found = sorted({str(leaf.dtype) for leaf in jax.tree.leaves(objective.params)})
     if args.dtype and found != [args.dtype]:
@@ -75,6 +74,30 @@ def build(args: Namespace, dtype: str | None = None) -> Problem:
             f"--dtype is {args.dtype}, but the params of {args.objective} are {', '.join(found)}; build them in it."
         )
     return Problem(objective, args.objective, None)
+
+
+def refuse_columns(args: Namespace, what: str) -> None:
+    """Raises: ValueError for options of --data beside what needs none."""
+    for option in ("x", "y", "weights", "decimal", "standardize", "loss", "activation", "no_bias"):
+        if getattr(args, option):
+            raise ValueError(f"--{option.replace('_', '-')} belongs to --data; {what} has its own.")
+
+
+def of_page(args: Namespace, dtype: str) -> Problem:
+    """The neuron that a page computes with. Raises: ValueError for several inputs, no bias, and too many examples."""
+    from landscape.explorer._exact import MOST_EXAMPLES
+
+    if args.no_bias or len(args.x or ()) > 1:
+        given = "--no-bias is given" if args.no_bias else f"--x has {len(args.x)} columns"
+        raise ValueError(f"{given}; a page holds a neuron of one w and b. {_MEASURE}")
+    problem = build(args, dtype)
+    assert problem.inputs is not None
+    if len(problem.inputs) > MOST_EXAMPLES:
+        raise ValueError(
+            f"--data {args.data} has {len(problem.inputs)} examples; a page computes with {MOST_EXAMPLES} at most. "
+            + _MEASURE
+        )
+    return problem
 
 
 def _neuron(args: Namespace, dtype: str) -> Problem:

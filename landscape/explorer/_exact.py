@@ -28,10 +28,12 @@ def of_neuron(objective: Objective, runs: Any, points: Any) -> dict[str, Any]:
     swept = _swept(runs, objective)
     units = {str(unit): unit for unit in [*offered, *(p.unit() for p in swept.values() if p.strength > 0)]}
     strengths = {label: [p.strength if str(p.unit()) == key else 0.0 for key in units] for label, p in swept.items()}
-    begins = {str(own.unit()): own.strength} if own.terms else {str(l2(1.0)): 0.1}
+    default = {str(own.unit()): own.strength} if own.terms else {str(l2(1.0)): 0.1}
     sd = float(np.std(x)) or 1.0
     reach = 10 / sd, 10 * max(1.0, abs(float(np.mean(x))) / sd)
     surface = _small(objective, swept, reach)
+    shown = _parts.runs(runs, surface, NAMES, strengths)
+    starts = _parts.opening(shown, {"": [default.get(key, 0.0) for key in units]}, len(units))
     loss: Any = objective.structure.loss  # type: ignore[union-attr]
     activation = "sigmoid" if isinstance(loss, CrossEntropy) else loss.activation.name
     return {
@@ -39,8 +41,8 @@ def of_neuron(objective: Objective, runs: Any, points: Any) -> dict[str, Any]:
         "made": _parts.made(f"{len(x)} examples"),
         "axes": [_parts.axis(name, name, -size, size) for name, size in zip(NAMES, reach, strict=True)],
         "units": [
-            _parts.slider(unit, [own[i] for own in strengths.values()], begins.get(key, 0.0))
-            for i, (key, unit) in enumerate(units.items())
+            _parts.slider(unit, [own[i] for own in strengths.values()], starts[i])
+            for i, unit in enumerate(units.values())
         ],
         "model": {
             "kind": "neuron",
@@ -52,7 +54,7 @@ def of_neuron(objective: Objective, runs: Any, points: Any) -> dict[str, Any]:
             "mean": objective.reduction == "mean",
             "units": [_coefficients(unit, objective) for unit in units.values()],
         },
-        "runs": _parts.runs(runs, surface, NAMES, strengths),
+        "runs": shown,
         "points": _parts.points(points, surface, NAMES, strengths),
     }
 
@@ -114,6 +116,8 @@ def of_polynomials(interpolant: Interpolant, runs: Any, points: Any) -> dict[str
     strengths = {
         label: [own.strength if own.unit == unit else 0.0 for unit in units] for label, (own, _) in sweep.items()
     }
+    shown = _parts.runs(runs, surface, names, strengths)
+    starts = _parts.opening(shown, strengths, len(units))
     channels = [contents.channel("risk"), *units]
     pieces = [
         {
@@ -132,10 +136,10 @@ def of_polynomials(interpolant: Interpolant, runs: Any, points: Any) -> dict[str
         ),
         "axes": [_parts.axis(name, name, *box[name]) for name in names],
         "units": [
-            _parts.slider(unit, [own.strength for own, _ in sweep.values() if own.unit == number])
-            for number, unit in units.items()
+            _parts.slider(unit, [own.strength for own, _ in sweep.values() if own.unit == number], start)
+            for (number, unit), start in zip(units.items(), starts, strict=True)
         ],
         "model": {"kind": "spectral", "units": [{} for _ in units], "pieces": pieces},
-        "runs": _parts.runs(runs, surface, names, strengths),
+        "runs": shown,
         "points": _parts.points(points, surface, names, strengths),
     }

@@ -25,12 +25,17 @@ def content(surface: xr.Dataset, runs: Any, points: Any) -> dict[str, Any]:
         for name, own in zip(names, positions, strict=True)
     ]
     fields = {unit: _field(_of(surface, "penalty_unit", label), names) for unit, label in units.items()}
+    shown = _parts.runs(runs, surface, names, strengths)
+    starts = _parts.opening(shown, strengths, len(units))
     cells = " × ".join(str(surface.sizes[name]) for name in names)
     return {
         "formula": str(surface.attrs.get("objective", "")),
         "made": _parts.made(str(surface.attrs.get("dtype", "")), f"{cells} cells"),
         "axes": axes,
-        "units": [_parts.slider(sweep[label].unit(), owned[unit]) for unit, label in units.items()],
+        "units": [
+            _parts.slider(sweep[label].unit(), owned[unit], start)
+            for (unit, label), start in zip(units.items(), starts, strict=True)
+        ],
         "model": {
             "kind": "grid",
             "positions": [_packing.doubles(own) for own in positions],
@@ -38,7 +43,7 @@ def content(surface: xr.Dataset, runs: Any, points: Any) -> dict[str, Any]:
             "units": [{"field": field} for field in fields.values()],
             "squares": _squares(surface, names, sweep, list(units)),
         },
-        "runs": _parts.runs(runs, surface, names, strengths),
+        "runs": shown,
         "points": _parts.points(points, surface, names, strengths),
     }
 

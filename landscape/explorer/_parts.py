@@ -24,13 +24,28 @@ def axis(name: str, label: str, low: float, high: float, positions: np.ndarray |
     return {"name": name, "label": text, "low": float(low), "high": float(high), "log": bool(log)}
 
 
-def slider(unit: Penalty, strengths: Sequence[float], start: float | None = None) -> dict[str, Any]:
-    """That of a penalty at strength 1: its ends, and where it begins: by default the middle of `strengths`."""
+def slider(unit: Penalty, strengths: Sequence[float], start: float) -> dict[str, Any]:
+    """That of a penalty at strength 1: its ends, and where it begins."""
     positive = sorted(s for s in strengths if s > 0)
     low = min([WEAKEST, *(s / 10 for s in positive)])
     high = max([STRONGEST, *(s * 10 for s in positive)])
-    middle = positive[len(positive) // 2] if positive else 0.0
-    return {"label": text(unit), "low": low, "high": high, "start": middle if start is None else start}
+    return {"label": text(unit), "low": low, "high": high, "start": start}
+
+
+def opening(runs: Sequence[Mapping[str, Any]], strengths: Mapping[str, list[float]], count: int) -> list[float]:
+    """The strengths that a page opens with, one a slider: those of the runs, else the middle of the first penalty's.
+
+    Never several penalties at once that were not so in the sweep: that would be an objective nobody asked for.
+    """
+    of_runs = [run["strengths"] for run in runs if run["strengths"] is not None]
+    if of_runs:
+        return of_runs[0]
+    penalized = [own for own in strengths.values() if any(own)]
+    if not penalized:
+        return [0.0] * count
+    first = next(k for k, strength in enumerate(penalized[0]) if strength > 0)
+    alike = sorted((own for own in penalized if own[first] > 0), key=lambda own: own[first])
+    return alike[len(alike) // 2]
 
 
 def text(unit: Penalty) -> str:

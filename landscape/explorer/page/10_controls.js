@@ -7,6 +7,7 @@ class Controls {
   constructor(root, state, views) {
     Object.assign(this, { root, state, views });
     this.lambda = 0; // the slider that the keys move
+    this.places = state.runs.flatMap((run) => Array.from(run.x, (x, k) => ({ run, k, x, y: run.y[k] })));
     this.sliders = state.content.units.map((unit, k) => this.#slider(unit, k));
     this.#buttons();
     this.#keys();
@@ -102,15 +103,28 @@ class Controls {
     });
   }
 
+  /** The map with its bar, below the title and at which λ it is. */
   image() {
     const { canvas, bar } = this.views.map;
+    const ratio = window.devicePixelRatio || 1;
+    const top = Math.round(48 * ratio);
     const whole = document.createElement("canvas");
-    [whole.width, whole.height] = [canvas.width, canvas.height + bar.height];
+    [whole.width, whole.height] = [canvas.width, top + canvas.height + bar.height];
     const context = whole.getContext("2d");
     context.fillStyle = css("--paper");
     context.fillRect(0, 0, whole.width, whole.height);
-    context.drawImage(canvas, 0, 0);
-    context.drawImage(bar, 0, canvas.height);
+    context.drawImage(canvas, 0, top);
+    context.drawImage(bar, 0, top + canvas.height);
+    context.scale(ratio, ratio);
+    const { content, strengths, variable } = this.state;
+    const told = content.units.map((unit, k) => `${plain(strengths[k], 3)}·${unit.label}`).filter((_, k) => strengths[k] > 0);
+    const sum = variable === "risk" ? "risk" : ["risk", ...told].join(" + ");
+    const what = variable === "gradient_norm" ? `gradient norm of ${sum}` : sum;
+    const lines = [[content.title, "600 15px system-ui, sans-serif", "--ink"], [what, FONT, "--quiet"]];
+    lines.forEach(([text, font, color], k) => {
+      [context.font, context.fillStyle] = [font, css(color)];
+      context.fillText(text, LEFT, 20 + 18 * k, canvas.width / ratio - LEFT - RIGHT);
+    });
     const link = document.createElement("a");
     link.download = "landscape.png";
     link.href = whole.toDataURL("image/png");
@@ -264,6 +278,7 @@ class Controls {
     this.#get("variable").value = state.variable;
     this.#get("log").setAttribute("aria-pressed", state.log);
     this.#get("contours").setAttribute("aria-pressed", state.contours);
+    this.#get("faded").hidden = state.runs.every((run) => state.own(run));
     const still = state.lastStep === 0;
     this.#get("playing").hidden = still;
     const play = this.#get("play");
@@ -288,13 +303,14 @@ class Controls {
     const { minimizer, verdict, axes, variable, model } = this.state;
     if (verdict) return verdict.text;
     if (!minimizer) return "Nothing here is finite.";
-    const where = `${axes[0].name} = ${plain(minimizer.x)}, ${axes[1].name} = ${plain(minimizer.y)}`;
+    const where = [[axes[0], minimizer.x], [axes[1], minimizer.y]].map(([axis, at]) => `${axis.label} = ${plain(at)}`.replaceAll(" ", "\u00a0")).join(", ");
+    const value = plain(minimizer.value, Math.max(4, this.state.digits - 1));
     const inside = axes.every((axis, a) => axis.share([minimizer.x, minimizer.y][a]) >= 0 && axis.share([minimizer.x, minimizer.y][a]) <= 1);
     const more = variable === "risk" ? " The map shows the risk alone." : "";
     if (minimizer.running) return `No minimum was found: the objective still falls at ${where}.${more}`;
-    if (!minimizer.interior) return `No minimum in the window: the least value, ${plain(minimizer.value)}, is at its border, ${where}.${more}`;
+    if (!minimizer.interior) return `No minimum in the window: the least value, ${value}, is at its border, ${where}.${more}`;
     const found = model.entropy === false ? " that was found" : ""; // such a risk is not convex
-    return `Least objective${found} ${plain(minimizer.value)} at ${where}${inside ? "" : ", outside of what is shown"}.${more}`;
+    return `Least objective${found} ${value} at ${where}${inside ? "" : ", outside of what is shown"}.${more}`;
   }
 
   #values() {
@@ -303,26 +319,37 @@ class Controls {
     const found = at && state.at(at.x, at.y);
     const rows = [];
     if (at) {
-      rows.push([state.cursor ? "at the cursor" : "at the minimizer", `${plain(at.x)}, ${plain(at.y)}`]);
-      if (found) {
-        rows.push(["objective", plain(found.objective, 5)], ["risk", plain(found.risk, 5)]);
-        state.content.units.forEach((unit, k) => rows.push([`λ·${unit.label}`, plain(state.strengths[k] > 0 ? state.strengths[k] * found.units[k] : 0, 5)]));
-        rows.push([state.model.exact ? "gradient norm, in the plane" : "gradient norm", plain(found.norm, 3)]);
-      }
-      const point = this.#near(state.points.filter((own) => state.own(own)), at);
-      if (point) rows.push(["critical point", `${point.kind} at ${plain(point.x)}, ${plain(point.y)}`]);
-      const near = this.#nearest(at);
-      if (near) rows.push(...near);
+      rows.push([state.cursor ? "At the cursor" : state.minimizer.interior ? "At the minimizer" : "At the least value", ""]);
+      rows.push(...state.axes.map((axis, a) => [axis.label, plain([at.x, at.y][a])]), ...this.#measured(found));
+      const points = state.points.filter((own) => state.own(own));
+      const point = this.#near(points, at);
+      if (points.length) rows.push(["critical point here", point ? point.kind : "—"]);
+      if (state.runs.length) rows.push(...this.#nearest(at));
     }
     if (state.path) rows.push(["steps down, in the plane", String(state.path.points.length - 1)]);
-    const table = this.#get("values");
-    table.replaceChildren(
+    this.#tell(rows);
+  }
+
+  #tell(rows) {
+    const cell = (tag, text) => Object.assign(document.createElement(tag), { textContent: text });
+    this.#get("values").replaceChildren(
       ...rows.map(([name, value]) => {
         const row = document.createElement("tr");
-        for (const [tag, text] of [["th", name], ["td", value]]) row.append(Object.assign(document.createElement(tag), { textContent: text }));
+        row.append(cell("th", name), cell("td", value));
+        row.classList.toggle("at", value === "");
         return row;
       }),
     );
+  }
+
+  #measured(found) {
+    if (!found) return [];
+    const { strengths, content, model, digits } = this.state;
+    const rows = [["objective", plain(found.objective, digits)], ["risk", plain(found.risk, digits)]];
+    content.units.forEach((unit, k) => rows.push([`λ·${unit.label}`, plain(strengths[k] > 0 ? strengths[k] * found.units[k] : 0, 5)]));
+    if (model.exact) rows.push(["gradient norm, in plane", plain(found.norm, 3)]);
+    else if (model.squares) rows.push(["gradient norm", found.norm === null ? "unknown at these λ" : plain(found.norm, 3)]);
+    return rows;
   }
 
   /** Of points {x, y}, the one next to a place in the window, if it is near. */
@@ -337,14 +364,13 @@ class Controls {
     return best;
   }
 
+  /** Of the run next to a place; the rows are there, empty, where none is near: nothing jumps under the pointer. */
   #nearest(at) {
-    const points = this.state.runs.flatMap((run) => Array.from(run.x, (x, k) => ({ run, k, x, y: run.y[k] })));
-    const best = this.#near(points, at);
-    if (!best) return null;
-    const { run, k } = best;
-    const rows = [["nearest run", `${run.label}, step ${run.steps[k]}`]];
-    if (run.objective) rows.push(["its own objective", plain(run.objective[k], 5)]);
-    if (run.residual) rows.push(["its distance from the plane", plain(run.residual[k], 3)]);
+    const { runs } = this.state;
+    const { run, k } = this.#near(this.places, at) ?? {};
+    const rows = [["run here", run ? run.label : "—"], ["its step", run ? String(run.steps[k]) : "—"]];
+    if (runs.some((own) => own.objective)) rows.push(["its own objective", plain(run?.objective?.[k], 5)]);
+    if (runs.some((own) => own.residual)) rows.push(["its distance from the plane", plain(run?.residual?.[k], 3)]);
     return rows;
   }
 }

@@ -17,18 +17,33 @@ async function main() {
   get("made").textContent = content.made;
   document.body.classList.toggle("edits", content.model.kind === "neuron");
   if (model.exact) get("map").classList.add("walks");
-  get("hint").textContent = model.exact ? "Click to walk down from there; drag to move, wheel or pinch to zoom." : "Drag to move, wheel or pinch to zoom.";
+  get("hint").textContent = hint(model);
+  if (matchMedia("(pointer: coarse)").matches) get("turn").textContent = "Drag to turn.";
   if (content.model.kind === "grid" && !content.model.squares) get("variable").querySelector("[value=gradient_norm]").remove();
 
   const views = { map: new HeatMap(get("map"), get("bar"), state, palette) };
-  views.relief = new Relief(get("relief"), get("above"), state, palette);
+  views.relief = new Relief([get("behind"), get("relief"), get("above")], state, palette);
   views.sections = [0, 1].map((along) => new Section(get(`section-${along}`), state, along));
-  if (content.model.kind === "neuron") views.output = new Output(get("output"), state);
+  if (content.model.kind === "neuron") {
+    views.output = new Output(get("output"), state);
+    get("side").append(...document.querySelectorAll(".section")); // below the map are the data
+  }
   legend(get("legend"), content.runs);
   const controls = new Controls(document, state, views);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => state.change());
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    css.known.clear();
+    state.change();
+  });
   window.explorer = { state, views, controls }; // for whoever looks into it
   state.change();
+}
+
+/** What one does on the map, with a mouse or with fingers. */
+function hint({ exact }) {
+  const [walk, move] = matchMedia("(pointer: coarse)").matches
+    ? ["Tap to walk down from there. ", "Two fingers move and zoom."]
+    : ["Click to walk down from there. ", "Wheel zooms, drag moves."];
+  return exact ? walk + move : move;
 }
 
 /** One entry for each label of the runs. */

@@ -20,6 +20,18 @@ function trimmed(text) {
   return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
 }
 
+/** Texts of values side by side, with digits enough that none is off by a tenth of the way to the next. */
+function apart(values, digits = 3) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const gap = Math.min(...sorted.map((value, k) => value - sorted[k - 1]).filter((step) => step > 0));
+  const off = (text, value) => Math.abs(Number(text.replaceAll("−", "-")) - value);
+  for (let more = digits; more < 10; more++) {
+    const texts = values.map((value) => plain(value, more));
+    if (texts.every((text, k) => off(text, values[k]) <= 0.1 * gap)) return texts;
+  }
+  return values.map((value) => plain(value, 10));
+}
+
 /** The least and the largest of those that are finite. */
 function extent(values) {
   let [least, most] = [Infinity, -Infinity];

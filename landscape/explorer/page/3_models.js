@@ -102,11 +102,15 @@ class Grid {
     const [nx, ny] = this.positions.map((own) => own.length);
     let best = -1;
     let least = Infinity;
-    const units = this.units.map((unit) => unit.field);
+    const used = this.units.map((_, u) => u).filter((u) => strengths[u] > 0);
+    const [fields, weights] = [used.map((u) => this.units[u].field), used.map((u) => strengths[u])];
     for (let k = 0; k < nx * ny; k++) {
       let value = this.risk[k];
-      for (let u = 0; u < units.length; u++) if (strengths[u] > 0) value += strengths[u] * units[u][k];
-      if (value < least) [least, best] = [value, k];
+      for (let u = 0; u < fields.length; u++) value += weights[u] * fields[u][k];
+      if (value < least) {
+        least = value;
+        best = k;
+      }
     }
     if (best < 0) return null;
     const [i, j] = [Math.floor(best / ny), best % ny];

@@ -68,6 +68,26 @@ class State {
     this.width = this.height = side;
     this.values = this.#values(side);
     this.scale = this.#scale();
+    this.shares = this.values && this.#shares(); // of the colors, and the heights
+  }
+
+  /** In a loop: `Float32Array.from` with a function is ten times as slow. */
+  #shares() {
+    const { values, scale } = this;
+    const out = this.shares?.length === values.length ? this.shares : new Float32Array(values.length);
+    for (let k = 0; k < out.length; k++) out[k] = scale.share(values[k]);
+    return out;
+  }
+
+  /** What is shown, in words. */
+  get name() {
+    return this.variable.replace("_", " ");
+  }
+
+  /** Digits that tell values in the window apart. */
+  get digits() {
+    const { least, top } = this.scale ?? {};
+    return clamp(Math.ceil(Math.log10(Math.abs(least) / top)) + 4 || 5, 5, 10);
   }
 
   #values(side) {
@@ -75,35 +95,54 @@ class State {
     const { risk, units } = this.recompute(this.where, side);
     const used = units.map((unit, k) => [unit, this.variable === "risk" ? 0 : this.strengths[k]]).filter(([, strength]) => strength > 0);
     if (!used.length) return risk;
-    const out = Float64Array.from(risk);
+    if (this.mixed?.length !== risk.length) this.mixed = new Float64Array(risk.length);
+    const out = this.mixed; // the same each time: nothing to clean up while a slider moves
+    out.set(risk);
     for (const [unit, strength] of used) for (let k = 0; k < out.length; k++) out[k] += strength * unit[k];
     return out;
   }
 
   /** From values to shares of the colors: of the excess over the least value, asinh(excess/floor) where `log`.
    *
-   * It ends where the risk alone ends, so that a growing penalty lifts what is around the minimum out of the dark.
+   * It ends where the risk alone ends, so that a growing penalty lifts what is around the minimum out of the dark; but
+   * not before a twentieth of all, so that a strong penalty leaves more than a dot. `over`: whether values go beyond.
    */
   #scale() {
     if (!this.values) return null;
-    const [least, most] = extent(this.values);
-    if (least > most) return { least: 0, top: 1, share: () => 0, inverse: () => 0 };
+    const [lowest, most] = extent(this.values);
+    if (lowest > most) return { least: NaN, top: 1, share: () => NaN, inverse: () => NaN };
+    const least = Math.min(lowest, this.#leastKnown());
     if (this.variable === "gradient_norm" && this.log) {
       const low = Math.log(Math.max(least, 1e-6 * most, Number.MIN_VALUE));
       const width = Math.max(Math.log(most) - low, 1e-9);
       return { least, top: most, share: (v) => (Math.log(Math.max(v, Number.MIN_VALUE)) - low) / width, inverse: (s) => Math.exp(low + s * width) };
     }
-    const top = (this.variable === "gradient_norm" ? most - least : this.#span() || most - least) || 1;
-    if (!this.log) return { least, top, share: (v) => (v - least) / top, inverse: (s) => least + s * top };
+    const all = most - least;
+    const top = (this.variable === "gradient_norm" ? all : Math.max(this.#span(), all / 20)) || 1;
+    const over = all > top * (1 + 1e-6);
+    if (!this.log) return { least, top, over, share: (v) => (v - least) / top, inverse: (s) => least + s * top };
     const floor = top * 0.004;
     const whole = Math.asinh(top / floor);
-    return { least, top, share: (v) => Math.asinh((v - least) / floor) / whole, inverse: (s) => least + floor * Math.sinh(s * whole) };
+    const share = (v) => {
+      const x = (v - least) / floor;
+      return Math.log(x + Math.sqrt(x * x + 1)) / whole; // asinh, much faster than Math.asinh
+    };
+    return { least, top, over, share, inverse: (s) => least + floor * Math.sinh(s * whole) };
+  }
+
+  /** The least objective, where it is in the window: between the points of the picture it may be lower than at them. */
+  #leastKnown() {
+    const { minimizer, verdict, variable, axes } = this;
+    if (!minimizer || verdict || variable !== "objective") return Infinity;
+    const inside = axes.every((axis, a) => Math.abs(axis.share([minimizer.x, minimizer.y][a]) - 0.5) <= 0.5);
+    return inside ? minimizer.value : Infinity;
   }
 
   /** How much the risk alone rises in the window. */
   #span() {
-    const [least, most] = extent(this.recompute(this.where, this.width).risk);
-    return most - least;
+    const sample = this.recompute(this.where, this.width);
+    sample.extent ??= extent(sample.risk);
+    return sample.extent[1] - sample.extent[0];
   }
 
   /** Round values for contour lines, evenly spread over the colors. */

@@ -14,10 +14,15 @@ function prepared(canvas) {
   return [context, width, height];
 }
 
-/** A color of the page's style sheet. */
-const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+/** A color of the page's style sheet; asked for once, since asking makes the browser lay out the page. */
+const css = (name) => {
+  if (!css.known.has(name)) css.known.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
+  return css.known.get(name);
+};
+css.known = new Map();
 
 const FONT = "12px system-ui, sans-serif";
+const [LEFT, RIGHT] = [58, 16]; // of frames, for labels
 
 /** A rectangle of a canvas with axes around it. */
 class Frame {
@@ -66,7 +71,7 @@ class Frame {
       const [x, half] = [this.x(share), context.measureText(text).width / 2];
       context.fillRect(x - 0.5, bottom, 1, 4);
       if (x - half < last + 6) continue;
-      context.fillText(text, clamp(x, this.left + half - 14, this.left + this.width - half + 14), bottom + 6);
+      context.fillText(text, clamp(x, half, this.left + this.width + RIGHT - half), bottom + 6);
       last = x + half;
     }
     if (label) context.fillText(label, this.left + this.width / 2, bottom + 21, this.width);
@@ -84,7 +89,7 @@ class Frame {
       const y = this.y(share);
       context.fillRect(this.left - 4, y - 0.5, 4, 1);
       if (y > last - 12) continue;
-      context.fillText(text, this.left - 6, clamp(y, this.top + 5, this.top + this.height - 5));
+      context.fillText(text, this.left - 6, y);
       widest = Math.max(widest, context.measureText(text).width);
       last = y;
     }
@@ -103,6 +108,27 @@ function axisMarks(axis, count) {
   const [low, high] = [axis.at(0), axis.at(1)];
   const digits = Math.max(4, Math.ceil(Math.log10(Math.max(Math.abs(low), Math.abs(high)) / (high - low))) + 3);
   return ticks(low, high, count, axis.log).map((tick) => [axis.share(tick), plain(Number(tick.toPrecision(12)), digits)]);
+}
+
+/** Which of a path's first points are seen as others than the one before: the first, the last, those that moved. */
+function distinct(axes, xs, ys, count) {
+  const kept = [];
+  let [s, t] = [Infinity, Infinity];
+  for (let k = 0; k < count; k++) {
+    const [u, v] = [axes[0].share(xs[k]), axes[1].share(ys[k])];
+    if (k < count - 1 && Math.abs(u - s) < 0.002 && Math.abs(v - t) < 0.002) continue;
+    kept.push(k);
+    s = u;
+    t = v;
+  }
+  return kept;
+}
+
+/** How many of a run's steps are drawn up to this one. */
+function reached(steps, step) {
+  let count = 0;
+  while (count < steps.length && steps[count] <= step) count++;
+  return count;
 }
 
 const haloed = (context, width, color, halo, draw) => {
@@ -149,6 +175,13 @@ function mark(context, marker, x, y, r, fill, edge) {
   context.strokeStyle = edge;
   context.lineWidth = 1.2;
   context.fill();
+  context.stroke();
+}
+
+function ring(context, x, y, r, color) {
+  outline(context, "o", x, y, r);
+  context.strokeStyle = color;
+  context.lineWidth = 1.6;
   context.stroke();
 }
 

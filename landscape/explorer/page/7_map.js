@@ -3,7 +3,10 @@
 class HeatMap {
   constructor(canvas, bar, state, palette) {
     Object.assign(this, { canvas, bar, state, palette });
-    [this.picture, this.ground] = ["canvas", "canvas"].map((tag) => document.createElement(tag));
+    [this.picture, this.ground, this.strip] = ["canvas", "canvas", "canvas"].map((tag) => document.createElement(tag));
+    [this.strip.width, this.strip.height] = [palette.count, 1];
+    const colors = new ImageData(new Uint8ClampedArray(palette.pixels.buffer), palette.count, 1);
+    this.strip.getContext("2d").putImageData(colors, 0, 0);
     state.listen(() => this.draw());
     new ResizeObserver(() => state.change()).observe(canvas);
     this.#pointers();
@@ -11,7 +14,7 @@ class HeatMap {
 
   draw() {
     const [context, width, height] = prepared(this.canvas);
-    const frame = new Frame(context, 58, 8, width - 66, height - 46);
+    const frame = new Frame(context, LEFT, 8, width - LEFT - RIGHT, height - 46);
     const [horizontal, vertical] = this.state.axes;
     this.frame = frame;
     if (this.state.values) {
@@ -42,7 +45,7 @@ class HeatMap {
   /** Colors and lines, which stay as they are while the cursor moves. */
   #lay(frame) {
     const { ground, canvas, state, picture } = this;
-    const key = [state.key, state.contours, canvas.width, canvas.height].join(" ");
+    const key = [state.key, state.contours, state.busy, canvas.width, canvas.height].join(" ");
     if (key === this.laid) return;
     this.laid = key;
     [ground.width, ground.height] = [canvas.width, canvas.height];
@@ -58,40 +61,52 @@ class HeatMap {
   }
 
   #paint() {
-    const { width, height, values, scale } = this.state;
+    const { width, height, shares } = this.state;
     const { picture, palette } = this;
-    [picture.width, picture.height] = [width, height];
     const context = picture.getContext("2d");
-    const image = context.createImageData(width, height);
-    const pixels = new Uint32Array(image.data.buffer);
+    if (this.image?.width !== width) {
+      [picture.width, picture.height] = [width, height];
+      this.image = context.createImageData(width, height);
+    }
+    const pixels = new Uint32Array(this.image.data.buffer);
     const last = palette.count - 1;
     for (let r = 0, k = 0; r < height; r++) {
       for (let c = 0, at = (height - 1 - r) * width; c < width; c++, k++, at++) {
-        const share = scale.share(values[k]);
+        const share = shares[k];
         if (share >= 0) pixels[at] = palette.pixels[share < 1 ? Math.round(share * last) : last];
         else if (share < 0) pixels[at] = palette.pixels[0];
         else pixels[at] = (r + c) % 8 < 2 ? 0xff787878 : 0xffcdcdcd; // hatched: not finite
       }
     }
-    context.putImageData(image, 0, 0);
+    context.putImageData(this.image, 0, 0);
   }
 
   #lines(context, frame) {
-    const { width, height, values, scale } = this.state;
-    const every = Math.max(1, Math.floor(width / 130)); // finer ones look no better
+    const { width, height, values, scale, busy } = this.state;
+    const every = Math.max(1, Math.floor(width / (busy ? 80 : 130))); // finer ones look no better
     const [columns, rows] = [Math.floor((width - 1) / every), Math.floor((height - 1) / every)];
     const numbers = [];
     const place = (i, j) => [frame.x((i * every + 0.5) / width), frame.y((j * every + 0.5) / height)];
-    const lines = this.state.levels().map((level) => [level, []]);
+    const levels = this.state.levels();
+    const texts = apart(levels);
+    const found = levels.map(() => []);
     for (let j = 0; j < rows; j++) {
       for (let i = 0, k = j * every * width; i < columns; i++, k += every) {
-        const [a, b, c, d] = [values[k], values[k + every], values[k + every * (width + 1)], values[k + every * width]];
-        const [low, high] = [Math.min(a, b, c, d), Math.max(a, b, c, d)];
-        if (!(high < Infinity)) continue;
-        for (const [level, segments] of lines) if (low <= level && level < high) segments.push(...crossings(level, i, j, [a, b, c, d], place));
+        const a = values[k];
+        const b = values[k + every];
+        const c = values[k + every * (width + 1)];
+        const d = values[k + every * width];
+        if (!Number.isFinite(a + b + c + d)) continue;
+        const low = Math.min(a, b, c, d);
+        const high = Math.max(a, b, c, d);
+        for (let l = 0; l < levels.length; l++) {
+          if (low <= levels[l] && levels[l] < high) found[l].push(...crossings(levels[l], i, j, [a, b, c, d], place));
+        }
       }
     }
-    for (const [level, segments] of lines.filter(([, segments]) => segments.length)) {
+    for (const [l, segments] of found.entries()) {
+      if (!segments.length) continue;
+      const level = levels[l];
       const dark = scale.share(level) < 0.55;
       context.strokeStyle = dark ? "rgba(255, 255, 255, 0.6)" : "rgba(20, 20, 30, 0.45)";
       context.lineWidth = 1;
@@ -101,12 +116,12 @@ class HeatMap {
         context.lineTo(x1, y1);
       }
       context.stroke();
-      this.#number(context, frame, level, segments, dark, numbers);
+      this.#number(context, frame, texts[l], segments, dark, numbers);
     }
   }
 
   /** The level's number on its line, as far as it can be from the numbers that are there, the minimizer and the border. */
-  #number(context, frame, level, segments, dark, numbers) {
+  #number(context, frame, text, segments, dark, numbers) {
     const { minimizer, verdict } = this.state;
     const taken = minimizer && !verdict ? [...numbers, this.place(frame, minimizer.x, minimizer.y)] : numbers;
     const room = ([x, y]) => {
@@ -117,7 +132,6 @@ class HeatMap {
     const [x, y] = tried.reduce((best, segment) => (room(segment) > room(best) ? segment : best));
     if (room([x, y]) < 26) return;
     numbers.push([x, y]);
-    const text = plain(level, 3);
     context.font = "11px system-ui, sans-serif";
     [context.textAlign, context.textBaseline] = ["center", "middle"];
     context.lineWidth = 3;
@@ -134,12 +148,12 @@ class HeatMap {
 
   #runs(context, frame) {
     for (const run of this.state.runs) {
-      const count = run.steps.filter((step) => step <= this.state.step).length;
+      const count = reached(run.steps, this.state.step);
       if (!count) continue;
       const own = this.state.own(run);
       context.globalAlpha = own ? 1 : 0.3;
       context.setLineDash(run.dashes.map((length) => 1.8 * length));
-      const places = Array.from(run.x.slice(0, count), (x, k) => this.place(frame, x, run.y[k]));
+      const places = distinct(this.state.axes, run.x, run.y, count).map((k) => this.place(frame, run.x[k], run.y[k]));
       this.#line(context, places, 1.8, run.color);
       context.setLineDash([]);
       mark(context, run.marker, ...places.at(-1), 5, run.color, "white");
@@ -205,16 +219,25 @@ class HeatMap {
 
   #bar() {
     const [context, width, height] = prepared(this.bar);
-    const frame = new Frame(context, 58, 2, width - 66, height - 24);
+    const frame = new Frame(context, LEFT, 2, width - LEFT - RIGHT, height - 40);
     const { scale } = this.state;
-    if (!this.state.values) return;
-    for (let x = 0; x < frame.width; x++) {
-      context.fillStyle = this.palette.css(x / frame.width);
-      context.fillRect(frame.left + x, frame.top, 1.5, frame.height);
-    }
+    if (!(this.state.values && scale.least < Infinity)) return; // nothing is finite
+    context.drawImage(this.strip, frame.left, frame.top, frame.width, frame.height);
     frame.border();
-    const marks = [scale.least, ...this.state.levels(5)].map((level) => [scale.share(level), plain(level, 3)]);
-    frame.horizontal(marks.filter(([share]) => share >= 0 && share <= 1), "");
+    if (scale.over) this.#beyond(context, frame);
+    frame.horizontal(barMarks(this.state), `${this.state.name}${this.state.log ? ", log scale" : ""}`);
+  }
+
+  /** A point at the bar's end: its last color stands for all above. */
+  #beyond(context, { left, top, width, height }) {
+    context.fillStyle = this.palette.css(1);
+    context.strokeStyle = css("--frame");
+    context.beginPath();
+    context.moveTo(left + width, top - 0.5);
+    context.lineTo(left + width + 9, top + height / 2);
+    context.lineTo(left + width, top + height + 0.5);
+    context.fill();
+    context.stroke();
   }
 
   // ---- what one does with it
@@ -305,6 +328,13 @@ class HeatMap {
     const [horizontal, vertical] = this.state.axes;
     this.state.descend(horizontal.at(s), vertical.at(t));
   }
+}
+
+/** [share, text] of round values along the colors, and of the least. */
+function barMarks(state, count = 5) {
+  const levels = [state.scale.least, ...state.levels(count)];
+  const texts = apart(levels);
+  return levels.map((level, k) => [state.scale.share(level), texts[k]]).filter(([share]) => share >= 0 && share <= 1);
 }
 
 /** The parts of a level's line in one cell with these values at its corners, counterclockwise: [x0, y0, x1, y1] each. */

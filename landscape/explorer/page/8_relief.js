@@ -1,16 +1,21 @@
-// The relief: the same values as heights, in WebGL; runs, minimizer and cursor on a canvas above it.
+// The relief: the same values as heights, in WebGL, in a box on a canvas behind it; marks and ticks on one above it.
 
 const MESH = 160; // points along each side
 
 const VERTEX = `#version 300 es
-in vec2 place; in float height; uniform mat4 camera; out float share; out vec3 position;
-void main() { share = height; position = vec3(place, height * HEIGHT); gl_Position = camera * vec4(position, 1.0); }`;
+in vec2 place; in float height; uniform mat4 camera; out float share; out float known; out vec3 position;
+void main() {
+  known = height < -0.5 ? 0.0 : 1.0;
+  share = max(height, 0.0);
+  position = vec3(place, share * HEIGHT);
+  gl_Position = camera * vec4(position, 1.0);
+}`;
 
 const FRAGMENT = `#version 300 es
 precision highp float;
-in float share; in vec3 position; uniform sampler2D palette; uniform vec3 eye; out vec4 color;
+in float share; in float known; in vec3 position; uniform sampler2D palette; uniform vec3 eye; uniform float opacity; out vec4 color;
 void main() {
-  if (share < -0.5) discard;
+  if (known < 0.999 || share > 1.0) discard; // not finite, or above the colors: cut off there
   vec3 normal = normalize(cross(dFdx(position), dFdy(position)));
   if (dot(normal, eye - position) < 0.0) normal = -normal;
   float light = 0.62 + 0.38 * max(0.0, dot(normal, normalize(vec3(-0.5, 0.6, 1.1))));
@@ -18,20 +23,20 @@ void main() {
   float steep = fwidth(share * LEVELS);
   float apart = abs(fract(share * LEVELS - 0.5) - 0.5) / max(steep, 1e-4);
   vec3 ink = share < 0.45 ? vec3(1.0) : vec3(0.1, 0.12, 0.2);
-  float line = share > 0.995 || steep > 0.7 ? 0.0 : 1.0 - smoothstep(0.2, 1.1, apart);
-  color = vec4(mix(ground, ink, 0.3 * line), 1.0);
+  float line = steep > 0.7 ? 0.0 : 1.0 - smoothstep(0.2, 1.1, apart);
+  color = vec4(mix(ground, ink, 0.3 * line), 1.0) * opacity;
 }`;
 
-const HEIGHT = 0.8;
+const HEIGHT = 0.6;
 const LEVELS = 10; // lines of equal height
 
 class Relief {
-  constructor(canvas, above, state, palette) {
-    Object.assign(this, { canvas, above, state });
+  constructor([behind, canvas, above], state, palette) {
+    Object.assign(this, { behind, canvas, above, state });
     this.turn = -0.62;
-    this.tilt = 0.62;
-    this.distance = 3;
-    this.gl = canvas.getContext("webgl2", { antialias: true, preserveDrawingBuffer: true });
+    this.tilt = 0.85;
+    this.distance = 3.05;
+    this.gl = canvas.getContext("webgl2", { antialias: true });
     try {
       this.#build(palette);
     } catch (error) {
@@ -42,7 +47,7 @@ class Relief {
     canvas.addEventListener("webglcontextlost", (event) => event.preventDefault());
     canvas.addEventListener("webglcontextrestored", () => {
       this.#build(palette);
-      this.lifted = null;
+      this.lifted = this.drawn = null;
       this.draw();
     });
     state.listen(() => this.draw());
@@ -64,7 +69,7 @@ class Relief {
     gl.bindAttribLocation(program, 1, "height");
     gl.linkProgram(program);
     gl.useProgram(program);
-    this.uniforms = Object.fromEntries(["camera", "eye"].map((name) => [name, gl.getUniformLocation(program, name)]));
+    this.uniforms = Object.fromEntries(["camera", "eye", "opacity"].map((name) => [name, gl.getUniformLocation(program, name)]));
 
     const places = new Float32Array(2 * MESH * MESH);
     for (let r = 0, k = 0; r < MESH; r++) for (let c = 0; c < MESH; c++) places.set([(2 * c) / (MESH - 1) - 1, (2 * r) / (MESH - 1) - 1], 2 * k++);
@@ -76,6 +81,7 @@ class Relief {
       }
     }
     this.count = corners.length;
+    this.columns = []; // of a sample that is so wide, those of the mesh
     const buffer = (target, data, index, size) => {
       gl.bindBuffer(target, gl.createBuffer());
       gl.bufferData(target, data, index === 1 ? gl.DYNAMIC_DRAW : gl.STATIC_DRAW);
@@ -94,36 +100,59 @@ class Relief {
     for (const side of [gl.TEXTURE_WRAP_S, gl.TEXTURE_WRAP_T]) gl.texParameteri(gl.TEXTURE_2D, side, gl.CLAMP_TO_EDGE);
     for (const way of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) gl.texParameteri(gl.TEXTURE_2D, way, gl.LINEAR);
     gl.enable(gl.DEPTH_TEST);
+    gl.enable(gl.CULL_FACE);
+    gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
   }
 
   draw() {
-    const { gl, canvas, state } = this;
+    const { canvas, state } = this;
     const ratio = window.devicePixelRatio || 1;
     const [width, height] = [canvas.clientWidth * ratio, canvas.clientHeight * ratio].map(Math.round);
-    if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
-    gl.viewport(0, 0, width, height);
-    gl.clearColor(0, 0, 0, 0);
-    gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
-    this.#aim(width / height);
-    if (state.values) {
-      this.#lift();
-      gl.uniformMatrix4fv(this.uniforms.camera, false, this.camera);
-      gl.uniform3fv(this.uniforms.eye, this.eye);
-      gl.drawElements(gl.TRIANGLES, this.count, gl.UNSIGNED_SHORT, 0);
+    const key = [state.key, css("--faint"), width, height, this.turn, this.tilt, this.distance].join(" ");
+    if (key !== this.drawn) {
+      this.drawn = key; // only the marks follow the cursor
+      if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
+      this.#aim(width / height);
+      this.#ground(width, height);
+      this.#box();
     }
     this.#marks();
   }
 
+  /** The surface: what is seen from above; then, as through glass, the walls that are seen from below. */
+  #ground(width, height) {
+    const { gl, uniforms } = this;
+    gl.viewport(0, 0, width, height);
+    gl.clearColor(0, 0, 0, 0);
+    gl.depthMask(true);
+    gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
+    if (!this.state.values) return;
+    this.#lift();
+    gl.uniformMatrix4fv(uniforms.camera, false, this.camera);
+    gl.uniform3fv(uniforms.eye, this.eye);
+    for (const [hidden, opacity] of [[gl.BACK, 1], [gl.FRONT, 0.4]]) {
+      gl.cullFace(hidden);
+      gl.depthMask(opacity === 1);
+      gl[opacity === 1 ? "disable" : "enable"](gl.BLEND);
+      gl.uniform1f(uniforms.opacity, opacity);
+      gl.drawElements(gl.TRIANGLES, this.count, gl.UNSIGNED_SHORT, 0);
+    }
+  }
+
   /** Heights at the mesh, from the sample: the share of the colors; −1 where it is not finite. */
   #lift() {
-    const { width, height, values, scale, key } = this.state;
+    const { width, height, shares, key } = this.state;
     if (key === this.lifted) return;
     this.lifted = key;
+    if (this.columns.width !== width) {
+      this.columns = Array.from({ length: MESH }, (_, c) => Math.round((c * (width - 1)) / (MESH - 1)));
+      this.columns.width = width;
+    }
     for (let r = 0, k = 0; r < MESH; r++) {
       const row = Math.round((r * (height - 1)) / (MESH - 1)) * width;
       for (let c = 0; c < MESH; c++, k++) {
-        const share = scale.share(values[row + Math.round((c * (width - 1)) / (MESH - 1))]);
-        this.heights[k] = Number.isNaN(share) ? -1e4 : clamp(share, 0, 1);
+        const share = shares[row + this.columns[c]];
+        this.heights[k] = share < Infinity ? clamp(share, 0, 4) : -1;
       }
     }
     this.gl.bufferSubData(this.gl.ARRAY_BUFFER, 0, this.heights);
@@ -131,7 +160,7 @@ class Relief {
 
   #aim(aspect) {
     const { turn, tilt, distance } = this;
-    const target = [0, 0, 0.3];
+    const target = [0, 0, 0.04];
     const away = [Math.sin(turn) * Math.cos(tilt), -Math.cos(turn) * Math.cos(tilt), Math.sin(tilt)];
     this.eye = away.map((part, k) => target[k] + distance * part);
     const side = [Math.cos(turn), Math.sin(turn), 0];
@@ -158,8 +187,8 @@ class Relief {
     const [s, t] = [state.axes[0].share(x), state.axes[1].share(y)];
     if (!(s >= 0 && s <= 1 && t >= 0 && t <= 1)) return null;
     const cell = (share, count) => Math.min(count - 1, Math.floor(share * count));
-    const shown = state.values[cell(t, state.height) * state.width + cell(s, state.width)]; // what is drawn there
-    return Number.isFinite(shown) ? this.#project(s, t, state.scale.share(shown)) : null;
+    const share = state.shares[cell(t, state.height) * state.width + cell(s, state.width)]; // what is drawn there
+    return Number.isFinite(share) ? this.#project(s, t, share) : null;
   }
 
   #marks() {
@@ -167,7 +196,7 @@ class Relief {
     const { state } = this;
     if (!state.values) return;
     const line = (xs, ys, count, color, alpha) => {
-      const places = Array.from({ length: count }, (_, k) => this.#on(xs(k), ys(k))).filter(Boolean);
+      const places = distinct(state.axes, xs, ys, count).map((k) => this.#on(xs[k], ys[k])).filter(Boolean);
       if (!places.length) return;
       context.globalAlpha = alpha;
       haloed(context, 1.6, color, "rgba(255, 255, 255, 0.7)", () => {
@@ -178,17 +207,41 @@ class Relief {
       context.globalAlpha = 1;
     };
     for (const run of state.runs) {
-      const count = run.steps.filter((step) => step <= state.step).length;
-      line((k) => run.x[k], (k) => run.y[k], count, run.color, state.own(run) ? 1 : 0.3);
+      line(run.x, run.y, reached(run.steps, state.step), run.color, state.own(run) ? 1 : 0.3);
     }
     if (state.path) {
       const points = state.path.points.slice(0, state.step + 1);
-      line((k) => points[k][0], (k) => points[k][1], points.length, css("--walk"), 1);
+      line(...[0, 1].map((a) => points.map((point) => point[a])), points.length, css("--walk"), 1);
     }
-    const least = !state.verdict && state.minimizer && this.#on(state.minimizer.x, state.minimizer.y);
-    if (least) mark(context, "*", ...least, 9, css("--alert"), "white");
+    this.#minimizer(context);
     this.#pin(context);
     this.#base(context);
+  }
+
+  /** As on the map; an outline where the surface is in front of it. */
+  #minimizer(context) {
+    const { minimizer, verdict, variable } = this.state;
+    const place = minimizer && !verdict && variable !== "risk" && this.#on(minimizer.x, minimizer.y);
+    if (!place) return;
+    const [marker, size] = minimizer.interior ? ["*", 9] : ["o", 6];
+    if (!this.#hidden(minimizer)) return mark(context, marker, ...place, size, css("--alert"), "white");
+    haloed(context, 1.6, css("--alert"), "rgba(255, 255, 255, 0.7)", () => outline(context, marker, ...place, size));
+  }
+
+  /** Whether there is surface between the minimizer and the eye. */
+  #hidden({ x, y }) {
+    const { shares, width, height, axes } = this.state;
+    const cell = (v, count) => clamp(Math.floor(((v + 1) / 2) * count), 0, count - 1);
+    const share = (u, v) => shares[cell(v, height) * width + cell(u, width)];
+    const [s, t] = [2 * axes[0].share(x) - 1, 2 * axes[1].share(y) - 1];
+    const from = [s, t, share(s, t) * HEIGHT];
+    for (let k = 3; k < 200; k++) {
+      const [u, v, z] = from.map((part, a) => part + 0.005 * k * (this.eye[a] - part));
+      if (Math.abs(u) >= 1 || Math.abs(v) >= 1 || z >= HEIGHT) return false;
+      const there = share(u, v);
+      if (there <= 1 && there * HEIGHT > z + 0.02) return true;
+    }
+    return false;
   }
 
   #pin(context) {
@@ -196,7 +249,7 @@ class Relief {
     const top = cursor && this.#on(cursor.x, cursor.y);
     if (!top) return;
     const foot = this.#project(axes[0].share(cursor.x), axes[1].share(cursor.y), 0);
-    haloed(context, 1, css("--ink"), "rgba(255, 255, 255, 0.6)", () => {
+    haloed(context, 1, "rgba(20, 20, 30, 0.9)", "rgba(255, 255, 255, 0.6)", () => {
       context.beginPath();
       context.moveTo(...foot);
       context.lineTo(top[0], top[1]);
@@ -204,25 +257,55 @@ class Relief {
     mark(context, "o", ...top, 4, "white", "black");
   }
 
-  /** The edges of the ground that are in front, with the axes' names. */
+  /** All edges of the box, which the surface may hide. */
+  #box() {
+    const [context] = prepared(this.behind);
+    context.strokeStyle = css("--faint");
+    context.lineWidth = 1;
+    context.beginPath();
+    const corners = [[0, 0], [1, 0], [1, 1], [0, 1]];
+    corners.forEach((corner, k) => {
+      const next = corners[(k + 1) % 4];
+      for (const [from, to] of [[[...corner, 0], [...next, 0]], [[...corner, 1], [...next, 1]], [[...corner, 0], [...corner, 1]]]) {
+        context.moveTo(...this.#project(...from));
+        context.lineTo(...this.#project(...to));
+      }
+    });
+    context.stroke();
+  }
+
+  /** The edges of the box that nothing hides, with ticks: two of the ground, and one upright at the left. */
   #base(context) {
     const { axes } = this.state;
-    const [t, s] = [Math.cos(this.turn) > 0 ? 0 : 1, Math.sin(this.turn) > 0 ? 1 : 0];
+    const [s, t] = [Math.sin(this.turn) > 0 ? 1 : 0, Math.cos(this.turn) > 0 ? 0 : 1]; // the corner in front
+    const sides = [[1 - s, t], [s, 1 - t]].map((corner) => [corner, this.#project(...corner, 0)[0]]);
+    const left = sides[0][1] < sides[1][1] ? sides[0][0] : sides[1][0];
     context.strokeStyle = css("--frame");
     context.lineWidth = 1;
     context.beginPath();
     context.moveTo(...this.#project(1 - s, t, 0));
     context.lineTo(...this.#project(s, t, 0));
     context.lineTo(...this.#project(s, 1 - t, 0));
+    context.moveTo(...this.#project(...left, 0));
+    context.lineTo(...this.#project(...left, 1));
     context.stroke();
     context.font = FONT;
     context.fillStyle = css("--ink");
     [context.textAlign, context.textBaseline] = ["center", "middle"];
-    const ends = [
-      [0.5, Math.cos(this.turn) > 0 ? -0.1 : 1.1, axes[0].label],
-      [Math.sin(this.turn) > 0 ? 1.1 : -0.1, 0.5, axes[1].label],
-    ];
-    for (const [s, t, text] of ends) context.fillText(text, ...this.#project(s, t, 0));
+    const [off, far] = [(side, by) => (side ? 1 + by : -by), 0.2];
+    const marks = axes.map((axis) => axisMarks(axis, 6).filter(([share]) => share > 0.06 && share < 0.94)); // not in corners
+    for (const [share, text] of marks[0]) context.fillText(text, ...this.#project(share, off(t, 0.07), 0));
+    for (const [share, text] of marks[1]) context.fillText(text, ...this.#project(off(s, 0.07), share, 0));
+    context.fillText(axes[0].label, ...this.#project(0.5, off(t, far), 0));
+    context.fillText(axes[1].label, ...this.#project(off(s, far), 0.5, 0));
+    context.textAlign = "right";
+    let last = Infinity;
+    for (const [share, text] of barMarks(this.state, 4)) {
+      const [x, y] = this.#project(...left, share);
+      if (y > last - 13) continue;
+      context.fillText(text, Math.max(x - 6, context.measureText(text).width), y);
+      last = y;
+    }
   }
 
   #pointers() {

@@ -11,7 +11,7 @@ class Section {
     const [context, width, height] = prepared(this.canvas);
     const { state, along } = this;
     if (!state.values) return;
-    const frame = new Frame(context, 58, 20, width - 66, height - 58);
+    const frame = new Frame(context, LEFT, 20, width - LEFT - RIGHT, height - 58);
     const [own, other] = along === 0 ? state.axes : [state.axes[1], state.axes[0]];
     const at = this.#center();
     const share = clamp(other.share(along === 0 ? at.y : at.x), 0, 0.999999);
@@ -40,11 +40,20 @@ class Section {
     });
     frame.border();
     frame.horizontal(axisMarks(own, Math.max(3, width / 80)), own.label);
-    const marks = ticks(low, high, 3).map((tick) => [0.04 + (0.92 * (tick - low)) / (high - low || 1), plain(tick, 3)]);
-    frame.vertical(marks, "");
+    const [round, texts, subtracted] = this.#marks(low, high, frame.height / 30);
+    frame.vertical(round.map((tick, k) => [0.04 + (0.92 * (tick - low)) / (high - low || 1), texts[k]]), "");
     context.fillStyle = css("--quiet");
     [context.font, context.textAlign, context.textBaseline] = [FONT, "left", "bottom"];
-    context.fillText(`at ${other.name} = ${plain(along === 0 ? at.y : at.x, 3)}`, frame.left, frame.top - 4, frame.width);
+    context.fillText(`${state.name}${subtracted} at ${other.label} = ${plain(along === 0 ? at.y : at.x, 3)}`, frame.left, frame.top - 4, frame.width);
+  }
+
+  /** Round values with their texts; where these are long because the values differ by little, of the excess over `low`. */
+  #marks(low, high, count) {
+    const round = ticks(low, high, count);
+    const texts = apart(round);
+    if (texts.every((text) => text.length <= 7)) return [round, texts, ""];
+    const excess = ticks(0, high - low, count);
+    return [excess.map((value) => low + value), apart(excess), ` − ${plain(low, this.state.digits)}`];
   }
 
   #center() {
@@ -74,7 +83,7 @@ class Output {
   draw() {
     const [context, width, height] = prepared(this.canvas);
     const { state, axis } = this;
-    const frame = new Frame(context, 58, 8, width - 66, height - 46);
+    const frame = new Frame(context, LEFT, 8, width - LEFT - RIGHT, height - 46);
     this.frame = frame;
     const [low, high] = this.range;
     const pad = 0.12 * (high - low);
@@ -85,10 +94,11 @@ class Output {
       for (const [share] of marks) context.fillRect(frame.left, frame.y(share), frame.width, 1);
       const curves = [[state.cursor, css("--quiet"), [4, 3]], [state.minimizer, css("--alert"), []]];
       for (const [at, color, dashes] of curves) if (at) this.#curve(context, frame, at, color, dashes);
-      const [chosen, other, paper] = ["--walk", "--accent", "--paper"].map(css);
+      const [color, paper, ink] = ["--accent", "--paper", "--ink"].map(css);
       this.#examples.forEach(({ x, y }, k) => {
-        const [radius, color] = k === this.chosen ? [8, chosen] : [6, other];
-        mark(context, y > (low + high) / 2 ? "o" : "s", frame.x(axis.share(x)), frame.y(this.y(y)), radius, color, paper);
+        const place = [frame.x(axis.share(x)), frame.y(this.y(y))];
+        mark(context, y > (low + high) / 2 ? "o" : "s", ...place, 6, color, paper);
+        if (k === this.chosen) ring(context, ...place, 10, ink);
       });
     });
     frame.border();
