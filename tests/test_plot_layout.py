@@ -16,7 +16,7 @@ from test_plot_slices import volume
 from test_plot_truth import bowl, run
 
 import landscape as ls
-from landscape.plot import _curves, _numbers, style
+from landscape.plot import _curves, _numbers, _panels, style
 
 
 def numbered(ax):
@@ -271,6 +271,31 @@ def test_components_are_selected_and_named():
 def test_a_path_in_the_place_of_the_variable_is_told_where_it_belongs():
     with pytest.raises(TypeError, match=r"`variable` is a Dataset; .* contour\(surface, runs=\.\.\.\)"):
         ls.plot.contour(bowl(), run())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("w", "$w$"),
+        ("α", "$α$"),
+        ("lambda", "$λ$"),
+        ("eta_2", "$η_{2}$"),
+        ("w10", "$w_{10}$"),
+        ("pc1", "PC 1"),
+        ("w[0]", "w[0]"),
+        ("bias", "bias"),
+        ("字", "字"),
+    ],
+)
+def test_variables_are_in_italics(name, shown):
+    assert _panels.label_of(xr.DataArray([0.0], {name: [1.0]}, (name,))[name]) == shown
+
+
+@pytest.mark.parametrize(
+    ("label", "shown"), [("λ=0.1", "$λ$ = 0.1"), ("l2, λ = 1", "l2, $λ$ = 1"), ("$λ$=1", "$λ$ = 1"), ("none", "none")]
+)
+def test_greek_letters_of_labels_are_in_italics(label, shown):
+    assert _panels.title_of(label) == shown
 
 
 def test_charts_are_described_in_a_few_words():

@@ -223,7 +223,7 @@ def colorbar(
         {"location": "bottom", "shrink": 0.5, "aspect": 26, "pad": 0.03} if under else {"aspect": 22, "pad": 0.02}
     )
     where: dict[str, Any] = {"ax": place, "fraction": 0.08, **size} if own else {"cax": _caller.beside(axes)}  # type: ignore[arg-type]
-    bar: Any = figure.colorbar(drawn, label=label, extend=extend, **where)
+    bar: Any = figure.colorbar(drawn, label=label, extend=extend, extendfrac=0.03, **where)
     bar.outline.set_linewidth(0.5)
     bar.ax.tick_params(width=0.5, length=2)
     bar.solids.set_rasterized(True)

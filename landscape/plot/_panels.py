@@ -59,15 +59,22 @@ def label_of(array: xr.DataArray) -> str:
 
 
 def symbol(name: str) -> str:
-    """A variable, of one letter or a Greek one, in italics: "w" becomes "$w$", "alpha" "$α$"; other names stay."""
-    letter = _GREEK.get(name, name)
-    return f"${letter}$" if re.fullmatch("[A-Za-zα-ω]", letter) else name
+    """A variable, of one letter or a Greek one, in italics: "w" becomes "$w$", "eta1" "$η_{1}$"; other names stay."""
+    found = re.fullmatch(r"([A-Za-z]+|[α-ω])_?(\d*)", name)
+    letter = _GREEK.get(found[1], found[1]) if found else ""
+    if found is None or len(letter) > 1:
+        return name
+    return f"${letter}_{{{found[2]}}}$" if found[2] else f"${letter}$"
 
 
 def title_of(label: str) -> str:
     """A penalty's label as it is set in print: "λ=0.1" becomes "$λ$ = 0.1"."""
-    label = label.replace("=", " = ") if " = " not in label else label
-    return label if "$" in label else re.sub("[α-ω]", r"$\g<0>$", label)
+    return italic(label.replace("=", " = ") if " = " not in label else label)
+
+
+def italic(text: str) -> str:
+    """The text with its Greek letters in italics, as variables are; as it is if it holds mathematics already."""
+    return text if "$" in text else re.sub("[α-ω]", r"$\g<0>$", text)
 
 
 def coordinates(surface: xr.Dataset, variable: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from landscape.plot import _page, _panels, style
-from landscape.plot._panels import title_of
+from landscape.plot._panels import italic, title_of
 from landscape.plot._runs import Run, by_name
 from landscape.plot.style import LineStyle
 
@@ -165,7 +165,7 @@ def line_handles(looks: Mapping[str, LineStyle]) -> list[Line2D]:
             marker=s.marker,
             linewidth=1.1,
             markersize=4,
-            label=name,
+            label=italic(name),
             **_EDGE,
         )
         for name, s in looks.items()

@@ -22,6 +22,7 @@ _OTHERS = "#9A9A9A"  # of minima beyond these
 _LOOP, _VOID = "#4D4D4D", "#000000"
 _BARS = 10  # of the barcode, at most: the most persistent of each dimension
 _NUMBER: dict[str, Any] = {"fontsize": 7.0, "path_effects": style.halo(1.0)}
+_NARROWEST = 1.6  # inches: of panels side by side
 _MARGIN = 0.05  # of the range of births and deaths, around them
 _NEAR = np.array([0.11, 0.05])  # of the diagram's window: points so close have one label
 _DOWN = np.array([0.0, -1.0])
@@ -80,10 +81,15 @@ def persistence(
 def _whole(
     result: Persistence, drawers: dict[str, Callable[[Axes, Persistence], list[Any]]], width: float | None
 ) -> Figure:
-    """All panels side by side over one legend."""
+    """All panels over one legend, side by side where there is room."""
     width = width or (style.DOUBLE if len(drawers) == 3 else 0.7 * style.DOUBLE)
-    figure = style.figure(width, width / len(drawers) + 0.25)
-    every = figure.subplots(1, len(drawers))
+    columns = min(len(drawers), int(width / _NARROWEST) or 1)
+    rows = -(-len(drawers) // columns)
+    figure = style.figure(width, rows * width / columns + 0.25)
+    every = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in every[len(drawers) :]:
+        axes.remove()
+    every = every[: len(drawers)]
     entries: dict[str, Any] = {}
     for axes, draw in zip(every, drawers.values(), strict=True):
         entries |= {entry.get_label(): entry for entry in draw(axes, result)}

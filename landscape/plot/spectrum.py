@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import ArrayLike
 
 from landscape import _checks
 from landscape.operators.spectral_density import SpectralDensity
 from landscape.operators.top_eigenpairs import Eigenpairs
-from landscape.plot import _page, style
+from landscape.plot import _page, _scales, style
 
 _FLOOR = 0.1  # of the peak of a single eigenvalue: what is below is rounding, or the tail of a Gaussian
 _TINY = 1e-100  # in place of 0 on a logarithmic scale: far below the window
@@ -63,7 +65,12 @@ def spectrum(
             entries += _draw_pairs(axes, eigenpairs, one)
         grid = data["eigenvalue"]
         axes.set(yscale="log", xlim=(float(grid[0]), float(grid[-1])), xlabel=grid.attrs["long_name"], ylabel="density")
-        axes.set_ylim(_FLOOR * one, 2 * max(one, float(data["density"].max())))
+        low, high = _FLOOR * one, 2 * max(one, float(data["density"].max()))
+        axes.set_ylim(low, high)
+        if high < 100 * low:  # matplotlib would label all minor ticks, one over another
+            axes.yaxis.set_major_locator(FixedLocator(_scales.levels(LogNorm(low, high), count=5)))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _page.plain(value)))
+            axes.yaxis.set_minor_locator(NullLocator())
         axes.spines[["top", "right"]].set_visible(False)
         _page.finish(figure, axes, [entries], own=ax is None)
     return figure
