@@ -218,7 +218,6 @@ def verify(args: Namespace) -> int:
 def figures(args: Namespace) -> int:
     """Draw a folder of figures, or write a program for a new one."""
     from landscape.figure_set import draw_figures, new_figure
-    from landscape.figure_set._jobs import suitable
 
     if args.name is not None:
         if args.folder != "new":
@@ -235,7 +234,7 @@ def figures(args: Namespace) -> int:
         fresh=args.fresh,
         quick=args.quick,
         gallery=args.gallery,
-        jobs=suitable() if args.jobs is None else args.jobs,
+        jobs=args.jobs,
         write=_write,
     )
 
