@@ -61,7 +61,7 @@ def test_a_process_that_is_killed_fails_its_own_figure_only(folder):
 
 @pytest.mark.parametrize("jobs", [0, -1, True, 1.5, "2"])
 def test_a_number_of_processes_that_is_none_is_refused(folder, jobs):
-    with pytest.raises(ValueError, match="`jobs` must be a whole number of processes, 1 or more, got"):
+    with pytest.raises(ValueError, match="`jobs` must be a whole number of processes, 1 or more, or None, got"):
         draw_figures(folder.path, jobs=jobs)
     assert not (folder.path / "out").exists()
 

@@ -232,7 +232,6 @@ def verify(args: Namespace) -> int:
 def figures(args: Namespace) -> int:
     """Draw a folder of figures, or write a program for a new one."""
     from landscape.figure_set import draw_figures, new_figure
-    from landscape.figure_set._jobs import suitable
 
     if args.name is not None:
         if args.folder != "new":
@@ -250,7 +249,7 @@ def figures(args: Namespace) -> int:
         quick=args.quick,
         dark=args.dark,
         gallery=args.gallery,
-        jobs=suitable() if args.jobs is None else args.jobs,
+        jobs=args.jobs,
         write=_write,
     )
 

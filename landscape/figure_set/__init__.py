@@ -73,7 +73,7 @@ def draw_figures(
     quick: bool = False,
     gallery: bool = False,
     dark: bool = False,
-    jobs: int = 1,
+    jobs: int | None = 1,
     write: Callable[[str], object] = print,
 ) -> int:
     """Draw the figures of `folder` into `out` (default `folder/out`), and return the exit status.
@@ -85,7 +85,8 @@ def draw_figures(
     with `folder/thumbnails`, of them. `dark=True` draws each on a dark page as well, as `NAME_dark`. `quick=True` draws
     drafts into `out/quick`: the constants in a figure's QUICK take the place of its own, XLA optimizes little,
     `formats` is by default png alone, of 150 dpi, and claims are not checked. `jobs` processes draw at once, each with
-    its own memory; lines and files are the same for any number.
+    its own memory, None: as many as there are cores and 4 GiB for each, one where there is an accelerator; lines and
+    files are the same for any number.
 
     A figure that fails does not stop the others: its error is written at the end.
 
@@ -96,8 +97,8 @@ def draw_figures(
     figures = find_figures(folder)
     chosen = _select(figures, only)
     formats = _known_formats((("png",) if quick else ("png", "pdf")) if formats is None else formats)
-    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
-        raise ValueError(f"`jobs` must be a whole number of processes, 1 or more, got {jobs!r}.")
+    if jobs is not None and (isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1):
+        raise ValueError(f"`jobs` must be a whole number of processes, 1 or more, or None, got {jobs!r}.")
     out = Path(folder, "out") if out is None else Path(out)
     if out.exists() and not out.is_dir():
         raise ValueError(f"`out` must be a folder to draw into, got the file {str(out)!r}.")
@@ -171,12 +172,12 @@ def _known_formats(formats: str | Iterable[str]) -> tuple[str, ...]:
 
 
 def _draw_all(
-    tasks: dict[str, _Task], quick: bool, jobs: int, write: Callable[[str], object]
+    tasks: dict[str, _Task], quick: bool, jobs: int | None, write: Callable[[str], object]
 ) -> tuple[dict[str, str], list[str]]:
     """Draw each figure; return what went wrong by figure, and the sentences that are false."""
     width = max(map(len, tasks), default=0)
     failed, broken = {}, []
-    with contextlib.closing(_drawn_by(list(tasks.values()), quick, min(jobs, len(tasks)))) as results:
+    with contextlib.closing(_drawn_by(list(tasks.values()), quick, jobs)) as results:
         for name, drawn in zip(tasks, results, strict=True):
             if isinstance(drawn, _jobs.Ended):
                 drawn = _Failed(str(drawn))
@@ -194,10 +195,12 @@ def _draw_all(
     return failed, broken
 
 
-def _drawn_by(tasks: list[_Task], quick: bool, jobs: int) -> Generator[_Drawn | _Failed | _jobs.Ended]:
-    if jobs > 1:
-        yield from _jobs.in_order(_draw_elsewhere, tasks, jobs)
-        return
+def _drawn_by(tasks: list[_Task], quick: bool, jobs: int | None) -> Generator[_Drawn | _Failed | _jobs.Ended]:
+    if len(tasks) > 1:  # a figure that is alone may set JAX up, which must not have looked for its devices yet
+        jobs = min(_jobs.suitable() if jobs is None else jobs, len(tasks))
+        if jobs > 1:
+            yield from _jobs.in_order(_draw_elsewhere, tasks, jobs)
+            return
     with _program.agg_backend(), _program.compiled_soon(quick):
         yield from map(_draw_one, tasks)
 
