@@ -5,7 +5,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from landscape.cli import startup
+from landscape.cli import startup, targets
 
 if TYPE_CHECKING:
     import xarray
@@ -13,14 +13,13 @@ if TYPE_CHECKING:
     from landscape.charts.trajectory import Trajectory
     from landscape.surfaces.interpolant import Interpolant
 
-PICTURES = (".png", ".pdf", ".svg")
 BUILT_IN = "pair", "o_rings"
 SHOWN_POINTS = {1: 1001, 2: 201, 3: 41}  # positions along each coordinate of an interpolant, by their number
 
 
 def surface(args: Namespace) -> int:
     """Measure the objective on a grid."""
-    _check_targets(args)
+    targets.check(args)
     from landscape.cli import distributed, problem, report
 
     if args.alone:
@@ -33,7 +32,7 @@ def surface(args: Namespace) -> int:
         own = problem.build(args)
         axes = problem.axes(args, own)
         if args.plot:
-            _check_drawable({name: len(positions) for name, positions in axes.items()})
+            targets.check_drawable({name: len(positions) for name, positions in axes.items()})
         chart = problem.chart(args, own, list(axes))
         if args.distributed is not None:
             distributed.settle(own.objective.params, chart)
@@ -59,7 +58,7 @@ def surface(args: Namespace) -> int:
 
 def descend(args: Namespace) -> int:
     """Trace optimizers."""
-    _check_targets(args)
+    targets.check(args)
     from landscape.cli import distributed, problem, report
 
     if args.alone:
@@ -72,7 +71,7 @@ def descend(args: Namespace) -> int:
         from landscape.surfaces.provenance import noted
 
         own = problem.build(args)
-        _check_storable(args, own.objective.params)
+        targets.check_storable(args, own.objective.params)
         if args.distributed is not None:
             distributed.settle(own.objective.params)
         with noted(source=own.source):
@@ -96,7 +95,7 @@ def descend(args: Namespace) -> int:
 
 def show(args: Namespace) -> int:
     """Describe a saved result, and draw it."""
-    _check_picture(args.plot)
+    targets.check_picture(args.plot)
     from landscape.cli import problem, report
 
     result, runs, figure = _open(args.result), None, None
@@ -129,7 +128,7 @@ def explore(args: Namespace) -> int:
     target = Path(args.output)
     if target.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"-o {args.output!r} must end in .html: it is a page for browsers.")
-    _check_folder("-o", target)
+    targets.check_folder("-o", target)
     from landscape.cli import problem
 
     if args.result in BUILT_IN and not Path(args.result).exists():
@@ -261,68 +260,6 @@ def _write(line: str) -> None:
 def _print(*blocks: str) -> None:
     """Print the blocks of lines, an empty line after each."""
     print("\n\n".join(blocks), end="\n\n")
-
-
-def _check_targets(args: Namespace) -> None:
-    """Refuse what could not be written, before anything is computed."""
-    _check_picture(args.plot)
-    if not args.output:
-        if args.shard:
-            raise ValueError("--shard is a share of a store; name it with -o.")
-        return
-    output = Path(args.output)
-    if output.suffix.lower() in PICTURES:
-        raise ValueError(f"-o {args.output!r} takes the numbers, a zarr store; the picture is --plot {args.output}.")
-    if args.output.startswith("memory:"):
-        raise ValueError(
-            f"-o {args.output!r} is memory of this process, and gone with it; name a folder or another URL."
-        )
-    if "://" in args.output:
-        return
-    from landscape.tiles.store import files_at
-
-    if not files_at(output).is_free():
-        from landscape.tiles.store import open_store
-
-        try:
-            open_store(output)  # to go on with; else nothing is overwritten
-        except ValueError as error:
-            raise ValueError(f"-o: {error}") from error
-    else:
-        _check_folder("-o", output)
-
-
-def _check_picture(plot: str | None) -> None:
-    if not plot:
-        return
-    if Path(plot).suffix.lower() not in PICTURES:
-        raise ValueError(f"--plot {plot!r} must end in one of {', '.join(PICTURES)}.")
-    if Path(plot).is_dir():
-        raise ValueError(f"--plot {plot!r} is a folder; name a file.")
-    _check_folder("--plot", Path(plot))
-
-
-def _check_drawable(sizes: dict[str, int]) -> None:
-    if len(sizes) > 2:
-        raise ValueError(f"--plot draws one or two coordinates, not {len(sizes)}; choose them with --axis.")
-    if 1 in sizes.values():
-        single = next(name for name, size in sizes.items() if size == 1)
-        raise ValueError(f"--plot needs two positions or more on every axis; {single!r} has one.")
-
-
-def _check_folder(option: str, target: Path) -> None:
-    folder = target.absolute().parent
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{option} {str(target)!r}: there is no folder {str(folder)!r}; make it first.")
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(f"{option} {str(target)!r}: the folder {str(folder)!r} cannot be written to.")
-
-
-def _check_storable(args: Namespace, params: Any) -> None:
-    from landscape import _trees
-
-    if args.output and not _trees.is_nested_dict(params):
-        raise ValueError("-o stores params that are nested dictionaries, and the objective's are not; leave it out.")
 
 
 def _kept(args: Namespace, result: Any) -> None:
