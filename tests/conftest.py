@@ -30,6 +30,14 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Look for garbage seldom, and never again in what was imported, which tracing makes Python do all the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(BETWEEN)
+
+
+BETWEEN = 50_000  # objects made between two looks for garbage; Python looks after 700, a tenth of all core time
 MAPS, MANY_MAPS = Path("/proc/self/maps"), 25_000
 SEEN_AGAIN = 20  # compilations between two looks at the mappings, of which a large program has a thousand
 _seen = [0]
