@@ -76,6 +76,44 @@ def test_the_width_of_numbers_is_the_callers(folder):
     assert widths == ["a_slowcached"] * 2, "the key of a data set has the width in it"
 
 
+def test_a_figure_that_asks_or_exits_fails_alone(folder):
+    folder.write("a_slow.py", FIGURE.replace("def compute():\n", "def compute():\n    input('which?')\n"))
+    folder.write("b_broken.py", FIGURE.replace("def compute():\n", "def compute():\n    raise SystemExit('no data')\n"))
+    folder.draw(jobs=2)
+    failed = "\n".join(folder.lines)
+    assert "EOFError" in failed and "SystemExit: no data" in failed and "d_last.png" in pictures(folder)
+
+
+def test_a_figure_may_be_called_like_a_module_of_python(folder, monkeypatch):
+    folder.write("random.py", FIGURE)
+    monkeypatch.chdir(folder.path)
+    folder.draw(jobs=2, only=["random", "d_last"])
+    assert folder.status == 0
+
+
+@pytest.mark.parametrize("seed", ["0", "1"])
+def test_the_order_of_formats_changes_no_byte(folder, seed):
+    """Whatever the hashes are; a layout starts from the last one, so that the order would be seen."""
+    folder.write(
+        "d_last.py",
+        FIGURE.replace("plt.subplots(figsize=(1, 1))", "plt.subplots(figsize=(2, 1), layout='constrained')"),
+    )
+    code = "import sys; from landscape.figure_set import draw_figures; draw_figures(sys.argv[1], **eval(sys.argv[2]))"
+    options = {"only": "d_last", "formats": "png,pdf,svg", "dark": True}
+    found = []
+    for hashes in ("0", seed):
+        subprocess.run([sys.executable, "-c", code, folder.path, repr(options)], check=True, stdout=subprocess.DEVNULL,
+                       env=os.environ | {"PYTHONHASHSEED": hashes})  # fmt: skip
+        found.append(pictures(folder))
+    assert found[0] == found[1] and "d_last_dark.svg" in found[0]
+
+
+def test_two_figures_with_one_name_on_a_dark_page_are_refused(folder):
+    folder.write("d_last_dark.py", FIGURE)
+    with pytest.raises(ValueError, match=r"`dark` draws 'd_last' as 'd_last_dark' too"):
+        folder.draw(dark=True)
+
+
 def test_there_are_as_many_jobs_as_cores_and_memory_allow(monkeypatch):
     monkeypatch.setattr(_jobs, "usable_cores", lambda: 64)
     sizes = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 10 * 2**30 // 4096}

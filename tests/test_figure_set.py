@@ -399,6 +399,12 @@ def test_a_folder_without_figures_is_refused(tmp_path):
         ValueError, match=r"`folder` must be a folder of figures \(NAME\.py\), and '.*none' is no folder"
     ):
         draw_figures(tmp_path / "none")
+    (tmp_path / "bowl.py").write_text(FIGURE)
+    for path in ("bowl", "bowl.py"):
+        with pytest.raises(
+            ValueError, match=r"is no folder\. For this one figure: `landscape figures .* --only bowl`\."
+        ):
+            draw_figures(tmp_path / path)
 
 
 @pytest.mark.parametrize(

@@ -222,13 +222,12 @@ def test_a_name_that_is_none_is_refused(tmp_path, monkeypatch, name):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_existing_file_and_a_missing_folder_are_refused(tmp_path):
+def test_an_existing_file_is_refused_and_a_missing_folder_made(tmp_path):
     (tmp_path / "valley.py").write_text("mine")
     with pytest.raises(ValueError, match=r"the file '.*valley\.py' exists; choose another name"):
         new_figure(tmp_path / "valley")
     assert (tmp_path / "valley.py").read_text() == "mine"
-    with pytest.raises(ValueError, match=r"is in the folder '.*paper', which does not exist: make it"):
-        new_figure(tmp_path / "paper" / "valley")
+    assert new_figure(tmp_path / "my" / "paper" / "valley").parent.is_dir()
 
 
 @pytest.mark.lenient("a figure is a user's program: it runs under JAX's standard promotion")

@@ -137,6 +137,25 @@ def test_any_figure_of_matplotlib_will_do():
     assert to_hex(left.get_facecolor()) == PAGE and contrast(left.spines["left"].get_edgecolor()) > 12
 
 
+@pytest.mark.parametrize("page", ["white", "0.9", "none"])
+def test_any_page_becomes_the_dark_one_once(page):
+    figure, axes = plt.subplots()
+    figure.set_facecolor(page)
+    colors = [to_hex(dark(figure).get_facecolor()), to_hex(axes.spines["left"].get_edgecolor())]
+    assert [to_hex(dark(figure).get_facecolor()), to_hex(axes.spines["left"].get_edgecolor())] == colors
+    assert colors[0] == PAGE and contrast(colors[1]) > 12
+
+
+def test_filled_contours_are_a_ground_and_hatches_stay(tmp_path):
+    figure, (left, right) = plt.subplots(1, 2)
+    values = np.arange(9.0).reshape(3, 3)
+    left.contourf(values)
+    lines = left.contour(values, levels=[2, 4], colors="black")
+    right.contourf(values, levels=2, colors="none", hatches=["//", "", ".."])
+    dark(figure).savefig(tmp_path / "hatched.png")
+    assert {to_hex(color) for color in lines.get_edgecolor()} == {"#000000"}
+
+
 def test_what_is_no_figure_is_refused():
-    with pytest.raises(TypeError, match=r"`figure` is .*Dataset.*; give what a function of landscape.plot returned"):
+    with pytest.raises(TypeError, match=r"`figure` is .*Dataset.*; give the picture, such as landscape.plot.contour"):
         dark(pair_surface())

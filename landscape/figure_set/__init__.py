@@ -92,7 +92,8 @@ def draw_figures(
 
     Returns: 1 if a figure failed, or if `check` is true and a claim is false; else 0.
     Raises: ValueError if the folder is missing or holds no figure, if a name in `only` or a format is unknown, if
-        `quick` comes with `check` or `gallery`, if `jobs` is not positive, or if `folder/README.md` is somebody's own.
+        `quick` comes with `check` or `gallery`, if `jobs` is not positive, if `dark` gives two figures one name, or if
+        `folder/README.md` is somebody's own.
     """
     figures = find_figures(folder)
     chosen = _select(figures, only)
@@ -106,6 +107,12 @@ def draw_figures(
         raise ValueError(f"`quick` draws drafts, which have no claims to show: leave `quick` or {_named(check)} out.")
     if gallery:
         _gallery.refuse_own(Path(folder))
+    for name in figures:
+        if dark and name + _program.DARK in figures:
+            twice = name + _program.DARK
+            raise ValueError(
+                f"`dark` draws {name!r} as {twice!r} too, which is a figure of its own; rename one of them."
+            )
     out = out / "quick" if quick else out
 
     x64 = _program.x64()
@@ -137,7 +144,12 @@ def find_figures(folder: str | Path) -> dict[str, Path]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise ValueError(f"`folder` must be a folder of figures (NAME.py), and {str(folder)!r} is no folder.")
+        program = folder.with_suffix(".py")
+        one = f" For this one figure: `landscape figures {program.parent} --only {program.stem}`."
+        raise ValueError(
+            f"`folder` must be a folder of figures (NAME.py), and {str(folder)!r} is no folder."
+            + (one if program.is_file() else "")
+        )
     figures = {path.stem: path.absolute() for path in sorted(folder.glob("*.py")) if not path.name.startswith("_")}
     if not figures:
         raise ValueError(
@@ -217,7 +229,7 @@ def _draw_one(task: _Task) -> _Drawn | _Failed:
     words: list[str] = []
     try:
         return _try_to_draw(task, words)
-    except Exception as error:  # a figure is anybody's program: it may raise anything
+    except (Exception, SystemExit) as error:  # a figure is anybody's program: it may raise anything
         return _Failed(_explain(error, task.path.parent), tuple(words))
 
 
@@ -239,7 +251,7 @@ def _try_to_draw(task: _Task, words: list[str]) -> _Drawn:
     return _Drawn(claims, time.perf_counter() - start, cached, tuple(words))
 
 
-def _explain(error: Exception, folder: Path) -> str:
+def _explain(error: Exception | SystemExit, folder: Path) -> str:
     """The error, and where the figure's own code was running, the lines that led to it from there on."""
     report = traceback.TracebackException.from_exception(error)
     own = [index for index, frame in enumerate(report.stack) if Path(frame.filename).parent == folder.absolute()]

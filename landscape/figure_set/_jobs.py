@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,13 +31,13 @@ class Said:
 
     out: str = ""
     error: str = ""
-    warned: list[tuple[str, str, int]] = field(default_factory=list)  # text, file, line
+    warned: list[tuple[str, type[Warning], str, int]] = field(default_factory=list)  # text, kind, file, line
 
     def again(self) -> None:
         sys.stdout.write(self.out)
         sys.stderr.write(self.error)
-        for text, file, line in self.warned:
-            warnings.warn_explicit(text, UserWarning, file, line)
+        for warning in self.warned:
+            warnings.warn_explicit(*warning)
 
 
 class Ended(Exception):
@@ -44,9 +45,9 @@ class Ended(Exception):
 
     def __init__(self, status: int) -> None:
         how = f"by signal {-status}" if status < 0 else f"with status {status}"
+        why = ", perhaps for want of memory" if status == -9 else ""
         super().__init__(
-            f"its process ended {how}, perhaps for want of memory: draw it alone, with `only` and `jobs=1` "
-            "(--only NAME --jobs 1)."
+            f"its process ended {how}{why}: draw it alone, with `only` and `jobs=1` (--only NAME --jobs 1)."
         )
 
 
@@ -99,7 +100,7 @@ class _Processes:
     def _start(self) -> Any:
         # What Python looks for modules in is set, so that a landscape that is not installed is found all the same.
         path = os.pathsep.join(part or os.getcwd() for part in sys.path)
-        command = [sys.executable, "-c", "from landscape.figure_set._jobs import serve; serve()"]
+        command = [sys.executable, "-P", "-c", "from landscape.figure_set._jobs import serve; serve()"]
         with self._lock:
             if self._ending:
                 raise RuntimeError("no process is started any more")
@@ -118,10 +119,11 @@ class _Processes:
         with self._lock:
             self._ending = True
         for process in self._all:
-            process.terminate()
+            _ask_to_end(process)
+        until = time.monotonic() + PATIENCE
         for process in self._all:
             try:
-                process.wait(PATIENCE)
+                process.wait(max(0.0, until - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
 
@@ -134,14 +136,27 @@ class _Processes:
                     pipe.close()
 
 
+def _ask_to_end(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM for a process and what it has started itself, which is of its session."""
+    if process.poll() is not None:
+        return
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+    else:
+        process.terminate()
+
+
 def serve() -> None:
     """Work for a parent, in a process of one's own, until it closes the pipe."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # an exception, so that nothing is left half-written
-    results = os.fdopen(os.dup(1), "wb")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # an exception, so that nothing is left half-written
+    tasks, results = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)  # a figure that asks is told at once that nobody answers
     os.dup2(2, 1)  # what a library prints past Python is no result
-    with contextlib.suppress(EOFError, SystemExit):
+    with contextlib.suppress(EOFError, KeyboardInterrupt):
         while True:
-            _send(results, _done(*pickle.load(sys.stdin.buffer)))
+            _send(results, _done(*pickle.load(tasks)))
     os._exit(0)  # to look for garbage takes longer than many a figure
 
 
@@ -152,9 +167,13 @@ def _done(function: Callable[[Any], Any], task: Any) -> tuple[Any, Said]:
         warnings.catch_warnings(record=True) as warned,
     ):
         result = function(task)
-    return result, Said(
-        out.getvalue(), error.getvalue(), [(str(one.message), one.filename, one.lineno) for one in warned]
-    )
+    told = [(str(one.message), _known_kind(one.category), one.filename, one.lineno) for one in warned]
+    return result, Said(out.getvalue(), error.getvalue(), told)
+
+
+def _known_kind(category: type[Warning]) -> type[Warning]:
+    """The nearest of Python's own kinds, which the parent knows too."""
+    return next(kind for kind in category.__mro__ if kind.__module__ == "builtins")  # type: ignore[return-value]
 
 
 def _send(pipe: BinaryIO | Any, what: Any) -> None:

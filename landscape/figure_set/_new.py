@@ -46,7 +46,8 @@ def claims(data):
 def new_figure(name: str | Path) -> Path:
     """Write a small figure program, `name.py`, that runs as it is and says what to change; return its path.
 
-    Raises: ValueError if the last part of `name` cannot name a figure, its folder is missing, or the file exists.
+    Raises: ValueError if the last part of `name` cannot name a figure, or the file exists; OSError if its folder is
+        none and cannot be made.
     """
     path = Path(name)
     if not path.name.isidentifier() or keyword.iskeyword(path.name) or path.name.startswith("_"):
@@ -54,8 +55,7 @@ def new_figure(name: str | Path) -> Path:
             f"`name` must end in a Python identifier that does not start with `_`, such as paper/valley (without .py), "
             f"got {str(name)!r}."
         )
-    if not path.parent.is_dir():
-        raise ValueError(f"`name` {str(name)!r} is in the folder {str(path.parent)!r}, which does not exist: make it.")
+    path.parent.mkdir(parents=True, exist_ok=True)
     path = path.with_name(f"{path.name}.py")
     try:
         with path.open("x", encoding="utf-8") as file:

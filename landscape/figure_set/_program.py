@@ -211,7 +211,9 @@ def render(program: Program, data: Data, endings: Iterable[str], dpi: int) -> tu
         if not isinstance(figure, Figure):
             raise TypeError(f"draw(data) must return a matplotlib Figure, got {kinds([figure])}.")
         files = {}
-        for ending in sorted({*endings, ".png"}, key=lambda ending: ending.startswith(DARK)):  # what is dark stays so
+        for ending in sorted(
+            dict.fromkeys((*endings, ".png")), key=lambda ending: ending.startswith(DARK)
+        ):  # last: it stays
             page, _, name = ending.rpartition(".")
             buffer = io.BytesIO()
             shown = dark(figure) if page == DARK else figure

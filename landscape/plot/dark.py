@@ -14,8 +14,9 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.collections import Collection, QuadMesh
+from matplotlib.collections import Collection, PolyCollection, QuadMesh, TriMesh
 from matplotlib.colors import to_hex, to_rgba
+from matplotlib.contour import ContourSet
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
@@ -44,11 +45,12 @@ def dark(figure: matplotlib.figure.Figure) -> matplotlib.figure.Figure:
 
     Raises: TypeError for what is no figure.
     """
-    _checks.instance("figure", figure, matplotlib.figure.Figure, "what a function of landscape.plot returned")
+    _checks.instance("figure", figure, matplotlib.figure.Figure, "the picture, such as landscape.plot.contour(surface)")
     if to_hex(figure.get_facecolor()) == PAGE:
         return figure
     figure.draw_without_rendering()  # texts know then whether they lie on a surface
     _turn_page(figure)
+    figure.set_facecolor(PAGE)
     for axes in figure.axes:
         _turn_axes(axes)
     return figure
@@ -85,16 +87,16 @@ def _lch(rgb: np.ndarray) -> tuple[float, float, float]:
 
 
 def _turn_page(page: Any) -> None:
-    """A figure or a part of one: its ground, legends, texts and lines."""
+    """A figure or a part of one: its ground, legends, texts and what was added to it."""
     page.set_facecolor(turned(page.get_facecolor()))
-    for artist in (*page.legends, *page.texts, *page.lines, *page.patches):
+    for artist in (*page.legends, *page.texts, *page.artists):
         _turn(artist)
     for part in page.subfigs:
         _turn_page(part)
 
 
 def _turn_axes(axes: Axes) -> None:
-    painted = bool(axes.images) or any(isinstance(c, QuadMesh) for c in axes.collections)
+    painted = bool(axes.images) or any(map(_covers, axes.collections)) or axes.get_label() == "<colorbar>"
     relief = any(isinstance(c, Poly3DCollection) for c in axes.collections)  # stands on the page
     if axes.get_gid() == style.CARD:  # a panel that shows values by color on white, without a frame
         painted = True
@@ -110,6 +112,15 @@ def _turn_axes(axes: Axes) -> None:
             continue
         elif not painted or isinstance(artist, Legend) or _stands_out(artist, axes):
             _turn(artist)
+
+
+def _covers(artist: Collection) -> bool:
+    """Whether it colors a plane by values: a mesh, hexagons, triangles, or filled contours."""
+    if isinstance(artist, ContourSet):
+        return artist.filled and artist.colors is None
+    return isinstance(artist, QuadMesh) or (
+        isinstance(artist, PolyCollection | TriMesh) and artist.get_array() is not None
+    )
 
 
 def _stands_out(artist: Artist, axes: Axes) -> bool:
@@ -167,6 +178,8 @@ def _turn(artist: Artist) -> None:
 
 
 def _turn_collection(artist: Collection) -> None:
+    if isinstance(artist, ContourSet) and any(artist.hatches):
+        return  # hatches are drawn by its array
     faces, edges = artist.get_facecolor(), artist.get_edgecolor()
     artist.set_array(None)
     artist.set_facecolor([turned(color) for color in np.atleast_2d(faces)] if len(faces) else "none")

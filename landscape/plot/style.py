@@ -212,14 +212,15 @@ def optimizer_style(name: str) -> LineStyle:
 
     Known names (sgd, momentum, nesterov, adam, adamw, rmsprop, lbfgs, proximal gradient, gradient flow, ...) have a
     fixed look, whatever their case and spacing and whatever settings follow: "adam 0.1" looks like adam. Any other name
-    gets its look from a checksum of the name.
+    gets its look from a checksum of it, up to its settings.
     """
     words = re.findall(r"[a-z]+", name.lower())
     starts = ("".join(words[:n]) for n in range(len(words), 0, -1))
     known = next((look for start in starts if (look := _KNOWN.get(_ALIASES.get(start, start)))), None)
     if known is not None:
         return known
-    code = zlib.crc32(name.encode())
+    own = re.split(r"[\d(=,]", name.lower())[0].strip()
+    code = zlib.crc32((own or name).encode())
     return LineStyle(
         _COLORS[code % len(_COLORS)], _MARKERS[code // 7 % len(_MARKERS)], _LINES[code // 84 % len(_LINES)]
     )

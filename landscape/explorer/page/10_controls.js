@@ -310,7 +310,10 @@ class Controls {
     if (minimizer.running) return `No minimum was found: the objective still falls at ${where}.${more}`;
     if (!minimizer.interior) return `No minimum in the window: the least value, ${value}, is at its border, ${where}.${more}`;
     const found = model.entropy === false ? " that was found" : ""; // such a risk is not convex
-    return `Least objective${found} ${value} at ${where}${inside ? "" : ", outside of what is shown"}.${more}`;
+    const { strengths, content } = this.state;
+    const used = content.units.map((unit, k) => strengths[k] > 0 && `${plain(strengths[k])}·${unit.label}`).filter(Boolean);
+    const under = used.length ? `, with ${used.join(" + ")}` : "";
+    return `Least objective${found} ${value} at ${where}${inside ? "" : ", outside of what is shown"}${under}.${more}`;
   }
 
   #values() {
