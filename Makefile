@@ -28,7 +28,7 @@ figures-all: $(READY) ## Draw all figures, those of networks too, and check thei
 	$(FIGURES)
 
 test: $(READY) ## Run the tests, on all cores
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --doctest-modules landscape tests
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder --doctest-modules landscape tests
 
 test-slow: $(READY) ## Kill fifty runs at random moments and go on with each (make test: five)
 	LANDSCAPE_KILLS=50 $(BIN)/python -m pytest -n auto --maxprocesses 8 tests/test_interruptions.py

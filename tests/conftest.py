@@ -30,6 +30,30 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+# What takes longest, longest first: begun last, one file would keep a core busy while the others have nothing to do.
+LONGEST = (
+    "test_readme",
+    "test_architectures",
+    "test_critical_points",
+    "test_compressed",
+    "test_symmetry",
+    "test_products",
+    "test_eigenpairs",
+    "test_figures",
+    "test_plot",
+    "test_sharpness",
+    "test_connectivity",
+    "test_cli",
+    "test_descent",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first; --no-loadscope-reorder keeps to that, where xdist would begin with those of most tests."""
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Look for garbage seldom, and never again in what was imported, which tracing makes Python do all the time."""
     gc.collect()
