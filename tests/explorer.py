@@ -8,16 +8,41 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+import landscape as ls
 from landscape.explorer.explore import Page, scripts
 
+AXES = {"w": np.linspace(-10, 10, 81), "b": np.linspace(-8, 8, 65)}
+SWEEP = {"none": ls.none(), "λ=0.01": ls.l2(0.01), "λ=0.1": ls.l2(0.1), "λ=1": ls.l2(1.0)}
 MODELS = """
 const content = await unpacked(JSON.parse(page.match(/id="content">(.*?)<\\/script>/s)[1]));
 const axes = content.axes.map((axis) => new Axis(axis));
 const model = new { grid: Grid, spectral: Spectral, neuron: Neuron }[content.model.kind](content.model, axes);
 model.units = content.units.map((unit, k) => ({ ...unit, ...content.model.units[k] }));
 """
+
+
+@pytest.fixture(scope="module")
+def pair():
+    return ls.neuron(*ls.datasets.pair())
+
+
+@pytest.fixture(scope="module")
+def plane(pair):
+    return ls.axes_plane(pair.params, "w", "b")
+
+
+@pytest.fixture(scope="module")
+def surface(pair, plane):
+    return ls.evaluate(pair, plane, AXES, quantities=("gradient_norm",), penalties=SWEEP)
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    """Labels that no threshold separates."""
+    return ls.neuron([-2.0, -1.0, -0.5, 0.3, 1.0, 2.5], [0, 1, 0, 1, 0, 1])
 
 
 def _node() -> str:

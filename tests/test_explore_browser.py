@@ -3,34 +3,11 @@
 import numpy as np
 import optax
 import pytest
-from explorer import fingers, opened
+from explorer import AXES, SWEEP, fingers, noisy, opened, pair, plane, surface  # noqa: F401  fixtures too
 
 import landscape as ls
 
-AXES = {"w": np.linspace(-10, 10, 81), "b": np.linspace(-8, 8, 65)}
-SWEEP = {"none": ls.none(), "λ=0.01": ls.l2(0.01), "λ=0.1": ls.l2(0.1), "λ=1": ls.l2(1.0)}
 HOSTILE = "</script><img src=x onerror=alert(1)>@@SCRIPT@@ & <b>"
-
-
-@pytest.fixture(scope="module")
-def pair():
-    return ls.neuron(*ls.datasets.pair())
-
-
-@pytest.fixture(scope="module")
-def plane(pair):
-    return ls.axes_plane(pair.params, "w", "b")
-
-
-@pytest.fixture(scope="module")
-def surface(pair, plane):
-    return ls.evaluate(pair, plane, AXES, quantities=("gradient_norm",), penalties=SWEEP)
-
-
-@pytest.fixture(scope="module")
-def noisy():
-    """Labels that no threshold separates."""
-    return ls.neuron([-2.0, -1.0, -0.5, 0.3, 1.0, 2.5], [0, 1, 0, 1, 0, 1])
 
 
 def drawn(tab):

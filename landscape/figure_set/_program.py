@@ -211,9 +211,7 @@ def render(program: Program, data: Data, endings: Iterable[str], dpi: int) -> tu
         if not isinstance(figure, Figure):
             raise TypeError(f"draw(data) must return a matplotlib Figure, got {kinds([figure])}.")
         files = {}
-        for ending in sorted(
-            dict.fromkeys((*endings, ".png")), key=lambda ending: ending.startswith(DARK)
-        ):  # last: it stays
+        for ending in dict.fromkeys((".png", *endings)):  # the dark ones are last: a figure stays dark
             page, _, name = ending.rpartition(".")
             buffer = io.BytesIO()
             shown = dark(figure) if page == DARK else figure
