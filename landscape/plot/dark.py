@@ -74,13 +74,12 @@ def turned(color: Any) -> Any:
 
 def _lch(rgb: np.ndarray) -> tuple[float, float, float]:
     """CIE L*C*h (D65, hue in radians) of an sRGB color."""
-    linear = np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
     matrix = [
         [0.4124564, 0.3575761, 0.1804375],
         [0.2126729, 0.7151522, 0.0721750],
         [0.0193339, 0.1191920, 0.9503041],
     ]
-    share = np.array(matrix) @ linear / [0.95047, 1.0, 1.08883]
+    share = np.array(matrix) @ style.linear(rgb) / [0.95047, 1.0, 1.08883]
     x, y, z = np.where(share > (6 / 29) ** 3, np.cbrt(share), share / (3 * (6 / 29) ** 2) + 4 / 29)
     a, b = 500 * (x - y), 200 * (y - z)
     return float(116 * y - 16), float(np.hypot(a, b)), float(np.arctan2(b, a))

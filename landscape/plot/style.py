@@ -291,9 +291,12 @@ def readable(color: str) -> str:
 
 def luminance(color: Any) -> float:
     """The relative luminance of a color of matplotlib, 0 for black and 1 for white (WCAG 2.2)."""
-    rgb = np.array(to_rgb(color))
-    linear = np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
-    return float(linear @ [0.2126, 0.7152, 0.0722])
+    return float(linear(np.array(to_rgb(color))) @ [0.2126, 0.7152, 0.0722])
+
+
+def linear(rgb: np.ndarray) -> np.ndarray:
+    """sRGB in [0, 1] as amounts of light."""
+    return np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
 
 
 class OnSurface(patheffects.Normal):
