@@ -293,7 +293,7 @@ def test_pictures_take_it(found, swept_surface):
     surface = found.on(AXES)
     ls.plot.surface3d(surface)
     titles = [axes.get_title().replace(" ", "") for axes in ls.plot.dark_minimum(swept_surface).axes]
-    assert titles[: len(PENALTIES)] == list(PENALTIES)
+    assert titles[: len(PENALTIES)] == [name.replace("λ", "$λ$") for name in PENALTIES]
     run = ls.descend(PAIR, optax.sgd(0.5), {"w": -2.0, "b": 1.0}, steps=20)
     assert len(ls.plot.contour(surface, runs=run.on(PLANE)).axes[0].lines) > len(ls.plot.contour(surface).axes[0].lines)
     other = ls.descend(ls.neuron([1.0], [1.0]), optax.sgd(0.5), {"w": -2.0, "b": 1.0}, steps=2)

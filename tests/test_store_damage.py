@@ -212,8 +212,9 @@ def test_a_stranger_s_store_runs_no_code(store, puts, monkeypatch, tmp_path):
 
 
 def test_no_module_reads_pickles():
-    """Nor anything else that runs what is in a file."""
-    for path in Path(ls.__file__).parent.rglob("*.py"):
+    """Nor anything else that runs what is in a file; processes that draw figures read their parent's, from a pipe."""
+    package = Path(ls.__file__).parent
+    for path in set(package.rglob("*.py")) - {package / "figure_set/_jobs.py"}:
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
