@@ -14,6 +14,8 @@ import hypothesis
 import jax
 import pytest
 
+from landscape._garbage import BETWEEN
+
 hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=25, database=None)
 hypothesis.settings.load_profile("fixed")
 
@@ -61,7 +63,6 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     gc.set_threshold(BETWEEN)
 
 
-BETWEEN = 50_000  # objects made between two looks for garbage; Python looks after 700, a tenth of all core time
 MAPS, MANY_MAPS = Path("/proc/self/maps"), 25_000
 SEEN_AGAIN = 20  # compilations between two looks at the mappings, of which a large program has a thousand
 _seen = [0]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import landscape as ls
-from landscape import _trees
+from landscape import _garbage, _trees
 from landscape.charts import _span
 from landscape.cli import startup
 from landscape.surfaces import _cells
@@ -169,13 +169,13 @@ def test_a_plugin_is_found_as_a_package_and_by_its_entry_point(monkeypatch, tmp_
         assert startup._has_accelerator_plugin()
 
 
-@pytest.mark.parametrize("own, within", [(700, startup.BETWEEN), (10**6, 10**6), (0, 0)])
+@pytest.mark.parametrize("own, within", [(700, _garbage.BETWEEN), (10**6, 10**6), (0, 0)])
 def test_garbage_is_collected_as_before_afterwards(own, within):
     """Within, no sooner than who calls wants it; not at all where they have turned it off by 0."""
     before = gc.get_threshold()
     gc.set_threshold(own, *before[1:])
     try:
-        with pytest.raises(ValueError, match="wrong"), startup.seldom_collecting():
+        with pytest.raises(ValueError, match="wrong"), _garbage.seldom_collecting():
             assert gc.get_threshold() == (within, *before[1:])
             raise ValueError("wrong")
         assert gc.get_threshold() == (own, *before[1:])

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import Any
 
+from landscape._garbage import seldom_collecting
 from landscape.cli import startup
 from landscape.tiles import stopping
 
@@ -45,7 +46,7 @@ def _ended(argv: Sequence[str] | None, alone: bool) -> int:
 
     args = None
     try:
-        with signals(), _short_warnings(), startup.seldom_collecting():
+        with signals(), _short_warnings(), seldom_collecting():
             args = parser().parse_args(argv, Namespace(alone=alone))
             status = _run(args)
             sys.stdout.flush()

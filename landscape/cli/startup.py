@@ -1,24 +1,9 @@
 """What a process of the command line sets before anything heavy is imported, to start and to end sooner."""
 
-import contextlib
 import gc
 import os
-from collections.abc import Iterator
 from importlib.metadata import entry_points
 from importlib.util import find_spec
-
-BETWEEN = 50_000  # objects made between two looks for garbage; Python looks after 700
-
-
-@contextlib.contextmanager
-def seldom_collecting() -> Iterator[None]:
-    """Look for garbage seldom, where it is looked for: importing JAX and tracing make many objects that stay."""
-    before = gc.get_threshold()
-    gc.set_threshold(before[0] and max(before[0], BETWEEN), *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 def keep_imported(name: str) -> None:

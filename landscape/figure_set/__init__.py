@@ -86,7 +86,7 @@ def draw_figures(
     drafts into `out/quick`: the constants in a figure's QUICK take the place of its own, XLA optimizes little,
     `formats` is by default png alone, of 150 dpi, and claims are not checked. `jobs` processes draw at once, each with
     its own memory, None: as many as there are cores and 4 GiB for each, one where there is an accelerator; lines and
-    files are the same for any number.
+    files are the same for any number, drafts up to rounding.
 
     A figure that fails does not stop the others: its error is written at the end.
 
@@ -211,7 +211,8 @@ def _drawn_by(tasks: list[_Task], quick: bool, jobs: int | None) -> Generator[_D
     if len(tasks) > 1:  # a figure that is alone may set JAX up, which must not have looked for its devices yet
         jobs = min(_jobs.suitable() if jobs is None else jobs, len(tasks))
         if jobs > 1:
-            yield from _jobs.in_order(_draw_elsewhere, tasks, jobs)
+            environment = _program.soon_environment() if quick else {}
+            yield from _jobs.in_order(_draw_elsewhere, tasks, jobs, environment)
             return
     with _program.agg_backend(), _program.compiled_soon(quick):
         yield from map(_draw_one, tasks)

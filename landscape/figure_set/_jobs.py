@@ -14,12 +14,13 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from landscape._backend import usable_cores
+from landscape._garbage import seldom_collecting
 
 MEMORY = 4 * 2**30  # bytes for a process, that of compiled programs above all
 PATIENCE = 5.0  # seconds between asking a process to end and ending it
@@ -62,12 +63,14 @@ def suitable() -> int:
     return max(1, min(usable_cores(), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // MEMORY))
 
 
-def in_order(function: Callable[[Any], Any], tasks: Iterable[Any], jobs: int) -> Iterator[Any]:
+def in_order(
+    function: Callable[[Any], Any], tasks: Iterable[Any], jobs: int, environment: Mapping[str, str]
+) -> Iterator[Any]:
     """What function(task) returns for each task, in their order, worked out by so many processes; or `Ended`.
 
-    `function` is one of a module, and does not raise.
+    `function` is one of a module, and does not raise; `environment` is what of theirs is not as here.
     """
-    processes = _Processes(function)
+    processes = _Processes(function, environment)
     threads = ThreadPoolExecutor(jobs)
     try:
         for result, said in threads.map(processes, list(tasks)):
@@ -83,8 +86,9 @@ def in_order(function: Callable[[Any], Any], tasks: Iterable[Any], jobs: int) ->
 class _Processes:
     """One process for each thread that calls, started by its first call and after one that has ended."""
 
-    def __init__(self, function: Callable[[Any], Any]) -> None:
-        self._function, self._own, self._ending = function, threading.local(), False
+    def __init__(self, function: Callable[[Any], Any], environment: Mapping[str, str]) -> None:
+        self._function, self._environment = function, environment
+        self._own, self._ending = threading.local(), False
         self._all: list[subprocess.Popen[bytes]] = []
         self._lock = threading.Lock()
 
@@ -108,7 +112,7 @@ class _Processes:
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env=os.environ | {"PYTHONPATH": path},
+                env=os.environ | {"PYTHONPATH": path, **self._environment},
                 start_new_session=True,  # a terminal's Ctrl-C goes to the parent's
             )
             self._all.append(process)
@@ -154,7 +158,7 @@ def serve() -> None:
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)  # a figure that asks is told at once that nobody answers
     os.dup2(2, 1)  # what a library prints past Python is no result
-    with contextlib.suppress(EOFError, KeyboardInterrupt):
+    with seldom_collecting(), contextlib.suppress(EOFError, KeyboardInterrupt):
         while True:
             _send(results, _done(*pickle.load(tasks)))
     os._exit(0)  # to look for garbage takes longer than many a figure
