@@ -70,7 +70,8 @@ def draw(data):
     _draw_histograms(axes[0], data)
     _draw_scatter(axes[1], data)
     _draw_bands(axes[2], data)
-    for ax, letter, heading in zip(axes, "abc", ("200 starts a width", "test and training", "the band"), strict=True):
+    headings = (f"{data.sizes['start']} starts a width", "test and training", "the band")
+    for ax, letter, heading in zip(axes, "abc", headings, strict=True):
         open_frame(ax)
         head(ax, letter, heading)
     return settle(figure)

@@ -189,7 +189,7 @@ def _draw_histogram(ax, data):
     open_frame(ax)
     ax.set(xlabel="curvature", ylabel="directions", xlim=(-0.045, 0.15), ylim=(-0.15 * top, top), yticks=[0, 100, 200])
     ax.legend(loc="upper right", handlelength=1.4)
-    head(ax, "e", "along 2000 random directions, and all eigenvalues")
+    head(ax, "e", f"along {len(curvature)} random directions, and all eigenvalues")
 
 
 def claims(data):

@@ -107,7 +107,8 @@ def draw(data):
     _draw_steps(axes[1], data["path"])
     _draw_ends(axes[2], data["ends"])
     _draw_left(axes[3], data["left"])
-    headings = ("six runs", "their means", "100 starts of a small network", "escapes from the poor minima")
+    runs, starts = data["path"].sizes["start"], data["ends"].sizes["start"]
+    headings = (f"{runs} runs", "their means", f"{starts} starts of a small network", "escapes from the poor minima")
     for ax, letter, heading in zip(axes, "abcd", headings, strict=True):
         open_frame(ax)
         head(ax, letter, heading)
