@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.contour import ContourSet
 from matplotlib.lines import Line2D
+from matplotlib.offsetbox import AnchoredText
 from matplotlib.text import Text
 from pictures import closed, meshes, pair_surface, panels, walks  # noqa: F401  the first is a fixture
 from test_plot_basins import two_basins
@@ -135,6 +136,24 @@ def test_any_figure_of_matplotlib_will_do():
     (lines,) = (c for c in left.collections if isinstance(c, ContourSet))
     assert {to_hex(color) for color in lines.get_edgecolor()} == {turned("black")}
     assert to_hex(left.get_facecolor()) == PAGE and contrast(left.spines["left"].get_edgecolor()) > 12
+
+
+def test_boxes_and_tables_can_be_read():
+    figure, (left, right) = plt.subplots(1, 2)
+    box = left.add_artist(AnchoredText("a box", loc="upper left"))
+    table = right.table([["one", "two"]], colLabels=["a", "b"], loc="center")
+    dark(figure)
+    cells = [cell.get_text() for cell in table.get_celld().values()]
+    assert min(contrast(text.get_color()) for text in (box.txt._text, *cells)) > 4.5
+    assert {to_hex(part.get_facecolor()) for part in (box.patch, *table.get_celld().values())} == {PAGE}
+
+
+def test_grids_and_panes_of_three_dimensions_are_fainter_than_the_axes():
+    axes = plt.figure().add_subplot(projection="3d")
+    dark(axes.figure)
+    for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
+        faint = (contrast(axis.pane.get_facecolor()), contrast(axis._axinfo["grid"]["color"]))
+        assert max(faint) < 4 < 12 < contrast(axis.line.get_color())
 
 
 @pytest.mark.parametrize("page", ["white", "0.9", "none"])

@@ -19,10 +19,13 @@ from matplotlib.colors import to_hex, to_rgba
 from matplotlib.contour import ContourSet
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
+from matplotlib.offsetbox import AnchoredOffsetbox, OffsetBox
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.spines import Spine
+from matplotlib.table import Cell, Table
 from matplotlib.text import Text
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection
+from mpl_toolkits.mplot3d.axis3d import Axis as Axis3D
 
 from landscape import _checks
 from landscape.plot import style
@@ -40,8 +43,7 @@ def dark(figure: matplotlib.figure.Figure) -> matplotlib.figure.Figure:
     dark, and what stood out still does. Strong colors (chroma above 30) stay as they are if they are light enough.
     Panels that are colored all over, surfaces above all, keep their colors and contour lines, for there dark says that
     the objective is least; what has a rim or a halo is turned there too, so that it looks as in the legend. Networks,
-    whose colors are values as well, stay on a white card. A figure
-    that is on the dark page already stays as it is.
+    whose colors are values as well, stay on a white card. A figure that is on the dark page already stays as it is.
 
     Raises: TypeError for what is no figure.
     """
@@ -147,14 +149,19 @@ def _turn_axis(axis: Axis) -> None:
             mark, label, grid = ticks[0].tick1line, ticks[0].label1, ticks[0].gridline
             colors = {"color": mark.get_color(), "labelcolor": label.get_color(), "grid_color": grid.get_color()}
             change(**{name: turned(color) for name, color in colors.items()})
-    line = getattr(axis, "line", None)  # of three dimensions
-    if line is not None:
-        _turn(line)
+    if isinstance(axis, Axis3D):
+        _turn(axis.line)
+        axis.set_pane_color(turned(axis.pane.get_facecolor()))
+        grid = axis._axinfo["grid"]  # no method sets it (matplotlib/matplotlib#352)
+        grid["color"] = turned(grid["color"])
 
 
 def _turn(artist: Artist) -> None:
-    if isinstance(artist, Legend):
-        for part in artist.findobj(lambda a: isinstance(a, Text | Line2D | Patch | Collection)):
+    if isinstance(artist, Legend | OffsetBox | Table):
+        parts: list[Any] = artist.findobj(lambda part: isinstance(part, Text | Line2D | Patch | Collection))
+        parts += [part.get_text() for part in parts if isinstance(part, Cell)]  # which a cell does not count as a part
+        parts += [artist.patch] if isinstance(artist, AnchoredOffsetbox) else []  # nor a box its frame
+        for part in parts:
             _turn(part)
     elif isinstance(artist, Text):
         artist.set_color(turned(artist.get_color()))
