@@ -45,7 +45,7 @@ def test_the_gallery_shows_each_figure_by_its_caption_and_its_thumbnail(folder):
     assert (folder.path / "README.md").read_text() == (
         "<!-- Written by `landscape figures DIR --gallery` from the figures' docstrings: edit those. -->\n\n"
         "# Figures\n\n## A bowl\n\n[![bowl](thumbnails/bowl.png)](bowl.py)\n\nIts rim is high.\n\n"
-        "Source: made up (1999).\n\nProgram: [`bowl.py`](bowl.py) · claims: 2/2 ✓\n"
+        "Source: made up (1999).\n\nProgram: [`bowl.py`](bowl.py) · claims: 2/2 ✓ · computed in less than 5 s\n"
     )
     assert size_of((folder.path / "thumbnails" / "bowl.png").read_bytes()) == (300, 300)
 
@@ -56,6 +56,16 @@ def test_the_gallery_is_the_same_to_the_byte_each_time(folder):
     first = {name: (folder.path / name).read_bytes() for name in files}
     folder.draw(gallery=True, fresh=True, formats="svg,pdf,png")
     assert {name: (folder.path / name).read_bytes() for name in files} == first
+
+
+@pytest.mark.parametrize("seconds, end", [(47.0, "✓ · computed in less than 1 min\n"), (None, "✓\n")])
+def test_the_time_is_that_of_when_the_data_were_computed(folder, seconds, end):
+    """Not that of a picture that is drawn of them again; caches of before do not know it."""
+    folder.draw()
+    drawn = folder.path / "out/.cache/bowl/drawn.json"
+    drawn.write_text(json.dumps(json.loads(drawn.read_text()) | {"seconds": seconds}))
+    folder.draw(gallery=True)
+    assert (folder.path / "README.md").read_text().endswith(end)
 
 
 def test_the_gallery_follows_the_figures_of_the_folder(folder):

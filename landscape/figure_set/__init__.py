@@ -248,8 +248,10 @@ def _try_to_draw(task: _Task, words: list[str]) -> _Drawn:
         with replacing(task.out / f"{path.stem}{ending}") as file:
             file.write(content)
     shown = next((name for name in task.formats if name != "pdf"), None)  # Markdown shows no PDF
-    _kept.keep(cache, Kept(program.caption, claims, task.quick, shown, picture))
-    return _Drawn(claims, time.perf_counter() - start, cached, tuple(words))
+    seconds = time.perf_counter() - start
+    took = _kept.seconds(cache) if cached else seconds
+    _kept.keep(cache, Kept(program.caption, claims, task.quick, shown, picture, took))
+    return _Drawn(claims, seconds, cached, tuple(words))
 
 
 def _explain(error: Exception | SystemExit, folder: Path) -> str:

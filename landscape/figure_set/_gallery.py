@@ -13,6 +13,7 @@ from landscape.figure_set._kept import Kept, score, shrunk
 
 MARK = "<!-- Written by `landscape figures DIR --gallery` from the figures' docstrings: edit those. -->"
 WIDTHS, COLORS, BYTES = (320, 240, 160), (128, 48, 16), 30_000  # of a thumbnail: the first that has fewer bytes
+TIMES = (5, 20, 60, 300, 1200, 3600)  # seconds
 
 
 def refuse_own(folder: Path) -> None:
@@ -43,8 +44,22 @@ def write_gallery(folder: Path, figures: Mapping[str, Path], kept: Mapping[str, 
 def _section(name: str, path: Path, entry: Kept | None) -> str:
     heading, first, source = parts(_docstring(path) or name)
     picture = f"[![{name}](thumbnails/{name}.png)]({name}.py)" if entry else "Not drawn yet."
-    program = f"Program: [`{name}.py`]({name}.py)" + (f" · claims: {score(entry)}" if entry else "")
-    return "\n\n".join(part for part in (f"## {heading}", picture, first, source, program) if part)
+    facts = [f"Program: [`{name}.py`]({name}.py)"]
+    facts += [f"claims: {score(entry)}"] if entry else []
+    facts += [f"computed in {_rounded(entry.seconds)}"] if entry and entry.seconds is not None else []
+    return "\n\n".join(part for part in (f"## {heading}", picture, first, source, " · ".join(facts)) if part)
+
+
+def _rounded(seconds: float) -> str:
+    """A time so roughly that it is the same the next time.
+
+    >>> _rounded(3.4), _rounded(47), _rounded(3700)
+    ('less than 5 s', 'less than 1 min', '1 h or more')
+    """
+    limit = next((limit for limit in TIMES if seconds < limit), None)
+    if limit is None:
+        return "1 h or more"
+    return "less than " + (f"{limit} s" if limit < 60 else f"{limit // 60} min" if limit < 3600 else "1 h")
 
 
 def _docstring(path: Path) -> str:

@@ -16,13 +16,23 @@ WIDTH = 640  # pixels of the small picture: twice a thumbnail's
 
 @dataclass(frozen=True)
 class Kept:
-    """A figure as last drawn; `shown` is the format of its picture in `captions.md`, `picture` a PNG."""
+    """A figure as last drawn; `shown` is the format of its picture in `captions.md`, `picture` a PNG.
+
+    `seconds` are those that it took when its data were computed, if that is known.
+    """
 
     caption: str
     claims: dict[str, bool]
     draft: bool
     shown: str | None
     picture: bytes
+    seconds: float | None = None
+
+
+def seconds(folder: Path) -> float | None:
+    """Those of the figure's entry in this folder of the cache."""
+    drawn = folder / "drawn.json"
+    return json.loads(drawn.read_text("utf-8")).get("seconds") if drawn.exists() else None
 
 
 def keep(folder: Path, kept: Kept) -> None:
