@@ -41,6 +41,18 @@ def test_the_slider_moves_the_minimizer(tmp_path, surface, pair):
             assert tab.problems == []
 
 
+def test_the_relief_has_fewer_triangles_while_something_is_dragged(tmp_path, pair):
+    """At rest every point of the mesh, while a slider moves every fourth."""
+    script = """(busy) => new Promise((done) => {
+      const { gl } = explorer.views.relief;
+      const counts = [];
+      gl.drawElements = (mode, count) => counts.push(count);
+      explorer.state.change({ busy });
+      requestAnimationFrame(() => requestAnimationFrame(() => done([...new Set(counts)]))); })"""
+    with opened(ls.explore(pair), tmp_path) as tab:
+        assert tab.evaluate(script, True) == [6 * 40**2] and tab.evaluate(script, False) == [6 * 160**2]
+
+
 def test_a_label_that_is_flipped_moves_it(tmp_path, pair):
     with opened(ls.explore(pair), tmp_path) as tab:
         before = tab.evaluate("explorer.state.minimizer.x")

@@ -1,6 +1,7 @@
 // The relief: the same values as heights, in WebGL, in a box on a canvas behind it; marks and ticks on one above it.
 
-const MESH = 160; // points along each side
+const MESH = 161; // points along each side
+const STRIDES = { fine: 1, coarse: 4 }; // from point to point; coarse while one drags: a CPU draws triangles slowly
 
 const VERTEX = `#version 300 es
 in vec2 place; in float height; uniform mat4 camera; out float share; out float known; out vec3 position;
@@ -73,24 +74,19 @@ class Relief {
 
     const places = new Float32Array(2 * MESH * MESH);
     for (let r = 0, k = 0; r < MESH; r++) for (let c = 0; c < MESH; c++) places.set([(2 * c) / (MESH - 1) - 1, (2 * r) / (MESH - 1) - 1], 2 * k++);
-    const corners = [];
-    for (let r = 0; r + 1 < MESH; r++) {
-      for (let c = 0; c + 1 < MESH; c++) {
-        const k = r * MESH + c;
-        corners.push(k, k + 1, k + MESH, k + 1, k + MESH + 1, k + MESH);
-      }
-    }
-    this.count = corners.length;
-    this.columns = []; // of a sample that is so wide, those of the mesh
     const buffer = (target, data, index, size) => {
-      gl.bindBuffer(target, gl.createBuffer());
+      const made = gl.createBuffer();
+      gl.bindBuffer(target, made);
       gl.bufferData(target, data, index === 1 ? gl.DYNAMIC_DRAW : gl.STATIC_DRAW);
-      if (index === undefined) return;
+      if (index === undefined) return made;
       gl.enableVertexAttribArray(index);
       gl.vertexAttribPointer(index, size, gl.FLOAT, false, 0, 0);
     };
     buffer(gl.ARRAY_BUFFER, places, 0, 2);
-    buffer(gl.ELEMENT_ARRAY_BUFFER, new Uint16Array(corners));
+    this.meshes = Object.fromEntries(Object.entries(STRIDES).map(([name, stride]) => {
+      const corners = triangles(stride);
+      return [name, { stride, count: corners.length, corners: buffer(gl.ELEMENT_ARRAY_BUFFER, corners) }];
+    }));
     this.heights = new Float32Array(MESH * MESH);
     buffer(gl.ARRAY_BUFFER, this.heights, 1, 1); // stays bound: it is the one that changes
 
@@ -108,7 +104,7 @@ class Relief {
     const { canvas, state } = this;
     const ratio = window.devicePixelRatio || 1;
     const [width, height] = [canvas.clientWidth * ratio, canvas.clientHeight * ratio].map(Math.round);
-    const key = [state.key, css("--faint"), width, height, this.turn, this.tilt, this.distance].join(" ");
+    const key = [state.key, state.busy, css("--faint"), width, height, this.turn, this.tilt, this.distance].join(" ");
     if (key !== this.drawn) {
       this.drawn = key; // only the marks follow the cursor
       if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
@@ -127,7 +123,9 @@ class Relief {
     gl.depthMask(true);
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
     if (!this.state.values) return;
-    this.#lift();
+    const { stride, count, corners } = this.meshes[this.state.busy ? "coarse" : "fine"];
+    this.#lift(stride);
+    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, corners);
     gl.uniformMatrix4fv(uniforms.camera, false, this.camera);
     gl.uniform3fv(uniforms.eye, this.eye);
     for (const [hidden, opacity] of [[gl.BACK, 1], [gl.FRONT, 0.4]]) {
@@ -135,24 +133,24 @@ class Relief {
       gl.depthMask(opacity === 1);
       gl[opacity === 1 ? "disable" : "enable"](gl.BLEND);
       gl.uniform1f(uniforms.opacity, opacity);
-      gl.drawElements(gl.TRIANGLES, this.count, gl.UNSIGNED_SHORT, 0);
+      gl.drawElements(gl.TRIANGLES, count, gl.UNSIGNED_SHORT, 0);
     }
   }
 
-  /** Heights at the mesh, from the sample: the share of the colors; −1 where it is not finite. */
-  #lift() {
+  /** Heights at the points of the mesh that are drawn, between those of the sample: the share of the colors; −1 where
+   * it is not finite. */
+  #lift(stride) {
     const { width, height, shares, key } = this.state;
-    if (key === this.lifted) return;
-    this.lifted = key;
-    if (this.columns.width !== width) {
-      this.columns = Array.from({ length: MESH }, (_, c) => Math.round((c * (width - 1)) / (MESH - 1)));
-      this.columns.width = width;
-    }
-    for (let r = 0, k = 0; r < MESH; r++) {
-      const row = Math.round((r * (height - 1)) / (MESH - 1)) * width;
-      for (let c = 0; c < MESH; c++, k++) {
-        const share = shares[row + this.columns[c]];
-        this.heights[k] = share < Infinity ? clamp(share, 0, 4) : -1;
+    const lifted = `${key} ${stride}`;
+    if (lifted === this.lifted) return;
+    this.lifted = lifted;
+    const [columns, rows] = [between(width), between(height)];
+    for (let r = 0; r < MESH; r += stride) {
+      const [row, t] = [rows.below[r] * width, rows.share[r]];
+      for (let c = 0; c < MESH; c += stride) {
+        const [k, s] = [row + columns.below[c], columns.share[c]];
+        const share = (1 - t) * ((1 - s) * shares[k] + s * shares[k + 1]) + t * ((1 - s) * shares[k + width] + s * shares[k + width + 1]);
+        this.heights[r * MESH + c] = share < Infinity ? clamp(share, 0, 4) : -1;
       }
     }
     this.gl.bufferSubData(this.gl.ARRAY_BUFFER, 0, this.heights);
@@ -340,4 +338,24 @@ class Relief {
     this.tilt = clamp(this.tilt + tilt, 0.05, 1.5);
     this.draw();
   }
+}
+
+/** Of the mesh's points, those at the corners of triangles over every `stride`-th row and column. */
+function triangles(stride) {
+  const corners = [];
+  for (let r = 0; r + stride < MESH; r += stride) {
+    for (let c = 0; c + stride < MESH; c += stride) {
+      const k = r * MESH + c;
+      const up = k + stride * MESH;
+      corners.push(k, k + stride, up, k + stride, up + stride, up);
+    }
+  }
+  return new Uint16Array(corners);
+}
+
+/** Of each point along the mesh, which of `count` samples is below it, and which share of the way to the next it is. */
+function between(count) {
+  const at = Float64Array.from({ length: MESH }, (_, k) => (k * (count - 1)) / (MESH - 1));
+  const below = at.map((place) => Math.min(Math.floor(place), count - 2));
+  return { below, share: at.map((place, k) => place - below[k]) };
 }
