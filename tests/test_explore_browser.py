@@ -225,6 +225,22 @@ def test_hostile_texts_do_nothing_in_the_browser(tmp_path, pair, plane):
         assert tab.locator("img").count() == 0 and tab.problems == []
 
 
+def test_hostile_names_of_columns_stand_at_the_data_as_texts(tmp_path, pair):
+    names = ["x" + HOSTILE, "y" + HOSTILE]
+    with opened(ls.explore(pair, names=names), tmp_path, 360, 740) as tab:
+        written = """(() => { const { output } = explorer.views;
+          const texts = [];
+          const context = output.canvas.getContext("2d");
+          context.fillText = (text) => texts.push(text);
+          output.draw();
+          return texts; })()"""
+        texts = tab.evaluate(written)
+        assert names[0] in texts and f"h(x), {names[1]}" in texts
+        assert tab.locator("#names").inner_text() == f"x is {names[0]}, y is {names[1]}. "
+        assert tab.locator("img").count() == 0 and tab.problems == []
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 360
+
+
 @pytest.mark.parametrize("size", [(1280, 900), (360, 740)])
 def test_nothing_is_wider_than_the_window(tmp_path, surface, pair, size):
     for shown in (surface, pair):
