@@ -79,8 +79,8 @@ def chromium() -> str:
 
 
 @contextmanager
-def opened(page: Page, folder: Path, width: int = 1280, height: int = 900, touch: bool = False):
-    """The page in Chromium, from a file. Whatever it logs as an error or requests is in `.problems`."""
+def opened(page: Page, folder: Path, width: int = 1280, height: int = 900, touch: bool = False, before: str = ""):
+    """The page in Chromium, from a file; a script `before` it. What it logs as an error or requests: `.problems`."""
     playwright = pytest.importorskip("playwright.sync_api", reason="`pip install playwright`")
     path = folder / "page.html"
     page.save(path)
@@ -95,6 +95,7 @@ def opened(page: Page, folder: Path, width: int = 1280, height: int = 900, touch
         tab.on("console", lambda message: message.type in ("error", "warning") and tab.problems.append(message.text))
         tab.on("pageerror", lambda error: tab.problems.append(str(error)))
         tab.on("request", lambda request: _foreign(request.url, path) and tab.problems.append(request.url))
+        tab.add_init_script(before)
         tab.goto(path.as_uri())
         tab.wait_for_function("() => window.explorer?.state.scale !== undefined")
         try:

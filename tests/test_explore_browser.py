@@ -53,6 +53,20 @@ def test_the_relief_has_fewer_triangles_while_something_is_dragged(tmp_path, pai
         assert tab.evaluate(script, True) == [6 * 40**2] and tab.evaluate(script, False) == [6 * 160**2]
 
 
+@pytest.mark.parametrize("size", [(1280, 900), (360, 740)])
+def test_without_webgl_a_sentence_says_so_and_the_map_works(tmp_path, pair, size):
+    without = """(() => { const { getContext } = HTMLCanvasElement.prototype;
+      HTMLCanvasElement.prototype.getContext = function (kind, ...more) {
+        return kind === "webgl2" ? null : getContext.call(this, kind, ...more); }; })()"""
+    with opened(ls.explore(pair), tmp_path, *size, before=without) as tab:
+        assert tab.locator("figure.relief").inner_text().startswith("The relief is missing")
+        assert tab.locator("figure.relief canvas").count() == 0
+        assert tab.get_by_text("The relief is missing").is_visible()
+        strengthen(tab, 1.0)
+        assert tab.evaluate("explorer.state.strengths[0]") == 1.0 and "1·‖θ‖²" in tab.locator("#verdict").inner_text()
+        assert tab.problems == []
+
+
 def test_a_label_that_is_flipped_moves_it(tmp_path, pair):
     with opened(ls.explore(pair), tmp_path) as tab:
         before = tab.evaluate("explorer.state.minimizer.x")

@@ -41,7 +41,8 @@ class Relief {
     try {
       this.#build(palette);
     } catch (error) {
-      canvas.closest("figure").classList.add("without"); // no WebGL 2 here: the map shows all
+      const textContent = "The relief is missing: this browser draws no WebGL 2. The map shows the same values.";
+      canvas.closest("figure").replaceChildren(Object.assign(document.createElement("p"), { className: "panel", textContent }));
       console.info(error.message);
       return;
     }
