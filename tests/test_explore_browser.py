@@ -1,5 +1,6 @@
 """The page of `ls.explore` in Chromium: sliders, data, links, fingers, hostile texts, sizes."""
 
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -51,6 +52,26 @@ def test_the_relief_has_fewer_triangles_while_something_is_dragged(tmp_path, pai
       requestAnimationFrame(() => requestAnimationFrame(() => done([...new Set(counts)]))); })"""
     with opened(ls.explore(pair), tmp_path) as tab:
         assert tab.evaluate(script, True) == [6 * 40**2] and tab.evaluate(script, False) == [6 * 160**2]
+
+
+def test_a_path_behind_a_ridge_is_faint(tmp_path):
+    """From low in front of the ridge v = −0.5 the path v = 0.5 is behind it; from above it is not."""
+    ridge = ls.function(lambda p: jnp.exp(-20 * (p["v"] + 0.5) ** 2), {"u": 0.0, "v": 0.0})
+    axes = {name: np.linspace(-1, 1, 41) for name in ("u", "v")}
+    script = """(tilt) => {
+      const { state, views: { relief } } = explorer;
+      state.path = { points: [[-0.3, 0.5], [0, 0.5], [0.3, 0.5]] };
+      const context = relief.above.getContext("2d");
+      const alphas = [];
+      context.stroke = () => context.strokeStyle === state.green && alphas.push(context.globalAlpha);
+      context.strokeStyle = getComputedStyle(document.documentElement).getPropertyValue("--walk");
+      state.green = context.strokeStyle;
+      [relief.turn, relief.tilt] = [0, tilt];
+      relief.draw();
+      return alphas; }"""
+    with opened(ls.explore(ls.evaluate(ridge, ls.axes_plane(ridge.params, "u", "v"), axes)), tmp_path) as tab:
+        assert tab.evaluate(script, 0.2) == pytest.approx([0.3]) and tab.evaluate(script, 1.4) == [1]
+        assert tab.problems == []
 
 
 @pytest.mark.parametrize("size", [(1280, 900), (360, 740)])

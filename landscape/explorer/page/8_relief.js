@@ -30,6 +30,7 @@ void main() {
 
 const HEIGHT = 0.6;
 const LEVELS = 10; // lines of equal height
+const BEHIND = 0.3; // how much is seen of a path behind the surface
 
 class Relief {
   constructor([behind, canvas, above], state, palette) {
@@ -194,27 +195,43 @@ class Relief {
     const [context] = prepared(this.above);
     const { state } = this;
     if (!state.values) return;
-    const line = (xs, ys, count, color, alpha) => {
-      const places = distinct(state.axes, xs, ys, count).map((k) => this.#on(xs[k], ys[k])).filter(Boolean);
-      if (!places.length) return;
-      context.globalAlpha = alpha;
-      haloed(context, 1.6, color, "rgba(255, 255, 255, 0.7)", () => {
-        context.beginPath();
-        places.forEach(([x, y], k) => context[k ? "lineTo" : "moveTo"](x, y));
-      });
-      mark(context, "o", ...places.at(-1), 4.5, color, "white");
-      context.globalAlpha = 1;
-    };
     for (const run of state.runs) {
-      line(run.x, run.y, reached(run.steps, state.step), run.color, state.own(run) ? 1 : 0.3);
+      this.#line(context, run.x, run.y, reached(run.steps, state.step), run.color, state.own(run) ? 1 : 0.3);
     }
     if (state.path) {
       const points = state.path.points.slice(0, state.step + 1);
-      line(...[0, 1].map((a) => points.map((point) => point[a])), points.length, css("--walk"), 1);
+      this.#line(context, ...[0, 1].map((a) => points.map((point) => point[a])), points.length, css("--walk"), 1);
     }
     this.#minimizer(context);
     this.#pin(context);
     this.#base(context);
+  }
+
+  /** A path, and its end; faint where the surface is in front of it. */
+  #line(context, xs, ys, count, color, alpha) {
+    const kept = distinct(this.state.axes, xs, ys, count);
+    const points = kept.map((k) => ({ x: xs[k], y: ys[k], place: this.#on(xs[k], ys[k]) })).filter(({ place }) => place);
+    if (!points.length) return;
+    const parts = points.slice(1).map((to, k) => {
+      const from = points[k];
+      return { from: from.place, to: to.place, hidden: this.#hidden({ x: (from.x + to.x) / 2, y: (from.y + to.y) / 2 }) };
+    });
+    for (const hidden of [true, false]) {
+      if (!parts.some((part) => part.hidden === hidden)) continue;
+      context.globalAlpha = hidden ? BEHIND * alpha : alpha;
+      haloed(context, 1.6, color, "rgba(255, 255, 255, 0.7)", () => {
+        context.beginPath();
+        parts.forEach((part, k) => {
+          if (part.hidden !== hidden) return;
+          if (parts[k - 1]?.hidden !== hidden) context.moveTo(...part.from);
+          context.lineTo(...part.to);
+        });
+      });
+    }
+    const end = points.at(-1);
+    context.globalAlpha = this.#hidden(end) ? BEHIND * alpha : alpha;
+    mark(context, "o", ...end.place, 4.5, color, "white");
+    context.globalAlpha = 1;
   }
 
   /** As on the map; an outline where the surface is in front of it. */
@@ -227,15 +244,18 @@ class Relief {
     haloed(context, 1.6, css("--alert"), "rgba(255, 255, 255, 0.7)", () => outline(context, marker, ...place, size));
   }
 
-  /** Whether there is surface between the minimizer and the eye. */
+  /** Whether there is surface between a point of it and the eye. */
   #hidden({ x, y }) {
     const { shares, width, height, axes } = this.state;
     const cell = (v, count) => clamp(Math.floor(((v + 1) / 2) * count), 0, count - 1);
     const share = (u, v) => shares[cell(v, height) * width + cell(u, width)];
     const [s, t] = [2 * axes[0].share(x) - 1, 2 * axes[1].share(y) - 1];
-    const from = [s, t, share(s, t) * HEIGHT];
-    for (let k = 3; k < 200; k++) {
-      const [u, v, z] = from.map((part, a) => part + 0.005 * k * (this.eye[a] - part));
+    const ground = share(s, t) * HEIGHT;
+    const [dx, dy, dz] = [this.eye[0] - s, this.eye[1] - t, this.eye[2] - ground];
+    for (let way = 0.015; way < 1; way += 0.005) {
+      const u = s + way * dx;
+      const v = t + way * dy;
+      const z = ground + way * dz;
       if (Math.abs(u) >= 1 || Math.abs(v) >= 1 || z >= HEIGHT) return false;
       const there = share(u, v);
       if (there <= 1 && there * HEIGHT > z + 0.02) return true;
