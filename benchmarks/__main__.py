@@ -16,7 +16,16 @@ from benchmarks.reporting import report
 from benchmarks.reporting.compare import compare_command
 from benchmarks.reporting.readme import report_command
 from benchmarks.reporting.report import Report
-from benchmarks.studies import compression, growth, growth_figure, interpolation, many_starts, minima, trainability
+from benchmarks.studies import (
+    compression,
+    explorer,
+    growth,
+    growth_figure,
+    interpolation,
+    many_starts,
+    minima,
+    trainability,
+)
 from benchmarks.workloads import curvature, descent, latency, neuron, planes, scaling
 
 RESULTS = Path(__file__).parent / "results"
@@ -36,6 +45,7 @@ STUDIES: dict[str, Any] = {
     "trainability": trainability,
     "trainability_whole": trainability.whole,
     "growth": growth,
+    "explorer": explorer,
 }
 INTERRUPTED = 130  # as shells say it
 REPEATS = {"QUICK": 3, "SMOKE": 1}  # in full, what each finds enough
@@ -60,8 +70,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return OTHERS[arguments[0]](arguments[1:])
     options = _parser().parse_args(arguments)
     names = options.names or list(WORKLOADS)
+    lacking = explorer.missing()
     if "all" in names:
-        names = [*WORKLOADS, *STUDIES]
+        names = [name for name in (*WORKLOADS, *STUDIES) if name != "explorer" or not lacking]
+        if lacking:
+            _progress(f"left out: {lacking}")
+    elif "explorer" in names and lacking:
+        _parser().error(lacking)
     studies = [name for name in names if name in STUDIES]
     if studies and options.size == "QUICK":
         _parser().error(f"{studies[0]} is a study, which has no quick sizes: give --full (or --smoke)")

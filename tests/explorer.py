@@ -79,28 +79,34 @@ def chromium() -> str:
 
 
 @contextmanager
-def opened(page: Page, folder: Path, width: int = 1280, height: int = 900, touch: bool = False):
-    """The page in Chromium, from a file. Whatever it logs as an error or requests is in `.problems`."""
+def opened(page: Page, folder: Path, width: int = 1280, height: int = 900, touch: bool = False, before: str = ""):
+    """The page in Chromium, from a file; a script `before` it. What it logs as an error or requests: `.problems`."""
     playwright = pytest.importorskip("playwright.sync_api", reason="`pip install playwright`")
     path = folder / "page.html"
     page.save(path)
     with playwright.sync_playwright() as driver:
-        flags = ["--no-sandbox", "--disable-dev-shm-usage", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+        flags = ["--no-sandbox", "--disable-dev-shm-usage", "--enable-unsafe-swiftshader"]
         try:
             browser = driver.chromium.launch(executable_path=chromium(), args=flags)
         except playwright.Error as error:
             pytest.skip(f"Chromium does not start here: {str(error).splitlines()[0]}")
         tab = browser.new_page(viewport={"width": width, "height": height}, has_touch=touch, is_mobile=touch)
         tab.problems = []
-        tab.on("console", lambda message: message.type in ("error", "warning") and tab.problems.append(message.text))
+        tab.on("console", lambda message: _wrong(message) and tab.problems.append(message.text))
         tab.on("pageerror", lambda error: tab.problems.append(str(error)))
         tab.on("request", lambda request: _foreign(request.url, path) and tab.problems.append(request.url))
+        tab.add_init_script(before)
         tab.goto(path.as_uri())
         tab.wait_for_function("() => window.explorer?.state.scale !== undefined")
         try:
             yield tab
         finally:
             browser.close()
+
+
+def _wrong(message) -> bool:
+    """What the page logs, and not how long a driver takes."""
+    return message.type in ("error", "warning") and "GL Driver Message (OpenGL, Performance" not in message.text
 
 
 def _foreign(url: str, path: Path) -> bool:

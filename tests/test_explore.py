@@ -280,6 +280,21 @@ def test_what_cannot_be_explored_is_refused(surface, make, error, message):
         ls.explore(make(surface))
 
 
+@pytest.mark.parametrize(
+    ("which", "names", "error", "message"),
+    [
+        ("surface", ["x", "y"], ValueError, "`names` are given for a page that shows no data"),
+        ("pair", "xy", TypeError, "`names` is 'xy'; give two texts"),
+        ("pair", ["x"], TypeError, r"`names` is \['x'\]; give two texts"),
+        ("pair", ["x", 3], TypeError, r"`names` is \['x', 3\]; give two texts"),
+        ("pair", 3, TypeError, "`names` is 3; give two texts"),
+    ],
+)
+def test_names_of_no_data_are_refused(surface, pair, which, names, error, message):
+    with pytest.raises(error, match=message):
+        ls.explore({"surface": surface, "pair": pair}[which], names=names)
+
+
 def test_runs_of_another_objective_and_too_many_are_refused(surface, pair, noisy):
     with pytest.raises(ValueError, match="another objective"):
         ls.explore(surface, ls.descend(noisy, optax.sgd(0.1), {"w": 0.0, "b": 0.0}, steps=2))
@@ -293,23 +308,8 @@ def test_runs_of_another_objective_and_too_many_are_refused(surface, pair, noisy
 
 def test_the_command_writes_pages_of_stores_and_of_built_in_data(tmp_path, capsys, monkeypatch, pair):
     monkeypatch.chdir(tmp_path)
-    assert (
-        main(
-            [
-                "surface",
-                "--data",
-                "pair",
-                "--axis",
-                "w=-3:3:31",
-                "b=-3:3:21",
-                "--penalty",
-                "l2=0,0.1",
-                "-o",
-                "pair.zarr",
-            ]
-        )
-        == 0
-    )
+    sweep = ["--axis", "w=-3:3:31", "b=-3:3:21", "--penalty", "l2=0,0.1"]
+    assert main(["surface", "--data", "pair", *sweep, "-o", "pair.zarr"]) == 0
     start = ["descend", "--data", "pair", "--penalty", "l2=0.1", "--optimizer", "sgd=0.1", "--steps", "5"]
     assert main([*start, "-o", "runs.zarr"]) == 0
     assert main(["explore", "pair.zarr", "--runs", "runs.zarr", "-o", "stored.html"]) == 0
@@ -350,14 +350,17 @@ def test_the_command_writes_a_page_of_a_file(tmp_path, flights, capsys):
     page = Page((tmp_path / "page.html").read_text("utf-8"))
     examples = in_node(page, "return [content.title, model.examples.map((e) => [e.x, e.y])];")
     assert examples == ["flights", [[53.1, 1], [57, 1], [66, 0], [67, 1], [70.25, 0], [75, 0]]]
+    assert in_node(page, "return content.model.names;") == ["temperature", "distress"]
     squared = [*flights, "--standardize", "--loss", "half_squared_error"]
     assert main(["descend", *squared, "--optimizer", "sgd=0.5", "--steps", "3", "-o", "runs.zarr"]) == 0
     assert main(["explore", *squared, "--runs", "runs.zarr", "-o", "runs.html"]) == 0
     page = Page((tmp_path / "runs.html").read_text("utf-8"))
-    mean, entropy, runs = in_node(
-        page, "return [model.examples.reduce((s, e) => s + e.x, 0), model.entropy, content.runs.length];"
+    mean, entropy, runs, names = in_node(
+        page,
+        "const { runs, model: { names } } = content;"
+        "return [model.examples.reduce((s, e) => s + e.x, 0), model.entropy, runs.length, names];",
     )
-    assert abs(mean) < 1e-5 and entropy is False and runs == 1
+    assert abs(mean) < 1e-5 and entropy is False and runs == 1 and names == ["temperature, standardized", "distress"]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The page of `ls.explore` in Chromium: sliders, data, links, fingers, hostile texts, sizes."""
 
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -39,6 +40,52 @@ def test_the_slider_moves_the_minimizer(tmp_path, surface, pair):
             said = tab.locator("#verdict").inner_text()
             assert "no minimum" in said.lower()
             assert tab.problems == []
+
+
+def test_the_relief_has_fewer_triangles_while_something_is_dragged(tmp_path, pair):
+    """At rest every point of the mesh, while a slider moves every fourth."""
+    script = """(busy) => new Promise((done) => {
+      const { gl } = explorer.views.relief;
+      const counts = [];
+      gl.drawElements = (mode, count) => counts.push(count);
+      explorer.state.change({ busy });
+      requestAnimationFrame(() => requestAnimationFrame(() => done([...new Set(counts)]))); })"""
+    with opened(ls.explore(pair), tmp_path) as tab:
+        assert tab.evaluate(script, True) == [6 * 40**2] and tab.evaluate(script, False) == [6 * 160**2]
+
+
+def test_a_path_behind_a_ridge_is_faint(tmp_path):
+    """From low in front of the ridge v = −0.5 the path v = 0.5 is behind it; from above it is not."""
+    ridge = ls.function(lambda p: jnp.exp(-20 * (p["v"] + 0.5) ** 2), {"u": 0.0, "v": 0.0})
+    axes = {name: np.linspace(-1, 1, 41) for name in ("u", "v")}
+    script = """(tilt) => {
+      const { state, views: { relief } } = explorer;
+      state.path = { points: [[-0.3, 0.5], [0, 0.5], [0.3, 0.5]] };
+      const context = relief.above.getContext("2d");
+      const alphas = [];
+      context.stroke = () => context.strokeStyle === state.green && alphas.push(context.globalAlpha);
+      context.strokeStyle = getComputedStyle(document.documentElement).getPropertyValue("--walk");
+      state.green = context.strokeStyle;
+      [relief.turn, relief.tilt] = [0, tilt];
+      relief.draw();
+      return alphas; }"""
+    with opened(ls.explore(ls.evaluate(ridge, ls.axes_plane(ridge.params, "u", "v"), axes)), tmp_path) as tab:
+        assert tab.evaluate(script, 0.2) == pytest.approx([0.3]) and tab.evaluate(script, 1.4) == [1]
+        assert tab.problems == []
+
+
+@pytest.mark.parametrize("size", [(1280, 900), (360, 740)])
+def test_without_webgl_a_sentence_says_so_and_the_map_works(tmp_path, pair, size):
+    without = """(() => { const { getContext } = HTMLCanvasElement.prototype;
+      HTMLCanvasElement.prototype.getContext = function (kind, ...more) {
+        return kind === "webgl2" ? null : getContext.call(this, kind, ...more); }; })()"""
+    with opened(ls.explore(pair), tmp_path, *size, before=without) as tab:
+        assert tab.locator("figure.relief").inner_text().startswith("The relief is missing")
+        assert tab.locator("figure.relief canvas").count() == 0
+        assert tab.get_by_text("The relief is missing").is_visible()
+        strengthen(tab, 1.0)
+        assert tab.evaluate("explorer.state.strengths[0]") == 1.0 and "1·‖θ‖²" in tab.locator("#verdict").inner_text()
+        assert tab.problems == []
 
 
 def test_a_label_that_is_flipped_moves_it(tmp_path, pair):
@@ -211,6 +258,22 @@ def test_hostile_texts_do_nothing_in_the_browser(tmp_path, pair, plane):
     with opened(ls.explore(ls.evaluate(pair, plane, AXES), runs, title=HOSTILE), tmp_path) as tab:
         assert tab.locator("h1").inner_text() == HOSTILE
         assert tab.locator("img").count() == 0 and tab.problems == []
+
+
+def test_hostile_names_of_columns_stand_at_the_data_as_texts(tmp_path, pair):
+    names = ["x" + HOSTILE, "y" + HOSTILE]
+    with opened(ls.explore(pair, names=names), tmp_path, 360, 740) as tab:
+        written = """(() => { const { output } = explorer.views;
+          const texts = [];
+          const context = output.canvas.getContext("2d");
+          context.fillText = (text) => texts.push(text);
+          output.draw();
+          return texts; })()"""
+        texts = tab.evaluate(written)
+        assert names[0] in texts and f"h(x), {names[1]}" in texts
+        assert tab.locator("#names").inner_text() == f"x is {names[0]}, y is {names[1]}. "
+        assert tab.locator("img").count() == 0 and tab.problems == []
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 360
 
 
 @pytest.mark.parametrize("size", [(1280, 900), (360, 740)])

@@ -10,7 +10,7 @@ from benchmarks.reporting import limits_figure, tables
 from benchmarks.reporting.report import HOW_COMPARED, Report, Row, stated
 
 WORKLOADS = "neuron", "planes", "descent", "curvature", "scaling", "latency"
-STUDIES = "compression", "interpolation", "minima", "many_starts", "trainability", "growth"
+STUDIES = "compression", "interpolation", "minima", "many_starts", "trainability", "growth", "explorer"
 HEAD = "workload", "by", "time", "÷ bound", "bound by", "largest error", "others: × its time"
 TOLD_ONCE = "absent: ", "the machine was busy"  # notes that several reports share
 LESS_EXACT = 10.0  # times the error of the row that others are compared with

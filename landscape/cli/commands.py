@@ -142,11 +142,13 @@ def explore(args: Namespace) -> int:
     with problem.at_work(dtype):
         import landscape as ls
 
-        told = ""
+        told, names = "", None
         if result is None:
             own = problem.of_page(args, dtype)
             result, told = own.objective, f"{own.objective}\n{own.source}\n"
-        ls.explore(result, runs, title=args.title or Path(args.result or args.data).stem).save(target)
+            names = (args.x[0] + ", standardized" * bool(args.standardize), args.y) if args.x else None
+        title = args.title or Path(args.result or args.data).stem
+        ls.explore(result, runs, title=title, names=names).save(target)
     print(f"{told}written: {args.output}, {target.stat().st_size / 1e6:.2g} MB")
     return 0
 

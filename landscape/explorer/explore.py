@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -46,7 +47,12 @@ class Page:
 
 
 def explore(
-    surface: xarray.Dataset | Interpolant | Objective, runs: Any = None, *, points: Any = None, title: str = "Landscape"
+    surface: xarray.Dataset | Interpolant | Objective,
+    runs: Any = None,
+    *,
+    points: Any = None,
+    title: str = "Landscape",
+    names: Sequence[str] | None = None,
 ) -> Page:
     """A page with a map and a relief of a surface over two coordinates, a slider for each penalty's λ, and the runs.
 
@@ -55,6 +61,7 @@ def explore(
     runs:    a Trajectory, its `.on(surface)`, or a mapping from optimizers' labels to either, at most 100 runs.
     points:  critical points, as `ls.plot.contour` takes them.
     title:   of the page.
+    names:   of a neuron's input and its label, ("temperature", "distress"), which stand at its data.
 
     The page puts risk and penalties together itself, J = R + Σ λₖΩₖ, for any λₖ ≥ 0. The norm of J's gradient on a grid
     is known where the surface has `gradient_norm` at two strengths of a penalty or more: its square is a parabola in λ.
@@ -64,6 +71,8 @@ def explore(
     """
     _checks.instance("title", title, str, "a text")
     content = {"title": title, **_content(surface, runs, points)}
+    if names is not None:
+        content["model"]["names"] = _names(names, content["model"]["kind"])
     folder = resources.files("landscape.explorer") / "page"
     parts = {
         "STYLE": (folder / "page.css").read_text("utf-8"),
@@ -84,6 +93,15 @@ def scripts() -> list[tuple[str, str]]:
     return [
         (file.name, file.read_text("utf-8")) for file in sorted(files, key=lambda file: int(file.name.split("_")[0]))
     ]
+
+
+def _names(names: Sequence[str], kind: str) -> list[str]:
+    """Raises: TypeError, ValueError for what are no two texts, and for pages that show no data."""
+    if kind != "neuron":
+        raise ValueError("`names` are given for a page that shows no data; leave them out, or give an ls.neuron.")
+    if not isinstance(names, list | tuple) or [type(name) for name in names] != [str, str]:
+        raise TypeError(f"`names` is {names!r}; give two texts, of the neuron's input and of its label.")
+    return list(names)
 
 
 def _content(surface: Any, runs: Any, points: Any) -> dict[str, Any]:

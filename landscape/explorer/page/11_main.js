@@ -26,6 +26,8 @@ async function main() {
   views.sections = [0, 1].map((along) => new Section(get(`section-${along}`), state, along));
   if (content.model.kind === "neuron") {
     views.output = new Output(get("output"), state);
+    const { names } = content.model;
+    if (names) get("names").textContent = `x is ${names[0]}, y is ${names[1]}. `;
     get("side").append(...document.querySelectorAll(".section")); // below the map are the data
   }
   legend(get("legend"), content.runs);

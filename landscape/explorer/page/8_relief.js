@@ -1,6 +1,7 @@
 // The relief: the same values as heights, in WebGL, in a box on a canvas behind it; marks and ticks on one above it.
 
-const MESH = 160; // points along each side
+const MESH = 161; // points along each side
+const STRIDES = { fine: 1, coarse: 4 }; // from point to point; coarse while one drags: a CPU draws triangles slowly
 
 const VERTEX = `#version 300 es
 in vec2 place; in float height; uniform mat4 camera; out float share; out float known; out vec3 position;
@@ -29,6 +30,7 @@ void main() {
 
 const HEIGHT = 0.6;
 const LEVELS = 10; // lines of equal height
+const BEHIND = 0.3; // how much is seen of a path behind the surface
 
 class Relief {
   constructor([behind, canvas, above], state, palette) {
@@ -40,7 +42,8 @@ class Relief {
     try {
       this.#build(palette);
     } catch (error) {
-      canvas.closest("figure").classList.add("without"); // no WebGL 2 here: the map shows all
+      const textContent = "The relief is missing: this browser draws no WebGL 2. The map shows the same values.";
+      canvas.closest("figure").replaceChildren(Object.assign(document.createElement("p"), { className: "panel", textContent }));
       console.info(error.message);
       return;
     }
@@ -73,24 +76,19 @@ class Relief {
 
     const places = new Float32Array(2 * MESH * MESH);
     for (let r = 0, k = 0; r < MESH; r++) for (let c = 0; c < MESH; c++) places.set([(2 * c) / (MESH - 1) - 1, (2 * r) / (MESH - 1) - 1], 2 * k++);
-    const corners = [];
-    for (let r = 0; r + 1 < MESH; r++) {
-      for (let c = 0; c + 1 < MESH; c++) {
-        const k = r * MESH + c;
-        corners.push(k, k + 1, k + MESH, k + 1, k + MESH + 1, k + MESH);
-      }
-    }
-    this.count = corners.length;
-    this.columns = []; // of a sample that is so wide, those of the mesh
     const buffer = (target, data, index, size) => {
-      gl.bindBuffer(target, gl.createBuffer());
+      const made = gl.createBuffer();
+      gl.bindBuffer(target, made);
       gl.bufferData(target, data, index === 1 ? gl.DYNAMIC_DRAW : gl.STATIC_DRAW);
-      if (index === undefined) return;
+      if (index === undefined) return made;
       gl.enableVertexAttribArray(index);
       gl.vertexAttribPointer(index, size, gl.FLOAT, false, 0, 0);
     };
     buffer(gl.ARRAY_BUFFER, places, 0, 2);
-    buffer(gl.ELEMENT_ARRAY_BUFFER, new Uint16Array(corners));
+    this.meshes = Object.fromEntries(Object.entries(STRIDES).map(([name, stride]) => {
+      const corners = triangles(stride);
+      return [name, { stride, count: corners.length, corners: buffer(gl.ELEMENT_ARRAY_BUFFER, corners) }];
+    }));
     this.heights = new Float32Array(MESH * MESH);
     buffer(gl.ARRAY_BUFFER, this.heights, 1, 1); // stays bound: it is the one that changes
 
@@ -108,7 +106,7 @@ class Relief {
     const { canvas, state } = this;
     const ratio = window.devicePixelRatio || 1;
     const [width, height] = [canvas.clientWidth * ratio, canvas.clientHeight * ratio].map(Math.round);
-    const key = [state.key, css("--faint"), width, height, this.turn, this.tilt, this.distance].join(" ");
+    const key = [state.key, state.busy, css("--faint"), width, height, this.turn, this.tilt, this.distance].join(" ");
     if (key !== this.drawn) {
       this.drawn = key; // only the marks follow the cursor
       if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
@@ -127,7 +125,9 @@ class Relief {
     gl.depthMask(true);
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
     if (!this.state.values) return;
-    this.#lift();
+    const { stride, count, corners } = this.meshes[this.state.busy ? "coarse" : "fine"];
+    this.#lift(stride);
+    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, corners);
     gl.uniformMatrix4fv(uniforms.camera, false, this.camera);
     gl.uniform3fv(uniforms.eye, this.eye);
     for (const [hidden, opacity] of [[gl.BACK, 1], [gl.FRONT, 0.4]]) {
@@ -135,24 +135,24 @@ class Relief {
       gl.depthMask(opacity === 1);
       gl[opacity === 1 ? "disable" : "enable"](gl.BLEND);
       gl.uniform1f(uniforms.opacity, opacity);
-      gl.drawElements(gl.TRIANGLES, this.count, gl.UNSIGNED_SHORT, 0);
+      gl.drawElements(gl.TRIANGLES, count, gl.UNSIGNED_SHORT, 0);
     }
   }
 
-  /** Heights at the mesh, from the sample: the share of the colors; −1 where it is not finite. */
-  #lift() {
+  /** Heights at the points of the mesh that are drawn, between those of the sample: the share of the colors; −1 where
+   * it is not finite. */
+  #lift(stride) {
     const { width, height, shares, key } = this.state;
-    if (key === this.lifted) return;
-    this.lifted = key;
-    if (this.columns.width !== width) {
-      this.columns = Array.from({ length: MESH }, (_, c) => Math.round((c * (width - 1)) / (MESH - 1)));
-      this.columns.width = width;
-    }
-    for (let r = 0, k = 0; r < MESH; r++) {
-      const row = Math.round((r * (height - 1)) / (MESH - 1)) * width;
-      for (let c = 0; c < MESH; c++, k++) {
-        const share = shares[row + this.columns[c]];
-        this.heights[k] = share < Infinity ? clamp(share, 0, 4) : -1;
+    const lifted = `${key} ${stride}`;
+    if (lifted === this.lifted) return;
+    this.lifted = lifted;
+    const [columns, rows] = [between(width), between(height)];
+    for (let r = 0; r < MESH; r += stride) {
+      const [row, t] = [rows.below[r] * width, rows.share[r]];
+      for (let c = 0; c < MESH; c += stride) {
+        const [k, s] = [row + columns.below[c], columns.share[c]];
+        const share = (1 - t) * ((1 - s) * shares[k] + s * shares[k + 1]) + t * ((1 - s) * shares[k + width] + s * shares[k + width + 1]);
+        this.heights[r * MESH + c] = share < Infinity ? clamp(share, 0, 4) : -1;
       }
     }
     this.gl.bufferSubData(this.gl.ARRAY_BUFFER, 0, this.heights);
@@ -195,27 +195,43 @@ class Relief {
     const [context] = prepared(this.above);
     const { state } = this;
     if (!state.values) return;
-    const line = (xs, ys, count, color, alpha) => {
-      const places = distinct(state.axes, xs, ys, count).map((k) => this.#on(xs[k], ys[k])).filter(Boolean);
-      if (!places.length) return;
-      context.globalAlpha = alpha;
-      haloed(context, 1.6, color, "rgba(255, 255, 255, 0.7)", () => {
-        context.beginPath();
-        places.forEach(([x, y], k) => context[k ? "lineTo" : "moveTo"](x, y));
-      });
-      mark(context, "o", ...places.at(-1), 4.5, color, "white");
-      context.globalAlpha = 1;
-    };
     for (const run of state.runs) {
-      line(run.x, run.y, reached(run.steps, state.step), run.color, state.own(run) ? 1 : 0.3);
+      this.#line(context, run.x, run.y, reached(run.steps, state.step), run.color, state.own(run) ? 1 : 0.3);
     }
     if (state.path) {
       const points = state.path.points.slice(0, state.step + 1);
-      line(...[0, 1].map((a) => points.map((point) => point[a])), points.length, css("--walk"), 1);
+      this.#line(context, ...[0, 1].map((a) => points.map((point) => point[a])), points.length, css("--walk"), 1);
     }
     this.#minimizer(context);
     this.#pin(context);
     this.#base(context);
+  }
+
+  /** A path, and its end; faint where the surface is in front of it. */
+  #line(context, xs, ys, count, color, alpha) {
+    const kept = distinct(this.state.axes, xs, ys, count);
+    const points = kept.map((k) => ({ x: xs[k], y: ys[k], place: this.#on(xs[k], ys[k]) })).filter(({ place }) => place);
+    if (!points.length) return;
+    const parts = points.slice(1).map((to, k) => {
+      const from = points[k];
+      return { from: from.place, to: to.place, hidden: this.#hidden({ x: (from.x + to.x) / 2, y: (from.y + to.y) / 2 }) };
+    });
+    for (const hidden of [true, false]) {
+      if (!parts.some((part) => part.hidden === hidden)) continue;
+      context.globalAlpha = hidden ? BEHIND * alpha : alpha;
+      haloed(context, 1.6, color, "rgba(255, 255, 255, 0.7)", () => {
+        context.beginPath();
+        parts.forEach((part, k) => {
+          if (part.hidden !== hidden) return;
+          if (parts[k - 1]?.hidden !== hidden) context.moveTo(...part.from);
+          context.lineTo(...part.to);
+        });
+      });
+    }
+    const end = points.at(-1);
+    context.globalAlpha = this.#hidden(end) ? BEHIND * alpha : alpha;
+    mark(context, "o", ...end.place, 4.5, color, "white");
+    context.globalAlpha = 1;
   }
 
   /** As on the map; an outline where the surface is in front of it. */
@@ -228,15 +244,18 @@ class Relief {
     haloed(context, 1.6, css("--alert"), "rgba(255, 255, 255, 0.7)", () => outline(context, marker, ...place, size));
   }
 
-  /** Whether there is surface between the minimizer and the eye. */
+  /** Whether there is surface between a point of it and the eye. */
   #hidden({ x, y }) {
     const { shares, width, height, axes } = this.state;
     const cell = (v, count) => clamp(Math.floor(((v + 1) / 2) * count), 0, count - 1);
     const share = (u, v) => shares[cell(v, height) * width + cell(u, width)];
     const [s, t] = [2 * axes[0].share(x) - 1, 2 * axes[1].share(y) - 1];
-    const from = [s, t, share(s, t) * HEIGHT];
-    for (let k = 3; k < 200; k++) {
-      const [u, v, z] = from.map((part, a) => part + 0.005 * k * (this.eye[a] - part));
+    const ground = share(s, t) * HEIGHT;
+    const [dx, dy, dz] = [this.eye[0] - s, this.eye[1] - t, this.eye[2] - ground];
+    for (let way = 0.015; way < 1; way += 0.005) {
+      const u = s + way * dx;
+      const v = t + way * dy;
+      const z = ground + way * dz;
       if (Math.abs(u) >= 1 || Math.abs(v) >= 1 || z >= HEIGHT) return false;
       const there = share(u, v);
       if (there <= 1 && there * HEIGHT > z + 0.02) return true;
@@ -340,4 +359,24 @@ class Relief {
     this.tilt = clamp(this.tilt + tilt, 0.05, 1.5);
     this.draw();
   }
+}
+
+/** Of the mesh's points, those at the corners of triangles over every `stride`-th row and column. */
+function triangles(stride) {
+  const corners = [];
+  for (let r = 0; r + stride < MESH; r += stride) {
+    for (let c = 0; c + stride < MESH; c += stride) {
+      const k = r * MESH + c;
+      const up = k + stride * MESH;
+      corners.push(k, k + stride, up, k + stride, up + stride, up);
+    }
+  }
+  return new Uint16Array(corners);
+}
+
+/** Of each point along the mesh, which of `count` samples is below it, and which share of the way to the next it is. */
+function between(count) {
+  const at = Float64Array.from({ length: MESH }, (_, k) => (k * (count - 1)) / (MESH - 1));
+  const below = at.map((place) => Math.min(Math.floor(place), count - 2));
+  return { below, share: at.map((place, k) => place - below[k]) };
 }

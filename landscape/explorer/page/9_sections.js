@@ -69,11 +69,17 @@ class Output {
     this.chosen = 0;
     const [least, most] = [Math.min, Math.max].map((of) => of(...state.model.given.map(({ x }) => x)));
     const pad = 0.75 * (most - least || 2);
-    this.axis = new Axis({ name: "x", label: "x", low: least - pad, high: most + pad, log: false });
+    this.axis = new Axis({ name: "x", label: this.#names[0], low: least - pad, high: most + pad, log: false });
     const labels = state.model.given.map(({ y }) => y);
     this.range = [Math.min(0, ...labels), Math.max(1, ...labels)];
     state.listen(() => this.draw());
     this.#pointers();
+  }
+
+  /** What stands at the axes. */
+  get #names() {
+    const { names } = this.state.content.model;
+    return names ? [names[0], `h(x), ${names[1]}`] : ["x", "h(x)"];
   }
 
   get #examples() {
@@ -103,7 +109,7 @@ class Output {
     });
     frame.border();
     frame.horizontal(axisMarks(axis, Math.max(3, width / 80)), axis.label);
-    frame.vertical(marks, "h(x)");
+    frame.vertical(marks, this.#names[1]);
   }
 
   #curve(context, frame, at, color, dashes) {
