@@ -10,6 +10,7 @@ import importlib.metadata
 import itertools
 import json
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,27 +51,31 @@ def hash_of(code: str, helpers: Iterable[Path], inputs: Iterable[Path]) -> str:
     return digest.hexdigest()[:32]
 
 
-def fetch(path: Path, compute: Callable[[], object], fresh: bool, write: Callable[[str], object]) -> tuple[Data, bool]:
-    """Return the data set in `path`, else what `compute` returns, now kept there; and whether it was there.
+def fetch(
+    path: Path, compute: Callable[[], object], fresh: bool, write: Callable[[str], object]
+) -> tuple[Data, float, bool]:
+    """Return the data set in `path`, else what `compute` returns, now kept there; the seconds that it took to compute;
+    and whether it was there.
 
     The other entries of the folder of `path`, which holds one figure's, are removed. A damaged entry is computed again.
     """
     if path.exists() and not fresh:
         try:
-            return load(path), True
+            return (*load(path), True)
         except Exception as error:  # a damaged file raises anything; it all means the same
             write(f"The data set of {path.parent.name} in the cache is damaged ({error!r}): computing it again.")
+    start = time.perf_counter()
     data = compute()
     with replacing(path) as file:
-        save(data, file)
+        save(data, file, time.perf_counter() - start)
     for other in path.parent.glob("*.npz"):
         if other != path:
             other.unlink(missing_ok=True)
-    return load(path), False  # read back rather than as returned: then a figure cannot look different the next time
+    return (*load(path), False)  # read back rather than as returned: then a figure cannot look different the next time
 
 
-def save(data: Any, file: BinaryIO) -> None:
-    """Write an xarray.Dataset, or a dict of them, without pickle.
+def save(data: Any, file: BinaryIO, seconds: float) -> None:
+    """Write an xarray.Dataset, or a dict of them, without pickle, and the seconds that it took to compute.
 
     Raises: TypeError for anything else, and for what has no plain form (arrays of objects, bfloat16, odd attributes).
     """
@@ -80,7 +85,7 @@ def save(data: Any, file: BinaryIO) -> None:
         got = f"a dict with {kinds(datasets.values())}" if isinstance(datasets, dict) else kinds([datasets])
         raise TypeError(f"compute() must return an xarray.Dataset or a dict of them, got {got}.")
     arrays: list[np.ndarray] = []
-    header: dict[str, Any] = {"single": single, "datasets": {}}
+    header: dict[str, Any] = {"single": single, "seconds": seconds, "datasets": {}}
     for key, dataset in datasets.items():
         variables = []
         for name, variable in dataset.variables.items():
@@ -90,7 +95,7 @@ def save(data: Any, file: BinaryIO) -> None:
     np.savez(file, np.array(json.dumps(header, default=_plain_attribute)), *arrays)
 
 
-def load(path: Path) -> Data:
+def load(path: Path) -> tuple[Data, float]:
     """Read what `save` wrote. Raises: an error of some kind if a bit of it that matters has changed."""
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:  # np.load leaves a bad file open
         members = (archive[f"arr_{index}"] for index in itertools.count())  # read when asked for, in the order saved
@@ -100,7 +105,7 @@ def load(path: Path) -> Data:
             variables = {name: xr.Variable(dims, next(members), attributes) for name, dims, _, attributes in rows}
             coords = {name: variables.pop(name) for name, _, is_coord, _ in rows if is_coord}
             datasets[key] = xr.Dataset(variables, coords, attrs)
-    return datasets[""] if header["single"] else datasets
+    return (datasets[""] if header["single"] else datasets), header["seconds"]
 
 
 @contextmanager

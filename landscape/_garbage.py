@@ -4,7 +4,7 @@ import contextlib
 import gc
 from collections.abc import Iterator
 
-BETWEEN = 50_000  # objects made between two looks for garbage; Python looks after 700
+BETWEEN = 50_000  # objects made between two looks for garbage; Python 3.11 looks after 700
 
 
 @contextlib.contextmanager

@@ -11,7 +11,8 @@ import matplotlib.pyplot as plt
 import pytest
 from test_figure_set import FIGURE, Folder
 
-from landscape.figure_set import _jobs, draw_figures
+from landscape import _figure_cache
+from landscape.figure_set import _jobs, _program, draw_figures
 
 NOISY = "def compute():\n    print('worked out')\n    import warnings; warnings.warn('all is flat')\n"
 
@@ -43,6 +44,38 @@ def test_any_number_of_processes_gives_the_same_lines_in_order_and_the_same_byte
     assert (untimed(folder.draw(**options, jobs=3)), folder.status, pictures(folder)) == alone
     assert folder.status == 1 and any(line.startswith("failed: b_broken: \n") for line in folder.lines)
     assert folder.computed == 2 * 4
+
+
+OWN = "--xla_cpu_enable_fast_math=false"  # of the caller
+FLAGS = """\"\"\"What compiles.\"\"\"
+import os
+import matplotlib.pyplot as plt
+import xarray as xr
+
+def compute():
+    return xr.Dataset(attrs={"flags": os.environ.get("XLA_FLAGS", "")})
+
+def draw(data):
+    return plt.figure()
+
+def claims(data):
+    return {}
+"""
+
+
+@pytest.mark.parametrize("quick, wanted", [(True, f"{OWN} --xla_cpu_use_fusion_emitters=false"), (False, OWN)])
+def test_processes_compile_drafts_by_the_older_code_generator(folder, monkeypatch, quick, wanted):
+    for name in ("one.py", "two.py"):
+        folder.write(name, FLAGS)
+    monkeypatch.setenv("XLA_FLAGS", OWN)
+    folder.draw(only=["one", "two"], jobs=2, quick=quick, formats="png")
+    (kept,) = (folder.path / "out" / ("quick" if quick else "") / ".cache/one").glob("*.npz")
+    assert _figure_cache.load(kept)[0].flags == wanted
+
+
+def test_a_file_of_flags_is_left_alone(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "flags.txt")
+    assert _program.soon_environment() == {}
 
 
 def test_what_a_figure_says_is_said_in_its_turn_by_the_parent(folder, capsys):

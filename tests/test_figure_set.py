@@ -262,13 +262,13 @@ def test_no_flipped_bit_changes_a_number_without_an_error(tmp_path):
     data = xr.Dataset({"risk": ("w", np.arange(3.0))}, {"w": ["a", "b", "c"]}, {"kind": "surface"})
     path = tmp_path / "data.npz"
     with path.open("wb") as file:
-        _figure_cache.save(data, file)
+        _figure_cache.save(data, file, 1.0)
     content = path.read_bytes()
     noticed = 0
     for position in range(len(content)):
         path.write_bytes(content[:position] + bytes([content[position] ^ 4]) + content[position + 1 :])
         try:
-            loaded = _figure_cache.load(path)
+            loaded = _figure_cache.load(path)[0]
         except Exception:
             noticed += 1
         else:
@@ -293,8 +293,8 @@ def test_every_kind_of_data_comes_back_as_it_was(tmp_path):
     for index, data in enumerate(({"a": plain, "b/c": xr.Dataset()}, plain, {})):
         path = tmp_path / f"{index}.npz"
         with path.open("wb") as file:
-            _figure_cache.save(data, file)
-        loaded = _figure_cache.load(path)
+            _figure_cache.save(data, file, 1.0)
+        loaded = _figure_cache.load(path)[0]
         assert type(loaded) is type(data)
         pairs = [(loaded, data)] if isinstance(data, xr.Dataset) else [(loaded[key], data[key]) for key in data]
         for got, wanted in pairs:
@@ -307,8 +307,8 @@ def test_text_and_numpy_attributes_become_plain(tmp_path):
     labels = xr.Dataset({"label": ("i", np.array(["x", "long"], object))}, attrs={"n": np.int64(3), "v": np.arange(2)})
     path = tmp_path / "data.npz"
     with path.open("wb") as file:
-        _figure_cache.save(labels, file)
-    loaded = _figure_cache.load(path)
+        _figure_cache.save(labels, file, 1.0)
+    loaded = _figure_cache.load(path)[0]
     assert loaded.label.values.tolist() == ["x", "long"]
     assert loaded.attrs == {"n": 3, "v": [0, 1]}
 

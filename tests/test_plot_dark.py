@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.contour import ContourSet
 from matplotlib.lines import Line2D
-from matplotlib.offsetbox import AnchoredText
+from matplotlib.offsetbox import AnchoredOffsetbox, AnchoredText, AnnotationBbox, PaddedBox, TextArea
 from matplotlib.text import Text
 from pictures import closed, meshes, pair_surface, panels, walks  # noqa: F401  the first is a fixture
 from test_plot_basins import two_basins
@@ -141,11 +141,17 @@ def test_any_figure_of_matplotlib_will_do():
 def test_boxes_and_tables_can_be_read():
     figure, (left, right) = plt.subplots(1, 2)
     box = left.add_artist(AnchoredText("a box", loc="upper left"))
+    inner = TextArea("padded")
+    padded = PaddedBox(inner, 2, draw_frame=True)
+    left.add_artist(AnchoredOffsetbox(loc="lower left", child=padded))
+    note = left.add_artist(AnnotationBbox(TextArea("a note"), (0.5, 0.5)))
     table = right.table([["one", "two"]], colLabels=["a", "b"], loc="center")
     dark(figure)
     cells = [cell.get_text() for cell in table.get_celld().values()]
-    assert min(contrast(text.get_color()) for text in (box.txt._text, *cells)) > 4.5
-    assert {to_hex(part.get_facecolor()) for part in (box.patch, *table.get_celld().values())} == {PAGE}
+    text = (box.txt._text, inner._text, note.offsetbox._text, *cells)
+    assert min(contrast(part.get_color()) for part in text) > 4.5
+    frames = (box.patch, padded.patch, note.patch, *table.get_celld().values())
+    assert {to_hex(part.get_facecolor()) for part in frames} == {PAGE}
 
 
 def test_grids_and_panes_of_three_dimensions_are_fainter_than_the_axes():
@@ -154,6 +160,14 @@ def test_grids_and_panes_of_three_dimensions_are_fainter_than_the_axes():
     for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
         faint = (contrast(axis.pane.get_facecolor()), contrast(axis._axinfo["grid"]["color"]))
         assert max(faint) < 4 < 12 < contrast(axis.line.get_color())
+
+
+def test_outlines_of_panes_stay():
+    axes = plt.figure().add_subplot(projection="3d")
+    axes.xaxis.pane.fill = False
+    axes.xaxis.pane.set_edgecolor((0, 0, 0, 1))
+    dark(axes.figure)
+    assert contrast(axes.xaxis.pane.get_edgecolor()) > 12
 
 
 @pytest.mark.parametrize("page", ["white", "0.9", "none"])

@@ -86,7 +86,7 @@ def draw_figures(
     drafts into `out/quick`: the constants in a figure's QUICK take the place of its own, XLA optimizes little,
     `formats` is by default png alone, of 150 dpi, and claims are not checked. `jobs` processes draw at once, each with
     its own memory, None: as many as there are cores and 4 GiB for each, one where there is an accelerator; lines and
-    files are the same for any number, drafts up to rounding.
+    files are the same for any number, those of drafts nearly so.
 
     A figure that fails does not stop the others: its error is written at the end.
 
@@ -239,7 +239,7 @@ def _try_to_draw(task: _Task, words: list[str]) -> _Drawn:
     cache = task.out / ".cache" / path.stem
     with _program.alone(path):
         program = _program.load(path, task.quick)
-        data, cached = fetch(cache / f"{program.key}.npz", program.compute, task.fresh, words.append)
+        data, computing, cached = fetch(cache / f"{program.key}.npz", program.compute, task.fresh, words.append)
         claims = {} if task.quick else _program.checked_claims(program.claims(data))
         pages = ("", _program.DARK) if task.dark else ("",)
         endings = [f"{page}.{name}" for page in pages for name in task.formats]
@@ -248,10 +248,8 @@ def _try_to_draw(task: _Task, words: list[str]) -> _Drawn:
         with replacing(task.out / f"{path.stem}{ending}") as file:
             file.write(content)
     shown = next((name for name in task.formats if name != "pdf"), None)  # Markdown shows no PDF
-    seconds = time.perf_counter() - start
-    took = _kept.seconds(cache) if cached else seconds
-    _kept.keep(cache, Kept(program.caption, claims, task.quick, shown, picture, took))
-    return _Drawn(claims, seconds, cached, tuple(words))
+    _kept.keep(cache, Kept(program.caption, claims, task.quick, shown, picture, computing))
+    return _Drawn(claims, time.perf_counter() - start, cached, tuple(words))
 
 
 def _explain(error: Exception | SystemExit, folder: Path) -> str:

@@ -51,7 +51,7 @@ def _section(name: str, path: Path, entry: Kept | None) -> str:
 
 
 def _rounded(seconds: float) -> str:
-    """A time so roughly that it is the same the next time.
+    """A time so roughly that it is seldom another the next time.
 
     >>> _rounded(3.4), _rounded(47), _rounded(3700)
     ('less than 5 s', 'less than 1 min', '1 h or more')

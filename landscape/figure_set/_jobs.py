@@ -20,9 +20,14 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from landscape._backend import usable_cores
-from landscape._garbage import seldom_collecting
 
 MEMORY = 4 * 2**30  # bytes for a process, that of compiled programs above all
+SERVE = """
+from landscape._garbage import seldom_collecting
+with seldom_collecting():
+    from landscape.figure_set._jobs import serve
+    serve()
+"""
 PATIENCE = 5.0  # seconds between asking a process to end and ending it
 
 
@@ -104,7 +109,7 @@ class _Processes:
     def _start(self) -> Any:
         # What Python looks for modules in is set, so that a landscape that is not installed is found all the same.
         path = os.pathsep.join(part or os.getcwd() for part in sys.path)
-        command = [sys.executable, "-P", "-c", "from landscape.figure_set._jobs import serve; serve()"]
+        command = [sys.executable, "-P", "-c", SERVE]
         with self._lock:
             if self._ending:
                 raise RuntimeError("no process is started any more")
@@ -158,7 +163,7 @@ def serve() -> None:
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)  # a figure that asks is told at once that nobody answers
     os.dup2(2, 1)  # what a library prints past Python is no result
-    with seldom_collecting(), contextlib.suppress(EOFError, KeyboardInterrupt):
+    with contextlib.suppress(EOFError, KeyboardInterrupt):
         while True:
             _send(results, _done(*pickle.load(tasks)))
     os._exit(0)  # to look for garbage takes longer than many a figure

@@ -18,7 +18,7 @@ WIDTH = 640  # pixels of the small picture: twice a thumbnail's
 class Kept:
     """A figure as last drawn; `shown` is the format of its picture in `captions.md`, `picture` a PNG.
 
-    `seconds` are those that it took when its data were computed, if that is known.
+    `seconds` are those that its data took to compute, which caches of before do not know.
     """
 
     caption: str
@@ -27,12 +27,6 @@ class Kept:
     shown: str | None
     picture: bytes
     seconds: float | None = None
-
-
-def seconds(folder: Path) -> float | None:
-    """Those of the figure's entry in this folder of the cache."""
-    drawn = folder / "drawn.json"
-    return json.loads(drawn.read_text("utf-8")).get("seconds") if drawn.exists() else None
 
 
 def keep(folder: Path, kept: Kept) -> None:

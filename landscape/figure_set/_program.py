@@ -90,12 +90,14 @@ def soon_environment() -> dict[str, str]:
     It is slower and less exact (a float64 Hessian was off by 3e-7), which a draft's layout does not show. A process
     whose XLA_FLAGS names a flag that XLA does not know is ended by it, so it is asked first.
     """
-    flag = "xla_cpu_use_fusion_emitters"
+    flag, flags = "xla_cpu_use_fusion_emitters", os.environ.get("XLA_FLAGS", "").strip()
+    if flags and not flags.startswith("-"):  # the name of a file of flags
+        return {}
     try:
         jax.jit(lambda one: one).lower(1.0).compile(compiler_options={flag: False})
     except jax.errors.JaxRuntimeError:  # there is only the newer one, or only the older
         return {}
-    return {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --{flag}=false".strip()}
+    return {"XLA_FLAGS": f"{flags} --{flag}=false".strip()}
 
 
 def x64() -> bool:

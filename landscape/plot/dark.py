@@ -19,7 +19,7 @@ from matplotlib.colors import to_hex, to_rgba
 from matplotlib.contour import ContourSet
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
-from matplotlib.offsetbox import AnchoredOffsetbox, OffsetBox
+from matplotlib.offsetbox import AnchoredOffsetbox, AnnotationBbox, OffsetBox, PaddedBox
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.spines import Spine
 from matplotlib.table import Cell, Table
@@ -31,6 +31,7 @@ from landscape import _checks
 from landscape.plot import style
 
 PAGE = "#14171c"
+FRAMED = AnchoredOffsetbox | PaddedBox | AnnotationBbox  # boxes with a frame of their own
 _DARKEST, _LIGHTEST = 8.0, 96.0  # L* of the page, and of what is black on a white one
 _STRONG = 30.0  # chroma from which on a color is told by its hue, not by its lightness
 _LEGIBLE = 58.0  # L* of such colors, at least
@@ -151,17 +152,18 @@ def _turn_axis(axis: Axis) -> None:
             change(**{name: turned(color) for name, color in colors.items()})
     if isinstance(axis, Axis3D):
         _turn(axis.line)
-        axis.set_pane_color(turned(axis.pane.get_facecolor()))
+        _turn(axis.pane)
         grid = axis._axinfo["grid"]  # no method sets it (matplotlib/matplotlib#352)
         grid["color"] = turned(grid["color"])
 
 
 def _turn(artist: Artist) -> None:
-    if isinstance(artist, Legend | OffsetBox | Table):
-        parts: list[Any] = artist.findobj(lambda part: isinstance(part, Text | Line2D | Patch | Collection))
+    if isinstance(artist, Legend | OffsetBox | AnnotationBbox | Table):
+        inside: list[Any] = artist.findobj()
+        parts = [part for part in inside if isinstance(part, Text | Line2D | Patch | Collection)]
         parts += [part.get_text() for part in parts if isinstance(part, Cell)]  # which a cell does not count as a part
-        parts += [artist.patch] if isinstance(artist, AnchoredOffsetbox) else []  # nor a box its frame
-        for part in parts:
+        frames = [part.patch for part in inside if isinstance(part, FRAMED)]  # nor a box its own
+        for part in dict.fromkeys([*parts, *frames]):
             _turn(part)
     elif isinstance(artist, Text):
         artist.set_color(turned(artist.get_color()))
