@@ -9,6 +9,7 @@ import time
 import jax
 import matplotlib.pyplot as plt
 import pytest
+import xarray as xr
 from test_figure_set import FIGURE, Folder
 
 from landscape import _figure_cache
@@ -70,7 +71,8 @@ def test_processes_compile_drafts_by_the_older_code_generator(folder, monkeypatc
     monkeypatch.setenv("XLA_FLAGS", OWN)
     folder.draw(only=["one", "two"], jobs=2, quick=quick, formats="png")
     (kept,) = (folder.path / "out" / ("quick" if quick else "") / ".cache/one").glob("*.npz")
-    assert _figure_cache.load(kept)[0].flags == wanted
+    data, _ = _figure_cache.load(kept)
+    assert isinstance(data, xr.Dataset) and data.flags == wanted
 
 
 def test_a_file_of_flags_is_left_alone(monkeypatch):
