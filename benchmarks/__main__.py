@@ -70,18 +70,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return OTHERS[arguments[0]](arguments[1:])
     options = _parser().parse_args(arguments)
     names = options.names or list(WORKLOADS)
-    lacking = explorer.missing()
-    if "all" in names:
-        names = [name for name in (*WORKLOADS, *STUDIES) if name != "explorer" or not lacking]
-        if lacking:
-            _progress(f"left out: {lacking}")
-    elif "explorer" in names and lacking:
-        _parser().error(lacking)
+    everything = "all" in names
+    if everything:
+        names = [*WORKLOADS, *STUDIES]
     studies = [name for name in names if name in STUDIES]
     if studies and options.size == "QUICK":
         _parser().error(f"{studies[0]} is a study, which has no quick sizes: give --full (or --smoke)")
     if studies and (options.backends, options.dtypes) != (BACKENDS, DTYPES):
         _parser().error(f"{studies[0]} is a study, with contestants of its own: leave out --backends and --dtypes")
+    if "explorer" in names and (lacking := explorer.missing()):
+        if not everything:
+            _parser().error(lacking)
+        names.remove("explorer")
+        _progress(f"left out: {lacking}")
     folder = options.out or (RESULTS if options.size == "FULL" and _whole(options) else None)
     if folder is not None:
         _check_writable(folder)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import UserList
 
 import jax
 import numpy as np
@@ -293,6 +294,18 @@ def test_what_cannot_be_explored_is_refused(surface, make, error, message):
 def test_names_of_no_data_are_refused(surface, pair, which, names, error, message):
     with pytest.raises(error, match=message):
         ls.explore({"surface": surface, "pair": pair}[which], names=names)
+
+
+def test_names_are_any_two_texts(pair):
+    for names in (("x", "y"), [np.str_("x"), np.str_("y")], UserList(["x", "y"])):
+        assert in_node(ls.explore(pair, names=names), "return content.model.names;") == ["x", "y"]
+
+
+def test_heights_are_between_samples_and_the_nearest_ones_where_one_is_not_finite():
+    script = """const shares = [0, 1, 2, -50, 9, 2, 0, Infinity, 2];
+      return given.places.map(([s, t]) => between(shares, 3, s, t));"""
+    places = [[0.25, 0], [0, 0.25], [0.75, 0.25], [0.5, 0.5], [0, 1], [0.2, 0.9], [0.3, 0.9], [1, 1]]
+    assert in_node(None, script, places=places) == [0.5, 0, 2.25, 4, 0, 0, None, 2]
 
 
 def test_runs_of_another_objective_and_too_many_are_refused(surface, pair, noisy):

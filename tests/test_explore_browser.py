@@ -43,15 +43,21 @@ def test_the_slider_moves_the_minimizer(tmp_path, surface, pair):
 
 
 def test_the_relief_has_fewer_triangles_while_something_is_dragged(tmp_path, pair):
-    """At rest every point of the mesh, while a slider moves every fourth."""
+    """At rest every point of the mesh, while a slider moves or the relief turns every fourth."""
     script = """(busy) => new Promise((done) => {
       const { gl } = explorer.views.relief;
       const counts = [];
       gl.drawElements = (mode, count) => counts.push(count);
       explorer.state.change({ busy });
       requestAnimationFrame(() => requestAnimationFrame(() => done([...new Set(counts)]))); })"""
+    turned = """() => new Promise((done) => {
+      const { relief } = explorer.views;
+      const counts = new Set();
+      relief.gl.drawElements = (mode, count) => counts.add(count) && counts.size === 2 && done([...counts]);
+      relief.rotate(0.1, 0); })"""
     with opened(ls.explore(pair), tmp_path) as tab:
         assert tab.evaluate(script, True) == [6 * 40**2] and tab.evaluate(script, False) == [6 * 160**2]
+        assert tab.evaluate(turned) == [6 * 40**2, 6 * 160**2]
 
 
 def test_a_path_behind_a_ridge_is_faint(tmp_path):
@@ -63,9 +69,9 @@ def test_a_path_behind_a_ridge_is_faint(tmp_path):
       state.path = { points: [[-0.3, 0.5], [0, 0.5], [0.3, 0.5]] };
       const context = relief.above.getContext("2d");
       const alphas = [];
-      context.stroke = () => context.strokeStyle === state.green && alphas.push(context.globalAlpha);
       context.strokeStyle = getComputedStyle(document.documentElement).getPropertyValue("--walk");
-      state.green = context.strokeStyle;
+      const green = context.strokeStyle; // as the canvas writes it
+      context.stroke = () => context.strokeStyle === green && alphas.push(context.globalAlpha);
       [relief.turn, relief.tilt] = [0, tilt];
       relief.draw();
       return alphas; }"""
@@ -86,6 +92,14 @@ def test_without_webgl_a_sentence_says_so_and_the_map_works(tmp_path, pair, size
         strengthen(tab, 1.0)
         assert tab.evaluate("explorer.state.strengths[0]") == 1.0 and "1·‖θ‖²" in tab.locator("#verdict").inner_text()
         assert tab.problems == []
+
+
+def test_a_relief_that_fails_says_why(tmp_path, pair):
+    failing = "WebGL2RenderingContext.prototype.createBuffer = () => { throw new Error('out of memory'); };"
+    with opened(ls.explore(pair), tmp_path, before=failing) as tab:
+        said = tab.locator("figure.relief").inner_text()
+        assert said == "The relief is missing: it could not be prepared (out of memory). The map shows the same values."
+        assert len(tab.problems) == 1 and "out of memory" in tab.problems[0]
 
 
 def test_a_label_that_is_flipped_moves_it(tmp_path, pair):

@@ -1,10 +1,13 @@
 """The page of `ls.explore`, of a grid, in Chromium: its size, how soon it is there, how it follows λ's slider."""
 
+from __future__ import annotations
+
 import importlib.util
 import shutil
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import optax
@@ -16,19 +19,27 @@ from benchmarks.reporting import report
 from benchmarks.reporting.report import Progress, Report, Target
 from landscape.explorer.explore import Page
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Page as Tab
+
 REPEATS = 5  # times that the page is opened
 PROGRAMS = "chromium", "chromium-browser", "google-chrome"
 FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--enable-unsafe-swiftshader"]  # draws without a graphics card, too
 OPENING = """(() => {
   const look = () => {
-    const { map, relief } = window.explorer?.views ?? {};
-    if (!map?.laid || !relief.drawn) return requestAnimationFrame(look);
-    relief.gl.finish(); // until it has drawn, and not only been told to
-    window.shown = performance.now();
+    if (!window.explorer) return requestAnimationFrame(look);
+    const { state, views: { relief: { gl } } } = window.explorer;
+    state.listen(() => { // the last one: map and relief were told to draw just before
+      if (window.shown || !gl) return;
+      gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, new Uint8Array(4)); // waits; Chromium's gl.finish() does not
+      window.shown = performance.now();
+    });
   };
   requestAnimationFrame(look);
 })()"""
-TIMES = "[performance.getEntriesByName('first-contentful-paint')[0]?.startTime, window.shown]"
+PAINT = "performance.getEntriesByName('first-contentful-paint')[0]"
+ENDED = f"() => !document.getElementById('relief') || (window.shown && {PAINT})"  # the page removes what it cannot draw
+TIMES = f"[{PAINT}.startTime, window.shown]"
 SCRIPT = """(count) => {
   const { state } = explorer;
   state.busy = true; // as while the slider moves
@@ -138,11 +149,23 @@ def _used(page: Page, sizes: Sizes, repeats: int) -> tuple[str, np.ndarray, np.n
         opened = []
         for _ in range(repeats):
             tab = browser.new_page(viewport={"width": 1280, "height": 900})
-            tab.add_init_script(OPENING)
-            tab.goto(path.as_uri())
-            tab.wait_for_function("() => window.shown")
-            opened.append(tab.evaluate(TIMES))
+            opened.append(_opened(tab, path))
         script, drawn = tab.evaluate(SCRIPT, sizes.steps), tab.evaluate(DRAG, sizes.seconds)
         who = f"Chromium {browser.version}; WebGL by {tab.evaluate(RENDERER)}"
         browser.close()
     return who, 1e-3 * np.array(opened), 1e-3 * np.array(script), 1e-3 * np.array(drawn)
+
+
+def _opened(tab: Tab, path: Path) -> list[float]:
+    """Milliseconds to the first paint, and until all is drawn. Ends the program, with one line, where that is never."""
+    from playwright.sync_api import TimeoutError
+
+    tab.add_init_script(OPENING)
+    tab.goto(path.as_uri())
+    try:
+        tab.wait_for_function(ENDED)
+    except TimeoutError:
+        raise SystemExit("explorer cannot be measured: Chromium has not drawn the page in 30 s") from None
+    if not tab.locator("#relief").count():
+        raise SystemExit(f"explorer cannot be measured: {tab.locator('figure.relief').inner_text()}")
+    return tab.evaluate(TIMES)

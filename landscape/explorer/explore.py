@@ -70,9 +70,7 @@ def explore(
     and for runs or points that do not belong to the surface.
     """
     _checks.instance("title", title, str, "a text")
-    content = {"title": title, **_content(surface, runs, points)}
-    if names is not None:
-        content["model"]["names"] = _names(names, content["model"]["kind"])
+    content = {"title": title, **_content(surface, runs, points, _names(names))}
     folder = resources.files("landscape.explorer") / "page"
     parts = {
         "STYLE": (folder / "page.css").read_text("utf-8"),
@@ -95,16 +93,17 @@ def scripts() -> list[tuple[str, str]]:
     ]
 
 
-def _names(names: Sequence[str], kind: str) -> list[str]:
-    """Raises: TypeError, ValueError for what are no two texts, and for pages that show no data."""
-    if kind != "neuron":
-        raise ValueError("`names` are given for a page that shows no data; leave them out, or give an ls.neuron.")
-    if not isinstance(names, list | tuple) or [type(name) for name in names] != [str, str]:
+def _names(names: Sequence[str] | None) -> list[str] | None:
+    """Raises: TypeError for what are no two texts."""
+    if names is None:
+        return None
+    several = isinstance(names, Sequence) and not isinstance(names, str)
+    if not several or [isinstance(name, str) for name in names] != [True, True]:
         raise TypeError(f"`names` is {names!r}; give two texts, of the neuron's input and of its label.")
     return list(names)
 
 
-def _content(surface: Any, runs: Any, points: Any) -> dict[str, Any]:
+def _content(surface: Any, runs: Any, points: Any, names: list[str] | None) -> dict[str, Any]:
     import xarray
 
     from landscape.explorer import _exact, _grid, _parts
@@ -114,6 +113,10 @@ def _content(surface: Any, runs: Any, points: Any) -> dict[str, Any]:
     match surface:
         case Objective():
             content = _exact.of_neuron(surface, runs, points)
+            if names is not None:
+                content["model"]["names"] = names
+        case Interpolant() | xarray.Dataset() if names is not None:
+            raise ValueError("`names` are given for a page that shows no data; leave them out, or give an ls.neuron.")
         case Interpolant():
             content = _exact.of_polynomials(surface, runs, points)
         case xarray.Dataset():

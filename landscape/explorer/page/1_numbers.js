@@ -140,3 +140,13 @@ class Palette {
     return `rgb(${this.bytes[i]}, ${this.bytes[i + 1]}, ${this.bytes[i + 2]})`;
   }
 }
+
+/** The share of the colors where (s, t) of the window are, between samples in a square: of the nearest one where one of
+ * them is not finite. Capped: a sample far above the colors would lift all that is around it. */
+function between(shares, side, s, t) {
+  const [last, at] = [side - 1, (k) => (Number.isFinite(shares[k]) ? clamp(shares[k], 0, 4) : NaN)];
+  const [column, row] = [Math.min(Math.floor(s * last), last - 1), Math.min(Math.floor(t * last), last - 1)];
+  const [k, u, v] = [row * side + column, s * last - column, t * last - row];
+  const share = (1 - v) * ((1 - u) * at(k) + u * at(k + 1)) + v * ((1 - u) * at(k + side) + u * at(k + side + 1));
+  return Number.isNaN(share) ? at(k + (v < 0.5 ? 0 : side) + (u < 0.5 ? 0 : 1)) : share;
+}

@@ -1,7 +1,8 @@
 // The relief: the same values as heights, in WebGL, in a box on a canvas behind it; marks and ticks on one above it.
 
 const MESH = 161; // points along each side
-const STRIDES = { fine: 1, coarse: 4 }; // from point to point; coarse while one drags: a CPU draws triangles slowly
+const STRIDES = { fine: 1, coarse: 4 }; // from point to point; coarse while one drags or turns: a CPU draws triangles slowly
+const REST = 200; // milliseconds after which it no longer turns
 
 const VERTEX = `#version 300 es
 in vec2 place; in float height; uniform mat4 camera; out float share; out float known; out vec3 position;
@@ -38,14 +39,14 @@ class Relief {
     this.turn = -0.62;
     this.tilt = 0.85;
     this.distance = 3.05;
+    this.flags = new Map(); // of paths: what of them is hidden
     this.gl = canvas.getContext("webgl2", { antialias: true });
+    if (!this.gl) return this.#missing("this browser draws no WebGL 2");
     try {
       this.#build(palette);
     } catch (error) {
-      const textContent = "The relief is missing: this browser draws no WebGL 2. The map shows the same values.";
-      canvas.closest("figure").replaceChildren(Object.assign(document.createElement("p"), { className: "panel", textContent }));
-      console.info(error.message);
-      return;
+      console.error(error);
+      return this.#missing(`it could not be prepared (${error.message})`);
     }
     canvas.addEventListener("webglcontextlost", (event) => event.preventDefault());
     canvas.addEventListener("webglcontextrestored", () => {
@@ -57,9 +58,13 @@ class Relief {
     this.#pointers();
   }
 
+  #missing(why) {
+    const textContent = `The relief is missing: ${why}. The map shows the same values.`;
+    this.canvas.closest("figure").replaceChildren(Object.assign(document.createElement("p"), { className: "panel", textContent }));
+  }
+
   #build(palette) {
     const { gl } = this;
-    if (!gl) throw new Error("no WebGL 2");
     const program = gl.createProgram();
     for (const [kind, source] of [[gl.VERTEX_SHADER, VERTEX.replace("HEIGHT", HEIGHT.toFixed(3))], [gl.FRAGMENT_SHADER, FRAGMENT.replaceAll("LEVELS", LEVELS.toFixed(1))]]) {
       const shader = gl.createShader(kind);
@@ -106,26 +111,27 @@ class Relief {
     const { canvas, state } = this;
     const ratio = window.devicePixelRatio || 1;
     const [width, height] = [canvas.clientWidth * ratio, canvas.clientHeight * ratio].map(Math.round);
-    const key = [state.key, state.busy, css("--faint"), width, height, this.turn, this.tilt, this.distance].join(" ");
+    const mesh = state.busy || this.moving ? "coarse" : "fine";
+    const key = [state.key, mesh, css("--faint"), width, height, this.turn, this.tilt, this.distance].join(" ");
     if (key !== this.drawn) {
       this.drawn = key; // only the marks follow the cursor
+      this.flags.clear();
       if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
       this.#aim(width / height);
-      this.#ground(width, height);
+      this.#ground(width, height, this.meshes[mesh]);
       this.#box();
     }
     this.#marks();
   }
 
   /** The surface: what is seen from above; then, as through glass, the walls that are seen from below. */
-  #ground(width, height) {
+  #ground(width, height, { stride, count, corners }) {
     const { gl, uniforms } = this;
     gl.viewport(0, 0, width, height);
     gl.clearColor(0, 0, 0, 0);
     gl.depthMask(true);
     gl.clear(gl.COLOR_BUFFER_BIT | gl.DEPTH_BUFFER_BIT);
     if (!this.state.values) return;
-    const { stride, count, corners } = this.meshes[this.state.busy ? "coarse" : "fine"];
     this.#lift(stride);
     gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, corners);
     gl.uniformMatrix4fv(uniforms.camera, false, this.camera);
@@ -139,20 +145,16 @@ class Relief {
     }
   }
 
-  /** Heights at the points of the mesh that are drawn, between those of the sample: the share of the colors; −1 where
-   * it is not finite. */
+  /** Heights at the points of the mesh that are drawn: shares of the colors; −1 where they are not finite. */
   #lift(stride) {
-    const { width, height, shares, key } = this.state;
+    const { width, shares, key } = this.state;
     const lifted = `${key} ${stride}`;
     if (lifted === this.lifted) return;
     this.lifted = lifted;
-    const [columns, rows] = [between(width), between(height)];
     for (let r = 0; r < MESH; r += stride) {
-      const [row, t] = [rows.below[r] * width, rows.share[r]];
       for (let c = 0; c < MESH; c += stride) {
-        const [k, s] = [row + columns.below[c], columns.share[c]];
-        const share = (1 - t) * ((1 - s) * shares[k] + s * shares[k + 1]) + t * ((1 - s) * shares[k + width] + s * shares[k + width + 1]);
-        this.heights[r * MESH + c] = share < Infinity ? clamp(share, 0, 4) : -1;
+        const share = between(shares, width, c / (MESH - 1), r / (MESH - 1));
+        this.heights[r * MESH + c] = Number.isFinite(share) ? share : -1;
       }
     }
     this.gl.bufferSubData(this.gl.ARRAY_BUFFER, 0, this.heights);
@@ -182,12 +184,12 @@ class Relief {
     return [((x / w + 1) / 2) * this.canvas.clientWidth, ((1 - y / w) / 2) * this.canvas.clientHeight];
   }
 
+  /** Where a point of the surface is on the canvas: at the height that the mesh has at its points. */
   #on(x, y) {
-    const { state } = this;
-    const [s, t] = [state.axes[0].share(x), state.axes[1].share(y)];
+    const { axes, shares, width } = this.state;
+    const [s, t] = [axes[0].share(x), axes[1].share(y)];
     if (!(s >= 0 && s <= 1 && t >= 0 && t <= 1)) return null;
-    const cell = (share, count) => Math.min(count - 1, Math.floor(share * count));
-    const share = state.shares[cell(t, state.height) * state.width + cell(s, state.width)]; // what is drawn there
+    const share = between(shares, width, s, t);
     return Number.isFinite(share) ? this.#project(s, t, share) : null;
   }
 
@@ -196,11 +198,11 @@ class Relief {
     const { state } = this;
     if (!state.values) return;
     for (const run of state.runs) {
-      this.#line(context, run.x, run.y, reached(run.steps, state.step), run.color, state.own(run) ? 1 : 0.3);
+      this.#line(context, run, [run.x, run.y], reached(run.steps, state.step), run.color, state.own(run) ? 1 : 0.3);
     }
     if (state.path) {
       const points = state.path.points.slice(0, state.step + 1);
-      this.#line(context, ...[0, 1].map((a) => points.map((point) => point[a])), points.length, css("--walk"), 1);
+      this.#line(context, state.path, [0, 1].map((a) => points.map((point) => point[a])), points.length, css("--walk"), 1);
     }
     this.#minimizer(context);
     this.#pin(context);
@@ -208,14 +210,12 @@ class Relief {
   }
 
   /** A path, and its end; faint where the surface is in front of it. */
-  #line(context, xs, ys, count, color, alpha) {
+  #line(context, path, [xs, ys], count, color, alpha) {
     const kept = distinct(this.state.axes, xs, ys, count);
     const points = kept.map((k) => ({ x: xs[k], y: ys[k], place: this.#on(xs[k], ys[k]) })).filter(({ place }) => place);
     if (!points.length) return;
-    const parts = points.slice(1).map((to, k) => {
-      const from = points[k];
-      return { from: from.place, to: to.place, hidden: this.#hidden({ x: (from.x + to.x) / 2, y: (from.y + to.y) / 2 }) };
-    });
+    const flags = this.#flags(path, points, count);
+    const parts = points.slice(1).map((to, k) => ({ from: points[k].place, to: to.place, hidden: flags[k] }));
     for (const hidden of [true, false]) {
       if (!parts.some((part) => part.hidden === hidden)) continue;
       context.globalAlpha = hidden ? BEHIND * alpha : alpha;
@@ -228,10 +228,21 @@ class Relief {
         });
       });
     }
-    const end = points.at(-1);
-    context.globalAlpha = this.#hidden(end) ? BEHIND * alpha : alpha;
-    mark(context, "o", ...end.place, 4.5, color, "white");
+    context.globalAlpha = flags.at(-1) ? BEHIND * alpha : alpha;
+    mark(context, "o", ...points.at(-1).place, 4.5, color, "white");
     context.globalAlpha = 1;
+  }
+
+  /** Whether each part of a path is hidden, and its end; kept until the surface is drawn anew: it takes long. */
+  #flags(path, points, count) {
+    const known = this.flags.get(path);
+    if (known?.count === count) return known.flags;
+    const flags = points.map((from, k) => {
+      const to = points[k + 1] ?? from;
+      return this.#hidden({ x: (from.x + to.x) / 2, y: (from.y + to.y) / 2 });
+    });
+    this.flags.set(path, { count, flags });
+    return flags;
   }
 
   /** As on the map; an outline where the surface is in front of it. */
@@ -250,7 +261,7 @@ class Relief {
     const cell = (v, count) => clamp(Math.floor(((v + 1) / 2) * count), 0, count - 1);
     const share = (u, v) => shares[cell(v, height) * width + cell(u, width)];
     const [s, t] = [2 * axes[0].share(x) - 1, 2 * axes[1].share(y) - 1];
-    const ground = share(s, t) * HEIGHT;
+    const ground = clamp(share(s, t), 0, 1) * HEIGHT;
     const [dx, dy, dz] = [this.eye[0] - s, this.eye[1] - t, this.eye[2] - ground];
     for (let way = 0.015; way < 1; way += 0.005) {
       const u = s + way * dx;
@@ -350,13 +361,22 @@ class Relief {
     above.addEventListener("wheel", (event) => {
       event.preventDefault();
       this.distance = clamp(this.distance * Math.exp(clamp(event.deltaY, -120, 120) / 600), 1.8, 6);
-      this.draw();
+      this.#moved();
     }, { passive: false });
   }
 
   rotate(turn, tilt) {
     this.turn += turn;
     this.tilt = clamp(this.tilt + tilt, 0.05, 1.5);
+    this.#moved();
+  }
+
+  #moved() {
+    clearTimeout(this.moving);
+    this.moving = setTimeout(() => {
+      this.moving = null;
+      this.draw();
+    }, REST);
     this.draw();
   }
 }
@@ -372,11 +392,4 @@ function triangles(stride) {
     }
   }
   return new Uint16Array(corners);
-}
-
-/** Of each point along the mesh, which of `count` samples is below it, and which share of the way to the next it is. */
-function between(count) {
-  const at = Float64Array.from({ length: MESH }, (_, k) => (k * (count - 1)) / (MESH - 1));
-  const below = at.map((place) => Math.min(Math.floor(place), count - 2));
-  return { below, share: at.map((place, k) => place - below[k]) };
 }
